@@ -1,0 +1,3 @@
+module headworks
+
+go 1.26.0

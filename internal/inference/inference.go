@@ -1,0 +1,178 @@
+// Package inference says what a client asked and what a model answered, in no
+// vendor's dialect. Lengths are in tokens unless a name says bytes.
+package inference
+
+// Dialect is a vendor's way of writing requests and answers.
+type Dialect uint8
+
+// The dialects.
+const (
+	OpenAI    Dialect = iota // chat completions
+	Anthropic                // messages
+)
+
+func (d Dialect) String() string { return [...]string{"openai", "anthropic"}[d] }
+
+// Request is one question as decisions see it: facts, no content.
+type Request struct {
+	ID        ID
+	Dialect   Dialect
+	Model     string // as the caller named it
+	Stream    bool
+	MaxTokens int    // 0: the caller did not say
+	Input     int    // estimated
+	Bytes     int    // of the body
+	Tools     int    // offered
+	Session   uint64 // hash of the caller's affinity hint; 0: none
+}
+
+// Usage counts the tokens of an answer. Input includes CacheRead and
+// CacheWrite, Output includes Reasoning.
+type Usage struct {
+	Input, Output         int
+	CacheRead, CacheWrite int
+	Reasoning             int
+	Known                 bool // said by the upstream; false: our own estimate, or nothing yet
+}
+
+// Finish is why a model stopped. The zero Finish is none yet.
+type Finish uint8
+
+// The reasons to stop.
+const (
+	Unfinished    Finish = iota
+	Stop                 // the model was done
+	Length               // out of max_tokens or of the window
+	ToolCalls            // it asks for tools
+	ContentFilter        // the upstream's filter, or a refusal
+	StopSequence         // one of the caller's
+	Pause                // Anthropic's pause_turn
+)
+
+func (f Finish) String() string {
+	return [...]string{"", "stop", "length", "tool_calls", "content_filter", "stop_sequence", "pause"}[f]
+}
+
+// Conversation is a whole request, for the hop from one dialect to another.
+type Conversation struct {
+	System      []Part
+	Messages    []Message
+	Tools       []Tool
+	ToolChoice  ToolChoice
+	MaxTokens   int
+	Temperature *float64
+	TopP        *float64
+	TopK        *int
+	Stop        []string
+	Seed        *int64
+	User        string // the end user's opaque id
+	Schema      []byte // JSON Schema the answer must follow; nil: none
+	SchemaName  string
+	JSON        bool // any JSON object will do
+	Parallel    *bool
+	Thinking    int    // budget of reasoning; 0: the model's own choice
+	Effort      string // low, medium, high; empty: the model's own choice
+}
+
+// Role is who speaks.
+type Role uint8
+
+// The roles. System text stands apart, in Conversation.System, unless a dialect
+// has it between turns.
+const (
+	User Role = iota
+	Assistant
+	System
+)
+
+// Message is one turn.
+type Message struct {
+	Role  Role
+	Parts []Part
+}
+
+// PartKind says which fields of a Part count.
+type PartKind uint8
+
+// The kinds of parts.
+const (
+	Text         PartKind = iota // Text
+	Image                        // URL, or Media and Data
+	Document                     // URL, or Media and Data; Name
+	Audio                        // Media and Data
+	Thinking                     // Text, Signature
+	Redacted                     // Data: thinking that only its maker can read
+	Refusal                      // Text
+	ToolUse                      // ID, Name, Data: the arguments as JSON
+	ToolResult                   // ID, Parts, Failed
+)
+
+// Part is a piece of a turn.
+type Part struct {
+	Kind      PartKind
+	Text      string
+	URL       string
+	Media     string // MIME type
+	Data      string // base64, or JSON where the kind says so
+	Signature string
+	ID        string
+	Name      string
+	Parts     []Part
+	Failed    bool
+}
+
+// Tool is a function that the model may ask for.
+type Tool struct {
+	Name        string
+	Description string
+	Schema      []byte // JSON Schema of the arguments
+	Strict      *bool
+}
+
+// ToolChoice is how free the model is: "" or "auto", "none", "required", or
+// "tool" with a Name.
+type ToolChoice struct {
+	Mode string
+	Name string
+}
+
+// Answer is a whole answer, for the hop from one dialect to another.
+type Answer struct {
+	ID           string
+	Model        string
+	Created      int64 // Unix seconds; 0: not said
+	Parts        []Part
+	Finish       Finish
+	StopSequence string
+	Usage        Usage
+}
+
+// DeltaKind says which fields of a Delta count.
+type DeltaKind uint8
+
+// The kinds of deltas of a streamed answer, in the order in which they come.
+// A block (a text, a thought, a tool call) begins with its first delta and ends
+// where another Index begins or the answer finishes.
+const (
+	Begin        DeltaKind = iota // ID, Model, Usage as far as known
+	TextDelta                     // Index, Text
+	ThoughtDelta                  // Index, Text
+	Signed                        // Index, Text: the signature of a thought
+	RefusalDelta                  // Index, Text
+	ToolBegin                     // Index, ID, Name
+	ToolDelta                     // Index, Text: a fragment of the arguments
+	End                           // Finish, StopSequence, Usage
+)
+
+// Delta is a step of a streamed answer.
+type Delta struct {
+	Kind         DeltaKind
+	Index        int // of the block, from 0
+	ID           string
+	Name         string
+	Model        string
+	Text         string
+	Finish       Finish
+	StopSequence string
+	Usage        Usage
+}
