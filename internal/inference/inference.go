@@ -53,6 +53,17 @@ func (f Finish) String() string {
 	return [...]string{"", "stop", "length", "tool_calls", "content_filter", "stop_sequence", "pause"}[f]
 }
 
+// Event is what one event of a streamed answer tells, whatever its dialect.
+type Event struct {
+	Content  bool   // commits the answer: text, thought, refusal, tool fragment, audio, or a finish
+	Text     int    // bytes of text, thought and tool arguments, for an estimate of tokens
+	Finishes int    // choices that end with this event
+	Finish   Finish // of the last of them
+	Usage    Usage  // Known if this event says; totals so far, never increments
+	Aside    bool   // usage and nothing else: not for a caller who did not ask for it
+	Terminal bool   // the dialect's own end of the stream
+}
+
 // Conversation is a whole request, for the hop from one dialect to another.
 type Conversation struct {
 	System      []Part
