@@ -23,6 +23,8 @@ type Request struct {
 	Input     int    // estimated
 	Bytes     int    // of the body
 	Tools     int    // offered
+	N         int    // answers asked for at once; at least 1
+	WantUsage bool   // the caller wants to see usage in the stream
 	Session   uint64 // hash of the caller's affinity hint; 0: none
 }
 
@@ -107,15 +109,15 @@ type PartKind uint8
 
 // The kinds of parts.
 const (
-	Text         PartKind = iota // Text
-	Image                        // URL, or Media and Data
-	Document                     // URL, or Media and Data; Name
-	Audio                        // Media and Data
-	Thinking                     // Text, Signature
-	Redacted                     // Data: thinking that only its maker can read
-	Refusal                      // Text
-	ToolUse                      // ID, Name, Data: the arguments as JSON
-	ToolResult                   // ID, Parts, Failed
+	Text       PartKind = iota // Text
+	Image                      // URL, or Media and Data
+	Document                   // URL, or Media and Data; Name
+	Audio                      // Media and Data
+	Thinking                   // Text, Signature
+	Redacted                   // Data: thinking that only its maker can read
+	Refusal                    // Text
+	ToolUse                    // ID, Name, Data: the arguments as JSON
+	ToolResult                 // ID, Parts, Failed
 )
 
 // Part is a piece of a turn.

@@ -1,0 +1,87 @@
+// Package engine speaks to what runs models. A kind of engine opens a call and
+// hands back a stream; whatever differs between kinds (paths, credentials,
+// quirks) stays inside the kind's own package, one below this one.
+//
+// Nothing here decides: a stream says what came and what went wrong, as a
+// *fault.Error, and whoever reads it reports that to flow.
+package engine
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"headworks/internal/fleet"
+	"headworks/internal/inference"
+	"headworks/internal/scan"
+)
+
+// ErrQuiet is what Next returns when nothing came until the moment it was given.
+// The stream is as it was, and Next may be called again.
+var ErrQuiet = errors.New("engine: quiet")
+
+// Call is one request on its way to one replica. Everything in it belongs to the
+// caller, is only read, and stays valid until the stream is closed.
+type Call struct {
+	Request *inference.Request
+	Replica *fleet.Replica
+	Model   string // the upstream's name for the model
+
+	// Body is what the caller sent, in the dialect Request.Dialect, and Doc its
+	// index. An engine of the same dialect sends these bytes with only the
+	// changed fields spliced in.
+	Body []byte
+	Doc  *scan.Doc
+
+	// Conversation reads the body for an engine of another dialect, and names
+	// the fields that cannot be carried.
+	Conversation func() (*inference.Conversation, []string, error)
+
+	// Header holds what the caller may pass through to an upstream of the same
+	// dialect, in pairs of name and value, from the surface's allow-list.
+	Header []string
+
+	// Trace is the W3C traceparent to send on; empty for none.
+	Trace string
+}
+
+// Chunk is what came: a piece of a streamed answer, or the whole answer. Its
+// bytes are valid until the next call of Next.
+//
+// Raw is set where the engine speaks the caller's dialect, Deltas or Answer where
+// it does not.
+type Chunk struct {
+	Raw    []byte            // whole events with their blank lines, or a whole body
+	Deltas []inference.Delta // of a streamed answer
+	Answer *inference.Answer // a whole answer
+
+	// What these bytes tell. Usage holds totals so far.
+	Event inference.Event
+
+	// Last tells that the answer is whole: nothing follows but the terminal,
+	// which the surface writes. It is never set on an answer that was cut.
+	Last bool
+}
+
+// Stream is an answer that is coming. One goroutine reads it.
+type Stream interface {
+	// Next returns what came, at least one whole event or the whole body; or
+	// ErrQuiet if nothing came until the given moment (the zero time waits for
+	// ever); or a *fault.Error, after which only Close may follow. A canceled
+	// context ends it at once.
+	Next(until time.Time) (Chunk, error)
+
+	// Dropped names the caller's fields that this engine could not be told.
+	Dropped() []string
+
+	// Close gives back what the call holds. Before the end of the answer it
+	// cancels the call: the upstream's slot is free at once.
+	Close() error
+}
+
+// Engine opens calls to the replicas of one upstream, many at once.
+type Engine interface {
+	// Open connects, sends the request and returns without waiting for the
+	// answer. Its errors are *fault.Error.
+	Open(ctx context.Context, c *Call) (Stream, error)
+}

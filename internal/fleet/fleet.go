@@ -1,0 +1,116 @@
+// Package fleet says which engines exist and what they serve, as immutable
+// snapshots: models that callers ask for, their targets, and the replicas behind
+// each target. Money is in USD per million tokens, windows are in tokens.
+package fleet
+
+import (
+	"bytes"
+	"sort"
+	"time"
+)
+
+// ReplicaID is a replica's place in what is counted of it: load, health. It stays
+// the same over reloads for as long as the process lives, and is never reused.
+type ReplicaID int32
+
+// NoReplica stands where no replica is meant.
+const NoReplica ReplicaID = -1
+
+// Replica is one engine process, or one provider's endpoint.
+type Replica struct {
+	ID       ReplicaID
+	Upstream int    // index into Snapshot.Upstreams
+	Name     string // short and opaque: callers may see it
+	URL      string // base URL; empty for what is built in
+}
+
+// Upstream is a pool of replicas that serve the same models.
+type Upstream struct {
+	Name     string
+	Kind     string
+	Region   string
+	Zone     string
+	Hardware string
+	Replicas []Replica
+	// Simulated tells that nothing here runs a model; it shows wherever an answer
+	// of this upstream does.
+	Simulated bool
+}
+
+// Price is what tokens cost, in USD per million. CacheRead and CacheWrite stand
+// at Input unless a card says otherwise.
+type Price struct {
+	Known                                bool
+	Input, Output, CacheRead, CacheWrite float64
+}
+
+// Target is one way to serve a model.
+type Target struct {
+	Upstream  int     // index into Snapshot.Upstreams
+	Model     string  // the upstream's name for it
+	Quality   float64 // 0 to 1; 0 is not measured
+	Price     Price
+	Weight    int // share of requests under the policy Weighted; 0 counts as 1
+	Window    int // prompt and answer; 0 is not known
+	Simulated bool
+}
+
+// Policy is how a model's targets are ordered.
+type Policy uint8
+
+// The policies.
+const (
+	Ordered  Policy = iota // the first that is available
+	Weighted               // drawn by weight, the rest in order behind it
+)
+
+// Timeouts bound the phases of an answer. Zero is no bound.
+type Timeouts struct {
+	FirstToken time.Duration // a stream's first content; a whole answer's first byte if FirstTokenSet
+	Idle       time.Duration // between two signs of progress
+	Total      time.Duration
+	// FirstTokenSet tells that the operator asked for FirstToken, which then
+	// bounds answers that do not stream as well.
+	FirstTokenSet bool
+}
+
+// Model is what callers ask for by name.
+type Model struct {
+	Name     string
+	Targets  []Target
+	Policy   Policy
+	Timeouts Timeouts
+	Tries    int // on one target, once an engine got the work
+}
+
+// Snapshot is the fleet at one moment. Nobody changes it after it is published:
+// whoever learns something new builds another one and swaps it whole.
+type Snapshot struct {
+	Generation uint64
+	Upstreams  []Upstream
+	Models     []Model // sorted by Name
+	Direct     Model   // timeouts and tries of a model asked for as upstream/model
+	Replicas   int     // one more than the largest ReplicaID ever given
+}
+
+// Model returns the model of that name. A name of the form upstream/model asks
+// one upstream for whatever it calls so, whether or not the snapshot lists it.
+func (s *Snapshot) Model(name []byte) (*Model, bool) {
+	i := sort.Search(len(s.Models), func(i int) bool { return s.Models[i].Name >= string(name) })
+	if i < len(s.Models) && s.Models[i].Name == string(name) {
+		return &s.Models[i], true
+	}
+	upstream, model, ok := bytes.Cut(name, []byte{'/'})
+	if !ok || len(model) == 0 {
+		return nil, false
+	}
+	for i := range s.Upstreams {
+		if u := &s.Upstreams[i]; u.Name == string(upstream) {
+			m := s.Direct
+			m.Name = string(name)
+			m.Targets = []Target{{Upstream: i, Model: string(model), Simulated: u.Simulated}}
+			return &m, true
+		}
+	}
+	return nil, false
+}
