@@ -4,8 +4,8 @@
 package fleet
 
 import (
-	"bytes"
 	"sort"
+	"strings"
 	"time"
 )
 
@@ -46,13 +46,12 @@ type Price struct {
 
 // Target is one way to serve a model.
 type Target struct {
-	Upstream  int     // index into Snapshot.Upstreams
-	Model     string  // the upstream's name for it
-	Quality   float64 // 0 to 1; 0 is not measured
-	Price     Price
-	Weight    int // share of requests under the policy Weighted; 0 counts as 1
-	Window    int // prompt and answer; 0 is not known
-	Simulated bool
+	Upstream int     // index into Snapshot.Upstreams
+	Model    string  // the upstream's name for it
+	Quality  float64 // 0 to 1; 0 is not measured
+	Price    Price
+	Weight   int // share of requests under the policy Weighted; 0 counts as 1
+	Window   int // prompt and answer; 0 is not known
 }
 
 // Policy is how a model's targets are ordered.
@@ -80,7 +79,8 @@ type Model struct {
 	Targets  []Target
 	Policy   Policy
 	Timeouts Timeouts
-	Tries    int // on one target, once an engine got the work
+	Tries    int  // on one target, once an engine got the work; 0 counts as 1
+	Asked    bool // the caller asked for an upstream's model by name
 }
 
 // Snapshot is the fleet at one moment. Nobody changes it after it is published:
@@ -95,20 +95,20 @@ type Snapshot struct {
 
 // Model returns the model of that name. A name of the form upstream/model asks
 // one upstream for whatever it calls so, whether or not the snapshot lists it.
-func (s *Snapshot) Model(name []byte) (*Model, bool) {
-	i := sort.Search(len(s.Models), func(i int) bool { return s.Models[i].Name >= string(name) })
-	if i < len(s.Models) && s.Models[i].Name == string(name) {
+func (s *Snapshot) Model(name string) (*Model, bool) {
+	i := sort.Search(len(s.Models), func(i int) bool { return s.Models[i].Name >= name })
+	if i < len(s.Models) && s.Models[i].Name == name {
 		return &s.Models[i], true
 	}
-	upstream, model, ok := bytes.Cut(name, []byte{'/'})
-	if !ok || len(model) == 0 {
+	upstream, model, ok := strings.Cut(name, "/")
+	if !ok || model == "" {
 		return nil, false
 	}
 	for i := range s.Upstreams {
-		if u := &s.Upstreams[i]; u.Name == string(upstream) {
+		if u := &s.Upstreams[i]; u.Name == upstream {
 			m := s.Direct
-			m.Name = string(name)
-			m.Targets = []Target{{Upstream: i, Model: string(model), Simulated: u.Simulated}}
+			m.Name, m.Asked = name, true
+			m.Targets = []Target{{Upstream: i, Model: model}}
 			return &m, true
 		}
 	}

@@ -1,0 +1,227 @@
+// Package flow decides the next step of one request, given what just happened:
+//
+//	admit -> route -> schedule -> send -> (retry | fall back) -> done
+//
+// It performs nothing: no clock, no lock, no log, no goroutine. A driver carries
+// out the action it is handed and reports what came of it as the next event;
+// gateway does so live, sim in virtual time. A driver never decides: that the
+// client left is an event, and so is that nothing happened until a moment.
+package flow
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"headworks/internal/admit"
+	"headworks/internal/fault"
+	"headworks/internal/fleet"
+	"headworks/internal/health"
+	"headworks/internal/inference"
+	"headworks/internal/route"
+	"headworks/internal/tenant"
+)
+
+// EventKind names what just happened.
+type EventKind uint8
+
+// The events that a driver reports.
+const (
+	Arrived  EventKind = iota // the request came in
+	Entered                   // the place it waited for is its own
+	Content                   // the first bytes that commit the answer are here
+	Quiet                     // the moment Action.Until came, and nothing else
+	Finished                  // the answer is whole
+	Failed                    // the attempt failed, see Event.Fault
+	Left                      // the client is gone
+	Drained                   // this process goes away and waits no longer
+
+	eventKinds
+)
+
+func (k EventKind) String() string {
+	return [...]string{"arrived", "entered", "content", "quiet", "finished", "failed", "left", "drained"}[k]
+}
+
+// Event is what just happened to a request.
+type Event struct {
+	Kind     EventKind
+	Fault    *fault.Error // of Failed
+	Progress time.Time    // of Quiet: when the upstream last made progress; zero if never
+	Wrote    time.Time    // of Quiet: when the client last got bytes; zero if never
+}
+
+// ActionKind names what to do next.
+type ActionKind uint8
+
+// The actions that a driver carries out.
+const (
+	Queue  ActionKind = iota // wait for a place until Until: report Entered, Quiet, Left or Drained
+	Send                     // send to Target and Replica, then read
+	Read                     // read on until Until: report Content, Quiet, Finished, Failed, Left or Drained
+	Commit                   // let the client have the content, then read
+	Open                     // send the client its status before any content, then read
+	Alive                    // tell the client that the connection lives, then read
+	Done                     // end the answer: Fault says how; nothing follows
+	Ignore                   // the request is over: nothing to do
+)
+
+func (k ActionKind) String() string {
+	return [...]string{"queue", "send", "read", "commit", "open", "alive", "done", "ignore"}[k]
+}
+
+// Action is what to do next.
+type Action struct {
+	Kind    ActionKind
+	Target  *fleet.Target // of Send
+	Replica *fleet.Replica
+	Until   time.Time    // report Quiet if nothing happens until then; zero: wait for ever
+	Fault   *fault.Error // of Done: nil if the answer is whole
+	Wake    *Ticket      // of Done: this ticket may enter now; tell its driver
+}
+
+// state is how far a request came.
+type state uint8
+
+const (
+	fresh     state = iota // nothing happened yet
+	queued                 // waits at the gate
+	held                   // sent; the client has nothing
+	opened                 // the client has a status and keep-alives
+	committed              // the client has content
+	ended
+
+	states
+)
+
+func (s state) String() string {
+	return [...]string{"fresh", "queued", "held", "opened", "committed", "ended"}[s]
+}
+
+// Bounds of what is kept of one request.
+const (
+	MaxAttempts   = 8
+	MaxCandidates = 9
+)
+
+// Attempt is one send and what came of it.
+type Attempt struct {
+	Target     *fleet.Target
+	Replica    *fleet.Replica
+	Start, End time.Time
+	Fault      fault.Kind
+	Free       bool   // the engine never got the work: no try
+	Why        string // why this replica
+}
+
+// Candidate is a target or a replica that was considered for the last send.
+type Candidate struct {
+	Target  *fleet.Target
+	Replica *fleet.Replica // nil where the target was left out whole
+	Score   float64
+	WhyNot  string
+	Won     bool
+}
+
+// Ticket is what a request carries from step to step, and in the end the reason
+// of all that was decided for it. It has a random source of its own, so a
+// decision does not depend on which other requests ran before.
+type Ticket struct {
+	Request *inference.Request
+	Caller  *tenant.Caller
+	Owner   any // whatever the driver needs to find this request again
+
+	Model      *fleet.Model // nil until found
+	Order      route.Order
+	Target     *fleet.Target // of the last send
+	Replica    *fleet.Replica
+	Why        string // why Target and Replica
+	Attempts   [MaxAttempts]Attempt
+	Tries      int // Attempts that count
+	Candidates [MaxCandidates]Candidate
+	Considered int // Candidates that count
+	Opened     bool
+	Committed  bool
+	Left       string        // why no more attempt was made; empty where none was needed
+	Waited     time.Duration // at the gate
+
+	state    state
+	place    admit.Place[*Ticket]
+	src      rand.PCG
+	arrived  time.Time
+	sent     time.Time
+	used     [route.MaxTargets]uint8 // tries per target that an engine got
+	moved    bool                    // it left a replica that was down
+	retrying bool                    // it holds a place in the retry budget
+	choice   uint8                   // place of Target in the model's list
+	pool     []fleet.Replica         // of Target
+	board    board                   // how schedule sees the replicas
+	last     *fault.Error
+	lastAt   fleet.ReplicaID // where an attempt is under way
+}
+
+// Rules are what flow itself decides by.
+type Rules struct {
+	Seed         uint64
+	QueueWait    time.Duration // at the gate
+	Hold         time.Duration // before a streaming client is told that it is served
+	KeepAlive    time.Duration // between two bytes to a streaming client
+	RetryShare   float64       // of the requests inside that may be second tries
+	RetryFloor   int           // that many may always
+	MaxClientTry time.Duration // a longer wait is not worth a client's retry
+}
+
+// DefaultRules returns the rules that hold without configuration.
+func DefaultRules() Rules {
+	return Rules{
+		QueueWait:    2 * time.Second,
+		Hold:         20 * time.Second,
+		KeepAlive:    15 * time.Second,
+		RetryShare:   0.2,
+		RetryFloor:   3,
+		MaxClientTry: 8 * time.Second,
+	}
+}
+
+// Policy holds the rules, and the counts that decisions need between steps.
+// Whoever owns it calls its methods from one goroutine at a time.
+type Policy struct {
+	Rules  Rules
+	Health health.State
+	Gate   admit.Gate[*Ticket]
+
+	load    []int32 // by fleet.ReplicaID: requests in flight
+	retries int     // second tries in flight
+}
+
+// NewPolicy returns a Policy with the default rules of health and of its own.
+func NewPolicy(limits admit.Limits) *Policy {
+	p := &Policy{Rules: DefaultRules()}
+	p.Health.Rules = health.Default()
+	p.Gate.Limits = limits
+	return p
+}
+
+// Begin makes t the ticket of a request; t may have served another before.
+func (p *Policy) Begin(t *Ticket, req *inference.Request, c *tenant.Caller, owner any) {
+	*t = Ticket{Request: req, Caller: c, Owner: owner, lastAt: fleet.NoReplica}
+	t.place.Of = t
+	t.src = *rand.NewPCG(p.Rules.Seed, req.ID.Seed())
+}
+
+// Load returns how many requests are in flight at a replica.
+func (p *Policy) Load(id fleet.ReplicaID) int {
+	if int(id) >= len(p.load) {
+		return 0
+	}
+	return int(p.load[id])
+}
+
+// Retries returns how many second tries are in flight.
+func (p *Policy) Retries() int { return p.retries }
+
+func (p *Policy) addLoad(id fleet.ReplicaID, n int32) {
+	for int(id) >= len(p.load) {
+		p.load = append(p.load, 0)
+	}
+	p.load[id] += n
+}

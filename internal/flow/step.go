@@ -1,0 +1,445 @@
+package flow
+
+import (
+	"time"
+
+	"headworks/internal/fault"
+	"headworks/internal/fleet"
+	"headworks/internal/health"
+	"headworks/internal/route"
+	"headworks/internal/schedule"
+)
+
+// Step returns what to do next for t after ev, seeing the fleet s at now. A
+// request sees one fleet from its first step to its last, and every request that
+// was begun is brought to Done, or its places stay taken.
+//
+//	state      arrived  entered  content  quiet              finished  failed           left, drained
+//	fresh      queue,   -        -        -                  -         -                done
+//	           send, done
+//	queued     -        send     -        done (overloaded)  -         -                done
+//	held       -        -        commit   read, open, retry  done      retry, done      done
+//	opened     -        -        commit   alive, retry       done      retry, done      done
+//	committed  -        -        read     read, alive, done  done      done             done
+//	ended      ignore   ignore   ignore   ignore             ignore    ignore           ignore
+//
+// Where the table has "-" the driver is at fault, and the request is done with
+// fault.Internal. Retry stands for send, or done where no other try can help.
+func (p *Policy) Step(t *Ticket, ev Event, s *fleet.Snapshot, now time.Time) Action {
+	if t.state == ended {
+		return Action{Kind: Ignore}
+	}
+	switch ev.Kind {
+	case Left:
+		return p.done(t, fault.New(fault.ClientClosed, "the client closed the connection"), now)
+	case Drained:
+		return p.done(t, fault.New(fault.Draining, "this server is shutting down; send the request again"), now)
+	}
+	switch t.state {
+	case fresh:
+		if ev.Kind == Arrived {
+			return p.arrive(t, s, now)
+		}
+	case queued:
+		switch ev.Kind {
+		case Entered:
+			t.Waited = now.Sub(t.arrived)
+			return p.send(t, s, now)
+		case Quiet:
+			t.Waited = now.Sub(t.arrived)
+			return p.done(t, p.overloaded("waited too long for a place"), now)
+		}
+	case held, opened:
+		switch ev.Kind {
+		case Content:
+			t.state, t.Committed = committed, true
+			return Action{Kind: Commit, Until: p.until(t, now, now, now)}
+		case Quiet:
+			return p.quiet(t, ev, s, now)
+		case Finished:
+			return p.done(t, nil, now)
+		case Failed:
+			return p.failed(t, ev.Fault, s, now)
+		}
+	case committed:
+		switch ev.Kind {
+		case Content:
+			return Action{Kind: Read, Until: p.until(t, now, now, now)}
+		case Quiet:
+			return p.quiet(t, ev, s, now)
+		case Finished:
+			return p.done(t, nil, now)
+		case Failed:
+			return p.done(t, ev.Fault, now)
+		}
+	}
+	return p.done(t, fault.Wrap(fault.Internal, internalWords, misstep{t.state, ev.Kind}), now)
+}
+
+const internalWords = "something went wrong inside Headworks; the request id finds it in the log"
+
+// misstep is an event that cannot happen in a state.
+type misstep struct {
+	state state
+	event EventKind
+}
+
+func (m misstep) Error() string { return "event " + m.event.String() + " while " + m.state.String() }
+
+func (p *Policy) arrive(t *Ticket, s *fleet.Snapshot, now time.Time) Action {
+	t.arrived = now
+	name := t.Request.Model
+	m, ok := s.Model(name)
+	if !ok || !t.Caller.May(name) {
+		f := fault.New(fault.ModelNotFound, "no such model, or this key may not use it; GET /v1/models lists what it may")
+		f.Param = "model"
+		return p.done(t, f, now)
+	}
+	t.Model = m
+	v := p.Gate.Enter(&t.place, t.Caller)
+	switch {
+	case v.Wait:
+		t.state = queued
+		return Action{Kind: Queue, Until: now.Add(p.Rules.QueueWait)}
+	case v.Fault == fault.Concurrency:
+		f := fault.New(v.Fault, "this key has as many requests running as it may; wait for one to end")
+		f.After = time.Second
+		return p.done(t, f, now)
+	case v.Fault != fault.None:
+		return p.done(t, p.overloaded("the queue is full"), now)
+	}
+	return p.send(t, s, now)
+}
+
+func (p *Policy) overloaded(words string) *fault.Error {
+	f := fault.New(fault.Overloaded, "Headworks is overloaded: "+words+"; send the request again a little later")
+	f.After = time.Second
+	return f
+}
+
+// send chooses a target and a replica, or ends the request where there is none.
+func (p *Policy) send(t *Ticket, s *fleet.Snapshot, now time.Time) Action {
+	if t.Order.N == 0 {
+		t.Order = route.Pick(t.Model, t.Request, &t.src)
+		if t.Order.N == 0 {
+			f := fault.New(fault.ContextTooLong, "the prompt and max_tokens do not fit the window of any target of this model")
+			f.Param = "messages"
+			return p.done(t, f, now)
+		}
+	}
+	if t.Tries == MaxAttempts {
+		return p.giveUp(t, "out of attempts", now)
+	}
+	t.board = board{p, t, now}
+	for _, resort := range [...]bool{false, true} {
+		t.Considered = 0
+		for i, place := range t.Order.Targets[:t.Order.N] {
+			target := &t.Model.Targets[place]
+			if int(t.used[place]) >= max(t.Model.Tries, 1) {
+				t.consider(Candidate{Target: target, WhyNot: "has had its tries"})
+				continue
+			}
+			pool := s.Upstreams[target.Upstream].Replicas
+			var found [MaxCandidates - 1]schedule.Candidate
+			choice, n := schedule.Pick(pool, &t.board, t.Request.Session, &t.src, found[:])
+			won := choice.Place >= 0 && (resort || choice.Why != schedule.Resort)
+			for _, c := range found[:n] {
+				whyNot := c.WhyNot
+				if !won && whyNot == schedule.Won {
+					whyNot = "out; kept as the last resort"
+				}
+				t.consider(Candidate{
+					Target: target, Replica: &pool[c.Place], Score: c.Score, WhyNot: whyNot,
+					Won: won && c.Place == choice.Place,
+				})
+			}
+			if !won {
+				continue
+			}
+			for _, later := range t.Order.Targets[i+1 : t.Order.N] {
+				t.consider(Candidate{Target: &t.Model.Targets[later], WhyNot: "later in order"})
+			}
+			t.choice, t.pool = place, pool
+			return p.sendTo(t, target, &pool[choice.Place], choice.Why, i == 0, now)
+		}
+	}
+	return p.giveUp(t, "no replica is left", now)
+}
+
+func (p *Policy) sendTo(t *Ticket, target *fleet.Target, r *fleet.Replica, why string, first bool, now time.Time) Action {
+	if st := p.Health.Of(r.ID, now); st.Probe {
+		why = "half open: this request finds out"
+	}
+	t.Target, t.Replica = target, r
+	t.Why = t.Order.Why
+	if !first {
+		t.Why = route.FellBack
+	}
+	t.Attempts[t.Tries] = Attempt{Target: target, Replica: r, Start: now, Why: why}
+	t.Tries++
+	t.used[t.choice]++
+	t.lastAt = r.ID
+	p.addLoad(r.ID, 1)
+	p.Health.Sent(r.ID, now)
+	t.sent = now
+	if t.state != opened {
+		t.state = held
+	}
+	return Action{Kind: Send, Target: target, Replica: r, Until: p.until(t, now, time.Time{}, time.Time{})}
+}
+
+// consider notes a candidate. Where there is no room, the winner still gets in,
+// since it says why the request went where it went.
+func (t *Ticket) consider(c Candidate) {
+	if t.Considered == MaxCandidates {
+		if !c.Won {
+			return
+		}
+		t.Considered--
+	}
+	t.Candidates[t.Considered] = c
+	t.Considered++
+}
+
+// failed learns from a failed attempt and tries again where that may help. The
+// client has no content yet.
+func (p *Policy) failed(t *Ticket, f *fault.Error, s *fleet.Snapshot, now time.Time) Action {
+	t.last = f
+	out := p.settle(t, f, now)
+	a := &t.Attempts[t.Tries-1]
+	if free(f.Kind) {
+		a.Free = true
+		t.used[t.choice]--
+		return p.send(t, s, now)
+	}
+	switch {
+	case !f.Kind.Info().Another:
+		t.Left = "another try cannot help"
+		return p.done(t, f, now)
+	case f.Kind == fault.UpstreamCapacity, f.Kind == fault.UpstreamAuth, f.Kind == fault.ContextTooLong:
+		// The engine turned the work away, so sending it elsewhere doubles nothing.
+		return p.send(t, s, now)
+	case out && !t.moved:
+		t.moved = true // failover: whoever is down does no work twice
+		return p.send(t, s, now)
+	case t.retrying || p.budget():
+		if !t.retrying {
+			t.retrying = true
+			p.retries++
+		}
+		return p.send(t, s, now)
+	default:
+		return p.giveUp(t, "the retry budget is spent", now)
+	}
+}
+
+// free reports whether the engine never got the work, so that the attempt is no
+// try.
+func free(k fault.Kind) bool { return k == fault.Connect }
+
+// budget reports whether one more second try may start: at most a share of what
+// is inside, and a few in any case.
+func (p *Policy) budget() bool {
+	inside := p.Gate.InFlight() + p.Gate.Waiting()
+	return p.retries < max(p.Rules.RetryFloor, int(p.Rules.RetryShare*float64(inside)))
+}
+
+// settle closes the attempt under way, if there is one, and lets health learn
+// from it. It reports whether the replica is out now.
+func (p *Policy) settle(t *Ticket, f *fault.Error, now time.Time) bool {
+	if t.lastAt == fleet.NoReplica {
+		return false
+	}
+	id := t.lastAt
+	t.lastAt = fleet.NoReplica
+	p.addLoad(id, -1)
+	a := &t.Attempts[t.Tries-1]
+	a.End = now
+	if f == nil {
+		p.Health.Passed(id, now)
+		return false
+	}
+	a.Fault = f.Kind
+	if f.Kind.Info().Effect == fault.NoEffect {
+		p.Health.Spared(id)
+		return false
+	}
+	draw := float64(t.src.Uint64()>>11) / (1 << 53)
+	return p.Health.Failed(id, t.pool, f, now, draw)
+}
+
+// done ends the request and gives back all that it holds.
+func (p *Policy) done(t *Ticket, f *fault.Error, now time.Time) Action {
+	p.settle(t, f, now)
+	if t.state == queued {
+		t.Waited = now.Sub(t.arrived)
+	}
+	t.state = ended
+	if t.retrying {
+		t.retrying = false
+		p.retries--
+	}
+	a := Action{Kind: Done, Fault: f}
+	if next := p.Gate.Leave(&t.place); next != nil {
+		a.Wake = next.Of
+	}
+	return a
+}
+
+// giveUp ends a request that no replica can be found for, with the last failure
+// or, where nothing was tried, with what keeps the replicas away.
+func (p *Policy) giveUp(t *Ticket, why string, now time.Time) Action {
+	t.Left = why
+	f := t.last
+	if f == nil {
+		f = p.nobody(t, now)
+	}
+	if f.Kind == fault.UpstreamCapacity {
+		f.After = p.wait(t, now)
+	}
+	return p.done(t, f, now)
+}
+
+func (p *Policy) nobody(t *Ticket, now time.Time) *fault.Error {
+	kind := fault.NoReplica
+	for i := range t.Candidates[:t.Considered] {
+		switch t.Candidates[i].WhyNot {
+		case health.Cooling:
+			kind = fault.UpstreamCapacity
+		case health.Credential:
+			if kind == fault.NoReplica {
+				kind = fault.UpstreamAuth
+			}
+		}
+	}
+	switch kind {
+	case fault.UpstreamCapacity:
+		return fault.New(kind, "every upstream of this model asks to wait; send the request again after the given time")
+	case fault.UpstreamAuth:
+		return fault.New(kind, "the upstream refused Headworks' credential; whoever runs Headworks can mend it")
+	default:
+		f := fault.New(kind, "no upstream of this model can be reached now")
+		f.After = time.Second
+		return f
+	}
+}
+
+// wait returns how long a client should stay away from upstreams that asked for
+// it: the largest time that clients obey, or the shortest beyond that.
+func (p *Policy) wait(t *Ticket, now time.Time) time.Duration {
+	var safe, beyond time.Duration
+	for i := range t.Candidates[:t.Considered] {
+		r := t.Candidates[i].Replica
+		if r == nil {
+			continue
+		}
+		st := p.Health.Of(r.ID, now)
+		if st.Why != health.Cooling {
+			continue
+		}
+		switch d := st.Until.Sub(now); {
+		case d <= p.Rules.MaxClientTry:
+			safe = max(safe, d)
+		case beyond == 0 || d < beyond:
+			beyond = d
+		}
+	}
+	if safe > 0 {
+		return safe
+	}
+	return beyond
+}
+
+// quiet decides what it means that nothing happened until the moment that was
+// asked for.
+func (p *Policy) quiet(t *Ticket, ev Event, s *fleet.Snapshot, now time.Time) Action {
+	to := &t.Model.Timeouts
+	if to.Total > 0 && !now.Before(t.arrived.Add(to.Total)) {
+		t.Left = "the time for the whole answer is over"
+		kind := fault.FirstTokenTimeout
+		if t.state == committed {
+			kind = fault.Stalled
+		}
+		return p.done(t, fault.New(kind, "the answer took longer than the time that this model allows"), now)
+	}
+	switch {
+	case t.state == committed || !t.Request.Stream && !ev.Progress.IsZero():
+		if to.Idle > 0 && !now.Before(ev.Progress.Add(to.Idle)) {
+			f := fault.New(fault.Stalled, "the upstream fell silent in the middle of the answer")
+			if t.state == committed {
+				return p.done(t, f, now)
+			}
+			return p.failed(t, f, s, now)
+		}
+	case to.FirstToken > 0 && (t.Request.Stream || to.FirstTokenSet) && !now.Before(t.sent.Add(to.FirstToken)):
+		return p.failed(t, fault.New(fault.FirstTokenTimeout, "the upstream did not begin its answer in time"), s, now)
+	}
+	a := Action{Kind: Read}
+	if t.Request.Stream {
+		switch {
+		case t.state == held && !now.Before(t.arrived.Add(p.Rules.Hold)):
+			t.state, t.Opened = opened, true
+			a.Kind, ev.Wrote = Open, now
+		case t.state != held && !now.Before(ev.Wrote.Add(p.Rules.KeepAlive)):
+			a.Kind, ev.Wrote = Alive, now
+		}
+	}
+	a.Until = p.until(t, now, ev.Progress, ev.Wrote)
+	return a
+}
+
+// until returns when to look again if nothing happens: the first of all that
+// waits for its moment.
+func (p *Policy) until(t *Ticket, now, progress, wrote time.Time) time.Time {
+	to := &t.Model.Timeouts
+	var first time.Time
+	at := func(from time.Time, d time.Duration) {
+		if moment := from.Add(d); d > 0 && (first.IsZero() || moment.Before(first)) {
+			first = moment
+		}
+	}
+	at(t.arrived, to.Total)
+	if !t.Request.Stream {
+		if progress.IsZero() {
+			if to.FirstTokenSet {
+				at(t.sent, to.FirstToken)
+			}
+			progress = now // the first byte may come any time from now on
+		}
+		at(progress, to.Idle)
+		return first
+	}
+	switch t.state {
+	case committed:
+		at(progress, to.Idle)
+		at(wrote, p.Rules.KeepAlive)
+	case opened:
+		at(t.sent, to.FirstToken)
+		if wrote.IsZero() {
+			wrote = now
+		}
+		at(wrote, p.Rules.KeepAlive)
+	default:
+		at(t.sent, to.FirstToken)
+		at(t.arrived, p.Rules.Hold)
+	}
+	return first
+}
+
+// board is what flow knows of the replicas, for one ticket at one moment.
+type board struct {
+	policy *Policy
+	ticket *Ticket
+	now    time.Time
+}
+
+// Standing implements schedule.Board.
+func (b *board) Standing(id fleet.ReplicaID) schedule.Standing {
+	for i := range b.ticket.Attempts[:b.ticket.Tries] {
+		if b.ticket.Attempts[i].Replica.ID == id {
+			return schedule.Standing{Why: "failed this request before"}
+		}
+	}
+	h := b.policy.Health.Of(id, b.now)
+	return schedule.Standing{Load: b.policy.Load(id), Weight: h.Weight, Why: h.Why, Resort: h.Resort}
+}

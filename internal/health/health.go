@@ -1,0 +1,270 @@
+// Package health decides whether a replica deserves traffic, from what requests
+// met there. It is made for pools of 2 to 10 replicas and requests of 1 to 300
+// seconds, where rules that wait for hundreds of requests never fire.
+//
+// A replica is up, out until a moment, or half open: past that moment one request
+// is let through, and its fate decides. A replica that came back is given its
+// share little by little.
+package health
+
+import (
+	"time"
+
+	"headworks/internal/fault"
+	"headworks/internal/fleet"
+)
+
+// Rules say when a replica is put out, and for how long.
+type Rules struct {
+	Row       int           // failures one after the other
+	ThinRow   int           // the same where fewer than Enough results came within Window
+	ThinSpan  time.Duration // within which the thin row must fall
+	ThinSeen  int           // results a replica must have had before the thin row counts
+	Enough    int           // results within Window that make a share meaningful
+	Share     float64       // of failures among Enough results
+	Window    time.Duration // of six slots
+	Base, Max time.Duration // how long a replica is out: Base, doubling up to Max
+	Jitter    float64       // share by which that varies
+	SlowStart time.Duration // over which a replica that came back gets its full share
+	Cool      time.Duration // after "too many requests" that names no time
+	CoolMax   time.Duration // however long an upstream asks for
+}
+
+// Default returns the rules that hold without configuration.
+func Default() Rules {
+	return Rules{
+		Row: 5, ThinRow: 3, ThinSpan: time.Minute, ThinSeen: 5,
+		Enough: 20, Share: 0.5, Window: 30 * time.Second,
+		Base: 5 * time.Second, Max: time.Minute, Jitter: 0.25,
+		SlowStart: 30 * time.Second,
+		Cool:      time.Second, CoolMax: 5 * time.Minute,
+	}
+}
+
+// Why a replica gets no traffic, or less.
+const (
+	Refused    = "out: nobody answers there"
+	Failing    = "out: too many failures"
+	Probing    = "out: one request is finding out"
+	Cooling    = "asked us to wait"
+	Credential = "refused our credential"
+)
+
+// minWeight is the share of a replica that only just came back.
+const minWeight = 0.1
+
+// Standing is what a replica deserves now.
+type Standing struct {
+	Why    string    // empty: traffic
+	Until  time.Time // when that may change; zero if unknown
+	Weight float64   // share of its usual traffic, above 0 to 1
+	Probe  bool      // half open: one request may find out
+	Resort bool      // out, but may be tried where nothing better is left
+}
+
+// State is what is known of all replicas. Its zero value knows nothing and gives
+// traffic to all. Whoever owns it serialises its methods.
+type State struct {
+	Rules    Rules
+	replicas []replica
+}
+
+const slots = 6
+
+type replica struct {
+	seen     int // results, ever
+	row      int // failures since the last success
+	rowSince time.Time
+	window   [slots]struct{ good, bad int32 }
+	slot     int64 // number of the newest slot
+
+	out      time.Time // zero: in
+	hard     bool      // nobody was there
+	ejected  int       // times in a row, for the back-off
+	probing  bool
+	probed   time.Time
+	back     time.Time // since when it is in again
+	cool     time.Time
+	credless time.Time
+}
+
+// Of returns what a replica deserves at now.
+func (s *State) Of(id fleet.ReplicaID, now time.Time) Standing {
+	if int(id) >= len(s.replicas) {
+		return Standing{Weight: 1}
+	}
+	r := &s.replicas[id]
+	switch {
+	case now.Before(r.credless):
+		return Standing{Why: Credential, Until: r.credless}
+	case now.Before(r.cool):
+		return Standing{Why: Cooling, Until: r.cool}
+	case r.out.IsZero():
+		return Standing{Weight: s.weight(r, now)}
+	case now.Before(r.out):
+		why := Failing
+		if r.hard {
+			why = Refused
+		}
+		return Standing{Why: why, Until: r.out, Resort: true}
+	case r.probing && now.Before(r.probed.Add(s.Rules.Max)):
+		return Standing{Why: Probing, Resort: true}
+	default:
+		return Standing{Weight: minWeight, Probe: true}
+	}
+}
+
+func (s *State) weight(r *replica, now time.Time) float64 {
+	if r.back.IsZero() || s.Rules.SlowStart <= 0 {
+		return 1
+	}
+	age := now.Sub(r.back)
+	if age >= s.Rules.SlowStart {
+		return 1
+	}
+	return max(minWeight, float64(age)/float64(s.Rules.SlowStart))
+}
+
+// Sent notes that a request goes to a replica; half open, it is the one that
+// finds out.
+func (s *State) Sent(id fleet.ReplicaID, now time.Time) {
+	if int(id) >= len(s.replicas) {
+		return
+	}
+	if r := &s.replicas[id]; !r.out.IsZero() && !now.Before(r.out) {
+		r.probing, r.probed = true, now
+	}
+}
+
+// Spared notes that a request ended there without telling anything of the
+// replica, as when the client left.
+func (s *State) Spared(id fleet.ReplicaID) {
+	if int(id) < len(s.replicas) {
+		s.replicas[id].probing = false
+	}
+}
+
+// Passed notes a success.
+func (s *State) Passed(id fleet.ReplicaID, now time.Time) {
+	r := s.at(id)
+	s.count(r, now, true)
+	r.row = 0
+	if r.out.IsZero() {
+		if s.weight(r, now) == 1 {
+			r.ejected = 0
+		}
+		return
+	}
+	r.out, r.hard, r.probing = time.Time{}, false, false
+	r.back = now
+	r.window = [slots]struct{ good, bad int32 }{}
+}
+
+// Failed notes a failure; pool is the replica's own pool, of which soft failures
+// put out at most half and never the last. The draw is uniform in [0, 1) and
+// spreads the back-off. It reports whether the replica is out now.
+func (s *State) Failed(id fleet.ReplicaID, pool []fleet.Replica, f *fault.Error, now time.Time, draw float64) bool {
+	r := s.at(id)
+	switch f.Kind.Info().Effect {
+	case fault.NoEffect:
+		r.probing = false
+		return false
+	case fault.Down:
+		s.count(r, now, false)
+		s.eject(r, now, draw, true)
+		return true
+	case fault.CoolDown:
+		r.probing = false
+		wait := f.After
+		if wait <= 0 {
+			wait = s.Rules.Cool
+		}
+		r.cool = now.Add(min(wait, s.Rules.CoolMax))
+		return true
+	case fault.Credential:
+		r.probing = false
+		r.credless = now.Add(s.Rules.Max)
+		return true
+	case fault.Counts:
+	}
+	if r.row == 0 {
+		r.rowSince = now
+	}
+	r.row++
+	s.count(r, now, false)
+	if !r.out.IsZero() { // half open, or tried as the last resort
+		s.eject(r, now, draw, r.hard)
+		return true
+	}
+	if s.tripped(r, now) && s.spare(id, pool, now) {
+		s.eject(r, now, draw, false)
+		return true
+	}
+	return false
+}
+
+func (s *State) eject(r *replica, now time.Time, draw float64, hard bool) {
+	wait := s.Rules.Base << min(r.ejected, 16)
+	if wait <= 0 || wait > s.Rules.Max {
+		wait = s.Rules.Max
+	}
+	wait = time.Duration(float64(wait) * (1 + s.Rules.Jitter*(2*draw-1)))
+	r.out, r.hard, r.probing = now.Add(wait), hard, false
+	r.ejected++
+	r.back = time.Time{}
+}
+
+func (s *State) tripped(r *replica, now time.Time) bool {
+	if r.row >= s.Rules.Row {
+		return true
+	}
+	var good, bad int
+	for _, w := range r.window {
+		good += int(w.good)
+		bad += int(w.bad)
+	}
+	if good+bad >= s.Rules.Enough {
+		return float64(bad) >= s.Rules.Share*float64(good+bad)
+	}
+	return r.row >= s.Rules.ThinRow && r.seen >= s.Rules.ThinSeen && now.Sub(r.rowSince) <= s.Rules.ThinSpan
+}
+
+// spare reports whether the pool can spare one more: at most half of it is out,
+// and never the last.
+func (s *State) spare(id fleet.ReplicaID, pool []fleet.Replica, now time.Time) bool {
+	out := 0
+	for i := range pool {
+		if other := pool[i].ID; other != id && !s.Of(other, now).in() {
+			out++
+		}
+	}
+	return 2*(out+1) <= len(pool)
+}
+
+func (st Standing) in() bool { return st.Why == "" && !st.Probe }
+
+// count adds a result to the window of the last 30 seconds.
+func (s *State) count(r *replica, now time.Time, good bool) {
+	r.seen++
+	step := int64(s.Rules.Window / slots)
+	if step <= 0 {
+		return
+	}
+	slot := now.UnixNano() / step
+	for n := min(slot-r.slot, slots); n > 0; n-- {
+		r.window[(slot-n+1)%slots] = struct{ good, bad int32 }{}
+	}
+	r.slot = max(slot, r.slot)
+	if w := &r.window[slot%slots]; good {
+		w.good++
+	} else {
+		w.bad++
+	}
+}
+
+func (s *State) at(id fleet.ReplicaID) *replica {
+	for int(id) >= len(s.replicas) {
+		s.replicas = append(s.replicas, replica{})
+	}
+	return &s.replicas[id]
+}
