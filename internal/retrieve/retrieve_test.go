@@ -1,0 +1,294 @@
+package retrieve
+
+import (
+	"math"
+	"os"
+	"path"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"pgregory.net/rapid"
+)
+
+func index(t testing.TB, documents map[string]string) *Index {
+	t.Helper()
+	files := fstest.MapFS{}
+	for name, text := range documents {
+		files[name] = &fstest.MapFile{Data: []byte(text)}
+	}
+	x, err := New(files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return x
+}
+
+func TestFind(t *testing.T) {
+	x := index(t, map[string]string{
+		"b.md":      "# Streams\n\nA stream that is cut ends with an error.\n\n## Keys\n\nKeys are shown once.",
+		"a/keys.md": "# Keys\n\nCreate a key with `keys create`.\n\n## Revoke\n\nA revoked key is refused.",
+		"notes.txt": "streams streams streams",
+	})
+	tests := []struct {
+		name, question string
+		n              int
+		want           []string
+	}{
+		{"one word", "cutting", 3, []string{"b.md Streams"}},
+		{"plural and case", "STREAM", 1, []string{"b.md Streams"}},
+		{"heading counts", "revocation revoke", 1, []string{"a/keys.md Keys > Revoke"}},
+		{"more of the question first", "create a key", 2, []string{"a/keys.md Keys", "a/keys.md Keys > Revoke"}},
+		{"nothing fits", "weather in Paris", 3, nil},
+		{"stop words alone", "is it not the", 3, nil},
+		{"no question", "", 3, nil},
+		{"none wanted", "keys", 0, nil},
+		{"less than none wanted", "keys", -1, nil},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			var got []string
+			for _, hit := range x.Find(test.question, test.n) {
+				got = append(got, hit.Path+" "+hit.Heading)
+			}
+			if !slices.Equal(got, test.want) {
+				t.Errorf("Find(%q, %d) = %q, want %q", test.question, test.n, got, test.want)
+			}
+		})
+	}
+}
+
+// The formula of the package comment's source, worked out by hand.
+func TestScoreIsBM25(t *testing.T) {
+	x := index(t, map[string]string{"a.md": "gold gold iron", "b.md": "iron", "c.md": "tin tin"})
+	idf := math.Log(1 + (3-1+0.5)/(1+0.5))
+	norm := 0.9 * (1 - 0.4 + 0.4*3/2)
+	want := 2 * idf * 2 / (2 + norm)
+	hits := x.Find("gold and gold lead", 1)
+	if len(hits) != 1 || math.Abs(hits[0].Score-want) > 1e-12 {
+		t.Fatalf("score of %+v, want %v", hits, want)
+	}
+	lead := math.Log(1 + (3+0.5)/0.5)
+	if cover := idf / (idf + lead); math.Abs(hits[0].Cover-cover) > 1e-12 {
+		t.Errorf("cover %v, want %v", hits[0].Cover, cover)
+	}
+}
+
+func TestEqualsKeepTheOrderOfTheDocuments(t *testing.T) {
+	documents := map[string]string{}
+	var want []string
+	for _, name := range []string{"a.md", "b/a.md", "b/b.md", "c.md", "d.md"} {
+		documents[name] = "the same words"
+		want = append(want, name)
+	}
+	x := index(t, documents)
+	for range 20 {
+		var got []string
+		for _, hit := range x.Find("same words", 10) {
+			got = append(got, hit.Path)
+		}
+		if !slices.Equal(got, want) {
+			t.Fatalf("got %q, want %q", got, want)
+		}
+	}
+}
+
+func TestBounds(t *testing.T) {
+	big := strings.Repeat("a ", maxDocumentBytes/2) + "b"
+	if _, err := New(fstest.MapFS{"big.md": {Data: []byte(big)}}); err == nil || !strings.Contains(err.Error(), "big.md") {
+		t.Errorf("a document over the bound: %v, want an error that names it", err)
+	}
+	many := fstest.MapFS{}
+	for i := range maxBytes/maxDocumentBytes + 1 {
+		many[string(rune('A'+i))+".md"] = &fstest.MapFile{Data: []byte(big[:maxDocumentBytes])}
+	}
+	if _, err := New(many); err == nil {
+		t.Error("documents over the bound together: no error")
+	}
+	var question strings.Builder
+	for i := range maxTerms {
+		question.WriteString(string(rune(0x4e00+i)) + " ")
+	}
+	x := index(t, map[string]string{"a.md": "needle"})
+	if hits := x.Find(question.String()+"needle", 1); len(hits) != 0 {
+		t.Errorf("word %d of a question was looked at: %v", maxTerms+1, hits)
+	}
+}
+
+func TestNothingToSearch(t *testing.T) {
+	x := index(t, nil)
+	if hits := x.Find("anything", 3); x.Len() != 0 || len(hits) != 0 {
+		t.Errorf("%d passages, hits %v", x.Len(), hits)
+	}
+}
+
+func TestWords(t *testing.T) {
+	tests := []struct {
+		text string
+		want []string
+	}{
+		{"", nil},
+		{"The keys are listed", []string{"key", "list"}},
+		{"demo-small", []string{"demo", "small", "demo-small"}},
+		{"`first_token: 10s`", []string{"first", "token", "first_token", "10s"}},
+		{"x-headworks-cache.", []string{"x", "headwork", "cach", "x-headworks-cache"}},
+		{"end- --start", []string{"end", "start"}},
+		{"GRÖSSE Ελλάδα 模型", []string{"grösse", "ελλάδα", "模型"}},
+		{"bad\xff\xfebytes", []string{"bad", "byt"}},
+	}
+	for _, test := range tests {
+		if got := slices.Collect(words(test.text)); !slices.Equal(got, test.want) {
+			t.Errorf("words(%q) = %q, want %q", test.text, got, test.want)
+		}
+	}
+}
+
+func TestStemJoinsForms(t *testing.T) {
+	for _, forms := range [][]string{
+		{"key", "keys"},
+		{"retry", "retries"},
+		{"retried", "retrying", "retry"},
+		{"stream", "streams", "streamed", "streaming"},
+		{"cut", "cutting"},
+		{"cache", "cached", "caching", "caches"},
+		{"process", "processes", "processing"},
+		{"box", "boxes"},
+		{"status"},
+		{"simulate", "simulated", "simulating", "simulates"},
+		{"fall", "falling", "falls"},
+		{"plain", "plainly"},
+	} {
+		for _, form := range forms[1:] {
+			if stem(form) != stem(forms[0]) {
+				t.Errorf("stem(%q) = %q, but stem(%q) = %q", form, stem(form), forms[0], stem(forms[0]))
+			}
+		}
+	}
+	for _, word := range []string{"", "a", "sing", "bed", "red", "using", "größe"} {
+		if got := stem(word); got == "" && word != "" || len(got) > len(word)+1 {
+			t.Errorf("stem(%q) = %q", word, got)
+		}
+	}
+}
+
+func TestCut(t *testing.T) {
+	fence := "```sh\n# not a heading\n\nls\n```"
+	long := strings.Repeat("Many words make a long paragraph. ", 30)
+	long = long[:len(long)-1]
+	row := "| " + strings.Repeat("cell ", 30) + "|"
+	table := strings.Repeat(row+"\n", 12)
+	table = table[:len(table)-1]
+	tests := []struct {
+		name, source string
+		want         []Passage
+	}{
+		{"empty", "", nil},
+		{"no heading", "One.\n\nTwo.", []Passage{{Text: "One.\n\nTwo."}}},
+		{"headings nest", "# A\none\n## B\ntwo\n### C\nthree\n## D ##\nfour\n", []Passage{
+			{Heading: "A", Text: "one"},
+			{Heading: "A > B", Text: "two"},
+			{Heading: "A > B > C", Text: "three"},
+			{Heading: "A > D", Text: "four"},
+		}},
+		{"an empty section is none", "# A\n\n## B\n\ntext", []Passage{{Heading: "A > B", Text: "text"}}},
+		{"a fence hides headings and blank lines", "# A\n\nRun:\n\n" + fence + "\n", []Passage{{Heading: "A", Text: "Run:\n\n" + fence}}},
+		{"a fence is not closed by a shorter one", "````\n```\n# x\n````\ny", []Passage{{Text: "````\n```\n# x\n````\ny"}}},
+		{"an open fence goes to the end", "```\n# x\n\ny", []Passage{{Text: "```\n# x\n\ny"}}},
+		{"hash without space is text", "#tag\n\n####### seven", []Passage{{Text: "#tag\n\n####### seven"}}},
+		{"CRLF", "# A\r\n\r\none\r\ntwo\r\n", []Passage{{Heading: "A", Text: "one\r\ntwo"}}},
+		{"long sections are cut at blank lines", "# A\n\n" + long + "\n\n" + long, []Passage{{Heading: "A", Text: long}, {Heading: "A", Text: long}}},
+		{"a colon holds on to what follows", "# A\n\n" + long + "\n\nRun this:\n\n" + fence + "\n\n" + long, []Passage{
+			{Heading: "A", Text: long + "\n\nRun this:\n\n" + fence},
+			{Heading: "A", Text: long},
+		}},
+		{"a long table is cut between rows", table, []Passage{
+			{Text: strings.TrimSpace(strings.Repeat(row+"\n", passageBytes/(len(row)+1)))},
+			{Text: strings.TrimSpace(strings.Repeat(row+"\n", 12-passageBytes/(len(row)+1)))},
+		}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			if got := cut("", test.source); !reflect.DeepEqual(got, test.want) {
+				t.Errorf("got %q\nwant %q", got, test.want)
+			}
+		})
+	}
+}
+
+// Whatever the Markdown, passages are pieces of it in order, nothing but blank
+// lines and headings is left out, and none is over the bound.
+func TestCutKeepsEveryByte(t *testing.T) {
+	line := rapid.SampledFrom([]string{
+		"", " ", "# A", "## B", "text", "more text: ", "ends with:", "```", "~~~~", "```go", "| a | b |",
+		strings.Repeat("word ", 100), strings.Repeat("ö", blockBytes), strings.Repeat("word ", blockBytes), "\ttab", "- item", "\r", "é", "\xff",
+	})
+	rapid.Check(t, func(t *rapid.T) {
+		source := strings.Join(rapid.SliceOfN(line, 0, 60).Draw(t, "lines"), "\n")
+		checkCut(t, source)
+	})
+}
+
+func checkCut(t interface{ Fatalf(string, ...any) }, source string) {
+	at := 0
+	for _, p := range cut("x.md", source) {
+		i := strings.Index(source[at:], p.Text)
+		if p.Text == "" || i < 0 {
+			t.Fatalf("passage %q is not a piece of %q after byte %d", p.Text, source, at)
+		}
+		for skipped := range strings.Lines(source[at : at+i]) {
+			if level, _ := headingOf(strings.TrimRight(skipped, "\r\n")); level == 0 && strings.TrimSpace(skipped) != "" {
+				t.Fatalf("%q is in no passage of %q", skipped, source)
+			}
+		}
+		if len(p.Text) > blockBytes {
+			t.Fatalf("passage of %d bytes", len(p.Text))
+		}
+		at += i + len(p.Text)
+	}
+	for skipped := range strings.Lines(source[at:]) {
+		if level, _ := headingOf(strings.TrimRight(skipped, "\r\n")); level == 0 && strings.TrimSpace(skipped) != "" {
+			t.Fatalf("the end %q is in no passage of %q", skipped, source)
+		}
+	}
+}
+
+func FuzzCut(f *testing.F) {
+	f.Add("# A\n\ntext:\n\n```sh\n# no\n```\n| a |\n")
+	f.Add("~~~\n\r\n# x")
+	f.Fuzz(func(t *testing.T, source string) { checkCut(t, source) })
+}
+
+func FuzzFind(f *testing.F) {
+	x := index(f, map[string]string{"a.md": "# Keys\n\nA key is `hw_...` and shown once."})
+	f.Add("how do I make a key?", 3)
+	f.Fuzz(func(t *testing.T, question string, n int) {
+		for _, hit := range x.Find(question, n) {
+			if hit.Score <= 0 || hit.Cover <= 0 || hit.Cover > 1+1e-9 {
+				t.Fatalf("Find(%q) = %+v", question, hit)
+			}
+		}
+	})
+}
+
+func BenchmarkNew(b *testing.B) {
+	documents := os.DirFS(path.Join("..", "..", "docs"))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := New(documents); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkFind(b *testing.B) {
+	x, err := New(os.DirFS(path.Join("..", "..", "docs")))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		x.Find("what happens when a stream is cut?", 3)
+	}
+}

@@ -1,0 +1,63 @@
+package retrieve
+
+import (
+	"iter"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// words returns the terms of a text in order: runs of Unicode letters and digits,
+// lower case, stemmed, without stop words. A compound such as demo-small or
+// first_token gives its parts and then itself.
+func words(text string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for at := 0; at < len(text); {
+			size := run(text[at:])
+			if size == 0 {
+				_, size = utf8.DecodeRuneInString(text[at:])
+				at += size
+				continue
+			}
+			start, parts := at, 0
+			for size > 0 {
+				word := strings.ToLower(text[at : at+size])
+				if !stopped(word) && !yield(stem(word)) {
+					return
+				}
+				at += size
+				parts++
+				size = 0
+				if at < len(text) && (text[at] == '-' || text[at] == '_') {
+					if size = run(text[at+1:]); size > 0 {
+						at++
+					}
+				}
+			}
+			if parts > 1 && !yield(strings.ToLower(text[start:at])) {
+				return
+			}
+		}
+	}
+}
+
+// run returns how many bytes of letters and digits a text opens with.
+func run(text string) int {
+	for i, r := range text {
+		if !unicode.IsLetter(r) && !unicode.IsDigit(r) {
+			return i
+		}
+	}
+	return len(text)
+}
+
+// stopped reports whether a word is on Lucene's list of 33 English stop words.
+func stopped(word string) bool {
+	switch word {
+	case "a", "an", "and", "are", "as", "at", "be", "but", "by", "for", "if", "in",
+		"into", "is", "it", "no", "not", "of", "on", "or", "such", "that", "the",
+		"their", "then", "there", "these", "they", "this", "to", "was", "will", "with":
+		return true
+	}
+	return false
+}
