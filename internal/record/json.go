@@ -1,0 +1,165 @@
+package record
+
+import (
+	"encoding/hex"
+	"math"
+	"strconv"
+	"unicode/utf8"
+
+	"headworks/internal/inference"
+)
+
+// AppendJSON appends r as one JSON object with every column, in the table's order
+// and under its names; what was not measured is null. Candidates and attempts are
+// counts here, see Explain for what stands behind them.
+func (r *Record) AppendJSON(b []byte) []byte {
+	b = append(b, '{')
+	for i := range table {
+		c := &table[i]
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(append(append(b, '"'), c.Name...), '"', ':')
+		switch c.Kind {
+		case Int:
+			if v := c.Int(r); v == -1 {
+				b = append(b, "null"...)
+			} else {
+				b = strconv.AppendInt(b, v, 10)
+			}
+		case Flag:
+			b = strconv.AppendBool(b, c.Flag(r))
+		case ID:
+			b = append(b, '"')
+			if id := c.ID(r); c.number == 1 {
+				b = inference.ID(id).Append(b)
+			} else if id != [16]byte{} {
+				b = hex.AppendEncode(b, id[:])
+			}
+			b = append(b, '"')
+		case Text:
+			b = appendQuoted(b, c.Text(r))
+		}
+	}
+	return append(b, '}')
+}
+
+// MarshalJSON returns what AppendJSON appends.
+func (r *Record) MarshalJSON() ([]byte, error) { return r.AppendJSON(nil), nil }
+
+// appendQuoted appends s as a JSON string (RFC 8259 section 7); a byte that is
+// not UTF-8 becomes U+FFFD.
+func appendQuoted(b []byte, s string) []byte {
+	const digits = "0123456789abcdef"
+	b = append(b, '"')
+	for i := 0; i < len(s); {
+		c := s[i]
+		switch {
+		case c == '"' || c == '\\':
+			b = append(b, '\\', c)
+		case c < 0x20 || c == 0x7f:
+			b = append(b, '\\', 'u', '0', '0', digits[c>>4], digits[c&15])
+		case c < utf8.RuneSelf:
+			b = append(b, c)
+		default:
+			r, n := utf8.DecodeRuneInString(s[i:])
+			b = utf8.AppendRune(b, r)
+			i += n
+			continue
+		}
+		i++
+	}
+	return append(b, '"')
+}
+
+// Explanation says why a request went where it went, for people and for
+// headworks explain --json. Times are microseconds after arrival.
+type Explanation struct {
+	RequestID    string       `json:"request_id"`
+	Model        string       `json:"model"`
+	Chosen       *Place       `json:"chosen"` // null: it went nowhere
+	RouteReason  string       `json:"route_reason"`
+	Candidates   []Considered `json:"candidates"`
+	Considered   int64        `json:"considered"` // of whom the best are listed
+	Attempts     []Tried      `json:"attempts"`
+	Tried        int64        `json:"tried"`
+	FailoverFrom string       `json:"failover_from,omitempty"`
+	Admit        string       `json:"admit"`
+	End          string       `json:"end"`
+	Fault        string       `json:"fault"`
+	Owner        string       `json:"owner"`
+	Status       int64        `json:"status"`
+	Finish       string       `json:"finish"`
+	Committed    bool         `json:"committed"`
+	Simulated    bool         `json:"simulated"`
+	Generation   int64        `json:"generation"`
+	Time         int64        `json:"ts"` // microseconds since 1970
+	Queue        int64        `json:"queue_us"`
+	TTFT         int64        `json:"ttft_us"`
+	Total        int64        `json:"total_us"`
+	Overhead     int64        `json:"overhead_us"`
+	Input        int64        `json:"input_tokens"`
+	Output       int64        `json:"output_tokens"`
+	UsageSource  string       `json:"usage_source"`
+	Cost         int64        `json:"cost_micro_usd"`
+}
+
+// Place is where a request went.
+type Place struct {
+	Upstream string `json:"upstream"`
+	Replica  string `json:"replica"`
+	Model    string `json:"model"`
+}
+
+// Considered is a Candidate as people see it.
+type Considered struct {
+	Upstream string  `json:"upstream"`
+	Replica  string  `json:"replica"`
+	Model    string  `json:"model"`
+	Score    float64 `json:"score"`
+	WhyNot   string  `json:"why_not"` // empty for the winner
+}
+
+// Tried is an Attempt as people see it.
+type Tried struct {
+	Upstream string `json:"upstream"`
+	Replica  string `json:"replica"`
+	Start    int64  `json:"start_us"`
+	Duration int64  `json:"duration_us"`
+	Fault    string `json:"fault"`
+	Free     bool   `json:"free"`
+	Reason   string `json:"reason"`
+}
+
+// finite returns the nearest number that JSON can hold; NaN is 0.
+func finite(v float64) float64 {
+	if v != v {
+		return 0
+	}
+	return max(-math.MaxFloat64, min(v, math.MaxFloat64))
+}
+
+// Explain returns r's reasons.
+func (r *Record) Explain() Explanation {
+	e := Explanation{
+		RequestID: r.ID.String(), Model: r.Model, RouteReason: r.RouteReason,
+		Candidates: []Considered{}, Considered: r.Considered,
+		Attempts: []Tried{}, Tried: r.Tried,
+		FailoverFrom: r.FailoverFrom, Admit: r.Admit,
+		End: r.End.String(), Fault: r.Fault.String(), Owner: r.Fault.Info().Owner.String(),
+		Status: r.Status, Finish: r.Finish.String(), Committed: r.Committed,
+		Simulated: r.Simulated, Generation: r.Generation, Time: r.Time,
+		Queue: r.Queue, TTFT: r.TTFT, Total: r.Total, Overhead: r.Overhead,
+		Input: r.Input, Output: r.Output, UsageSource: r.UsageSource.String(), Cost: r.Cost,
+	}
+	for _, c := range r.Kept() {
+		e.Candidates = append(e.Candidates, Considered{c.Upstream, c.Replica, c.Model, finite(c.Score), c.WhyNot})
+	}
+	if w, ok := r.Winner(); ok {
+		e.Chosen = &Place{w.Upstream, w.Replica, w.Model}
+	}
+	for _, a := range r.Tries() {
+		e.Attempts = append(e.Attempts, Tried{a.Upstream, a.Replica, a.Start, a.Duration, a.Fault.String(), a.Free, a.Reason})
+	}
+	return e
+}

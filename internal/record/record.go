@@ -1,0 +1,191 @@
+// Package record says what is kept of a request: one wide row and its reasons.
+//
+// Times are microseconds, moments microseconds since 1970 UTC, money micro-USD;
+// -1 is not measured. Text holds names out of the configuration and words of
+// this program, never content and never a secret, so that copying a Record
+// copies no bytes a caller sent. A Record is filled in place, without
+// allocation, and is the same live and simulated.
+//
+// The table in columns.go is the one place where a column is written: JSON, the
+// binary form and whatever stores columns read it.
+package record
+
+import (
+	"headworks/internal/fault"
+	"headworks/internal/inference"
+	"headworks/internal/tenant"
+)
+
+// End is how a request ended, as callers, ledgers and objectives count it.
+type End uint8
+
+// The ends.
+const (
+	Open         End = iota // not yet
+	OK                      // the answer is whole
+	Failed                  // refused or failed, and the caller was told so in form
+	AbnormalEnd             // an answer that was cut after content was sent
+	ClientClosed            // the caller left
+)
+
+func (e End) String() string {
+	return [...]string{"", "ok", "error", "abnormal_end", "client_closed"}[e]
+}
+
+// UsageSource is where the token counts come from.
+type UsageSource uint8
+
+// The sources of token counts.
+const (
+	NoUsage   UsageSource = iota // nothing was counted
+	Provider                     // the upstream said so
+	Estimated                    // our own count
+)
+
+func (s UsageSource) String() string {
+	return [...]string{"none", "provider", "estimated"}[s]
+}
+
+// Candidate is a place a request could have gone to.
+type Candidate struct {
+	Upstream string
+	Replica  string
+	Model    string // the upstream's name
+	Score    float64
+	WhyNot   string // empty for the winner
+	Won      bool
+}
+
+// Attempt is one try on one replica.
+type Attempt struct {
+	Upstream string
+	Replica  string
+	Start    int64 // after arrival
+	Duration int64
+	Fault    fault.Kind
+	Free     bool // cost no try: the engine never got the work
+	Reason   string
+}
+
+// Record is the row of one request. Reset makes it ready to be filled.
+type Record struct {
+	// Who and when.
+	ID        inference.ID
+	Trace     [16]byte // W3C trace id
+	Time      int64    // of arrival
+	Seq       int64    // order of the end among the records of this process
+	Tenant    string
+	Project   string
+	Key       string // the key's name
+	Tier      string
+	Origin    string // app, console, canary, probe, batch
+	Simulated bool
+
+	// Where.
+	Cell       string // the region this process serves
+	Region     string // of the upstream, as the next two
+	Zone       string
+	Hardware   string
+	Generation int64 // of the configuration
+
+	// Asked. AskedModel is empty for a name that no model has: it is the
+	// caller's text.
+	Surface        string
+	Operation      string
+	Stream         bool
+	AskedModel     string
+	Class          tenant.Class
+	MaxTokens      int64
+	EstimatedInput int64
+	BytesIn        int64
+	BytesOut       int64
+	ToolsOffered   int64
+
+	// Decided.
+	Admit         string
+	Model         string
+	Upstream      string
+	UpstreamModel string
+	Replica       string
+	RouteReason   string
+	FailoverFrom  string // the replica that was left
+
+	// Time.
+	Scan         int64
+	Queue        int64
+	Connect      int64
+	TTFT         int64 // arrival to first content byte out
+	UpstreamTTFT int64
+	TPOT         int64 // mean time of an output token after the first
+	GapMax       int64 // longest silence between two pieces of content
+	Total        int64
+	Overhead     int64 // all that is ours
+
+	// Tokens and money. Input includes what was read from and written to the
+	// upstream's cache, Output includes Reasoning.
+	Input       int64
+	Output      int64
+	CacheRead   int64
+	CacheWrite  int64
+	Reasoning   int64
+	UsageSource UsageSource
+	Cost        int64
+
+	// Outcome. Status is of HTTP, -1 if the caller left before there was one.
+	Status    int64
+	Fault     fault.Kind
+	Finish    inference.Finish
+	End       End
+	Committed bool // content reached the caller
+
+	// Reasons. Of all that were considered and tried the arrays keep as many as
+	// they hold, the winner always among them.
+	Considered int64
+	Tried      int64
+	Candidates [9]Candidate
+	Attempts   [8]Attempt
+}
+
+// Reset makes r the blank record: every measure -1, everything else zero.
+func (r *Record) Reset() { *r = blank }
+
+// Consider notes a candidate. Callers give them the best first; of more than fit
+// the first stay, but for a winner, who takes the last place.
+func (r *Record) Consider(c Candidate) {
+	n := int(r.Considered)
+	r.Considered++
+	switch {
+	case n < len(r.Candidates):
+		r.Candidates[n] = c
+	case c.Won:
+		r.Candidates[len(r.Candidates)-1] = c
+	}
+}
+
+// Try notes an attempt. Of more than fit the first stay, and the last of all
+// takes the last place.
+func (r *Record) Try(a Attempt) {
+	r.Attempts[min(int(r.Tried), len(r.Attempts)-1)] = a
+	r.Tried++
+}
+
+// Kept returns the candidates that are kept.
+func (r *Record) Kept() []Candidate {
+	return r.Candidates[:min(int(r.Considered), len(r.Candidates))]
+}
+
+// Tries returns the attempts that are kept.
+func (r *Record) Tries() []Attempt {
+	return r.Attempts[:min(int(r.Tried), len(r.Attempts))]
+}
+
+// Winner returns the candidate that was chosen last.
+func (r *Record) Winner() (Candidate, bool) {
+	kept := r.Kept()
+	for i := len(kept) - 1; i >= 0; i-- {
+		if kept[i].Won {
+			return kept[i], true
+		}
+	}
+	return Candidate{}, false
+}
