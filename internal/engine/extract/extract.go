@@ -1,0 +1,259 @@
+// Package extract answers from documents, word for word, with the source named:
+// the best passages as they stand, and nothing of its own.
+//
+// The same question over the same documents gives the same bytes. Tokens are
+// counted as runs of letters and digits plus single signs; a caller's max_tokens
+// holds in that count.
+package extract
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"headworks/internal/engine"
+	"headworks/internal/fault"
+	"headworks/internal/inference"
+)
+
+const (
+	passages = 3
+	minCover = 0.45 // of the question, for a passage to count as an answer
+	nearBest = 0.6  // of the best passage's score, to stand beside it
+
+	// A long message asks at its end.
+	questionBytes = 1 << 10
+
+	nothing = "The documents say nothing that fits this question. " +
+		"This model quotes its documents word for word and writes nothing of its own: " +
+		"ask in other words, or ask another model."
+)
+
+// Passage is a piece of a document.
+type Passage struct {
+	Path    string  // of the document
+	Heading string  // the headings over the passage, from the title down
+	Text    string  // as it stands in the document
+	Score   float64 // comparable within one question
+	Cover   float64 // share of the question found here, 0 to 1
+}
+
+// Find returns the at most n passages that fit a question best, the best first.
+// It is called by many goroutines at once.
+type Find func(question string, n int) []Passage
+
+// Engine answers from documents.
+type Engine struct {
+	find Find
+}
+
+var _ engine.Engine = (*Engine)(nil)
+
+// New returns an Engine that quotes what find returns.
+func New(find Find) *Engine { return &Engine{find} }
+
+// Open finds the passages for the last thing the user said.
+func (e *Engine) Open(ctx context.Context, c *engine.Call) (engine.Stream, error) {
+	conversation, dropped, err := c.Conversation()
+	if err != nil {
+		return nil, fault.Of(err)
+	}
+	var found []Passage
+	if question := lastQuestion(conversation.Messages); question != "" {
+		found = choose(e.find(question, passages))
+	}
+	pieces, usage, finish := limit(quote(found), c.Request.MaxTokens)
+	usage.Input = countParts(conversation.System)
+	for _, m := range conversation.Messages {
+		usage.Input += countParts(m.Parts)
+	}
+	return &stream{
+		ctx:     ctx,
+		call:    c,
+		pieces:  pieces,
+		usage:   usage,
+		finish:  finish,
+		dropped: append(dropped, ignored(c.Request, conversation)...),
+	}, nil
+}
+
+// lastQuestion returns the end of the last text that the user wrote.
+func lastQuestion(messages []inference.Message) string {
+	for i := len(messages) - 1; i >= 0; i-- {
+		if messages[i].Role != inference.User {
+			continue
+		}
+		var texts []string
+		for _, p := range messages[i].Parts {
+			if p.Kind == inference.Text && strings.TrimSpace(p.Text) != "" {
+				texts = append(texts, p.Text)
+			}
+		}
+		if len(texts) == 0 {
+			continue
+		}
+		text := strings.Join(texts, "\n")
+		if cut := len(text) - questionBytes; cut > 0 {
+			for cut < len(text) && !utf8.RuneStart(text[cut]) {
+				cut++
+			}
+			text = text[cut:]
+		}
+		return text
+	}
+	return ""
+}
+
+// choose keeps the passages that answer enough of the question, and of those the
+// ones that are nearly as good as the best.
+func choose(found []Passage) []Passage {
+	var chosen []Passage
+	for _, p := range found {
+		if p.Cover >= minCover && (len(chosen) == 0 || p.Score >= nearBest*chosen[0].Score) {
+			chosen = append(chosen, p)
+		}
+	}
+	return chosen
+}
+
+// quote writes an answer in pieces: each passage under its number, then where
+// they stand.
+func quote(found []Passage) []string {
+	if len(found) == 0 {
+		return []string{nothing}
+	}
+	pieces := make([]string, 0, len(found)+1)
+	var sources strings.Builder
+	sources.WriteString("Sources, quoted word for word:")
+	for i, p := range found {
+		number := "[" + strconv.Itoa(i+1) + "]"
+		pieces = append(pieces, number+"\n"+p.Text+"\n\n")
+		sources.WriteString("\n" + number + " " + p.Path)
+		if p.Heading != "" {
+			sources.WriteString(" (" + p.Heading + ")")
+		}
+	}
+	return append(pieces, sources.String())
+}
+
+// limit cuts an answer after so many tokens, 0 being no limit, and counts it.
+func limit(pieces []string, tokens int) ([]string, inference.Usage, inference.Finish) {
+	usage := inference.Usage{Known: true}
+	for i, piece := range pieces {
+		left := -1
+		if tokens > 0 {
+			left = tokens - usage.Output
+		}
+		n, end := count(piece, left)
+		usage.Output += n
+		if end < len(piece) {
+			if end > 0 {
+				return append(pieces[:i:i], piece[:end]), usage, inference.Length
+			}
+			return pieces[:i], usage, inference.Length
+		}
+	}
+	return pieces, usage, inference.Stop
+}
+
+// ignored names the fields of a request that a quotation has no use for.
+func ignored(r *inference.Request, c *inference.Conversation) []string {
+	stop, schema, thought := "stop", "response_format", "reasoning_effort"
+	if r.Dialect == inference.Anthropic {
+		stop, schema, thought = "stop_sequences", "output_config", "thinking"
+	}
+	var names []string
+	for _, field := range []struct {
+		name string
+		set  bool
+	}{
+		{"tools", len(c.Tools) > 0},
+		{schema, c.Schema != nil || c.JSON},
+		{stop, len(c.Stop) > 0},
+		{"n", r.N > 1},
+		{"temperature", c.Temperature != nil},
+		{"top_p", c.TopP != nil},
+		{"top_k", c.TopK != nil},
+		{"seed", c.Seed != nil},
+		{thought, c.Thinking > 0 || c.Effort != ""},
+	} {
+		if field.set {
+			names = append(names, field.name)
+		}
+	}
+	return names
+}
+
+// stream hands out an answer that is there already.
+type stream struct {
+	ctx     context.Context
+	call    *engine.Call
+	pieces  []string
+	usage   inference.Usage
+	finish  inference.Finish
+	dropped []string
+	next    int
+}
+
+// Next returns the next piece of a streamed answer, or the whole answer.
+func (s *stream) Next(time.Time) (engine.Chunk, error) {
+	if s.ctx.Err() != nil {
+		return engine.Chunk{}, fault.Wrap(fault.ClientClosed, "the call was canceled", context.Cause(s.ctx))
+	}
+	if s.next == len(s.pieces) {
+		return engine.Chunk{}, fault.New(fault.Interrupted, "the answer is at its end already")
+	}
+	if !s.call.Request.Stream {
+		return s.whole(), nil
+	}
+	return s.piece(), nil
+}
+
+func (s *stream) whole() engine.Chunk {
+	s.next = len(s.pieces)
+	text := strings.Join(s.pieces, "")
+	return engine.Chunk{
+		Answer: &inference.Answer{
+			ID:     s.call.Request.ID.String(),
+			Model:  s.call.Model,
+			Parts:  []inference.Part{{Kind: inference.Text, Text: text}},
+			Finish: s.finish,
+			Usage:  s.usage,
+		},
+		Event: s.end(len(text)),
+		Last:  true,
+	}
+}
+
+func (s *stream) piece() engine.Chunk {
+	text := s.pieces[s.next]
+	c := engine.Chunk{Event: inference.Event{Content: text != "", Text: len(text)}}
+	if s.next == 0 {
+		c.Deltas = append(c.Deltas, inference.Delta{
+			Kind:  inference.Begin,
+			ID:    s.call.Request.ID.String(),
+			Model: s.call.Model,
+			Usage: inference.Usage{Input: s.usage.Input, Known: true},
+		})
+	}
+	if text != "" {
+		c.Deltas = append(c.Deltas, inference.Delta{Kind: inference.TextDelta, Text: text})
+	}
+	if s.next++; s.next == len(s.pieces) {
+		c.Deltas = append(c.Deltas, inference.Delta{Kind: inference.End, Finish: s.finish, Usage: s.usage})
+		c.Event, c.Last = s.end(len(text)), true
+	}
+	return c
+}
+
+func (s *stream) end(text int) inference.Event {
+	return inference.Event{Content: true, Text: text, Finishes: 1, Finish: s.finish, Usage: s.usage, Terminal: true}
+}
+
+// Dropped names what the caller asked for and a quotation cannot follow.
+func (s *stream) Dropped() []string { return s.dropped }
+
+// Close has nothing to give back.
+func (s *stream) Close() error { return nil }
