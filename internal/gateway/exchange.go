@@ -1,0 +1,332 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"headworks/internal/engine"
+	"headworks/internal/fault"
+	"headworks/internal/flow"
+	"headworks/internal/inference"
+	"headworks/internal/record"
+)
+
+const (
+	// maxHeld bounds the lifecycle events that wait for the first content.
+	maxHeld = 64 << 10
+	// moment is how long an answer may take before the client is watched.
+	moment = 2 * time.Millisecond
+)
+
+// exchange is one request on its way through the gateway.
+type exchange struct {
+	g      *Gateway
+	ctx    context.Context
+	req    *Request
+	sink   Sink
+	world  *World
+	ticket flow.Ticket
+	call   engine.Call
+	head   Head
+	record record.Record
+
+	granted chan struct{} // the place at the gate is ours
+	stream  engine.Stream
+	chunk   engine.Chunk      // the first content, or the last of the answer
+	held    []byte            // events before the first content
+	deltas  []inference.Delta // the same, across dialects
+	done    bool              // flow said so
+	watched bool
+
+	usage    inference.Usage
+	finish   inference.Finish
+	text     int           // bytes of answer that came
+	upstream time.Duration // spent waiting for upstreams
+	first    time.Time     // content left for the client
+	firstIn  time.Time     // content came
+	progress time.Time     // the upstream's last sign
+	wrote    time.Time     // the client's last bytes
+	gap      time.Duration // longest silence within the answer
+}
+
+func (x *exchange) begin(ctx context.Context, g *Gateway, req *Request, sink Sink) {
+	select {
+	case <-x.granted: // a word that came too late for the request before
+	default:
+	}
+	*x = exchange{
+		g: g, ctx: ctx, req: req, sink: sink, world: g.world.Load(),
+		granted: x.granted, held: x.held[:0], deltas: x.deltas[:0],
+	}
+	g.mu.Lock()
+	g.policy.Begin(&x.ticket, &req.Request, req.Caller, x)
+	g.mu.Unlock()
+}
+
+// end closes what is open, keeps the record and lets the exchange go. After a
+// panic it still gives back every place that the request holds.
+func (x *exchange) end() {
+	x.closeStream()
+	if !x.done {
+		f := fault.New(fault.Internal, "a defect")
+		x.g.step(&x.ticket, flow.Event{Kind: flow.Left}, x.world, time.Now())
+		x.fill(f, time.Now())
+		x.g.keep(&x.record)
+		return // whatever panicked may still hold on to x
+	}
+	x.g.keep(&x.record)
+	if cap(x.held) > maxHeld {
+		x.held = nil
+	}
+	clear(x.deltas)
+	granted, held, deltas := x.granted, x.held, x.deltas
+	g := x.g
+	*x = exchange{granted: granted, held: held, deltas: deltas}
+	g.idle.Put(x)
+}
+
+func (x *exchange) run() {
+	ev := flow.Event{Kind: flow.Arrived}
+	for {
+		a := x.g.step(&x.ticket, ev, x.world, time.Now())
+		switch a.Kind {
+		case flow.Queue:
+			ev = x.wait(a.Until)
+		case flow.Send:
+			ev = x.send(&a)
+		case flow.Read:
+			ev = x.read(a.Until)
+		case flow.Commit:
+			ev = x.commit(a.Until)
+		case flow.Open:
+			x.fillHead()
+			ev = x.after(x.sink.Open(&x.head), a.Until)
+		case flow.Alive:
+			ev = x.after(x.sink.Alive(), a.Until)
+		case flow.Done:
+			x.finishWith(a.Fault)
+			return
+		case flow.Ignore:
+			return
+		}
+	}
+}
+
+// wait waits at the gate.
+func (x *exchange) wait(until time.Time) flow.Event {
+	x.watch()
+	timer := time.NewTimer(time.Until(until))
+	defer timer.Stop()
+	select {
+	case <-x.granted:
+		return flow.Event{Kind: flow.Entered}
+	case <-x.ctx.Done():
+		return x.gone()
+	case <-timer.C:
+		return flow.Event{Kind: flow.Quiet}
+	}
+}
+
+// send opens an attempt and reads until something happens.
+func (x *exchange) send(a *flow.Action) flow.Event {
+	x.closeStream()
+	x.held, x.deltas = x.held[:0], x.deltas[:0]
+	x.progress, x.text, x.usage, x.finish = time.Time{}, 0, inference.Usage{}, inference.Unfinished
+	x.call = engine.Call{
+		Request: &x.req.Request, Replica: a.Replica, Model: a.Target.Model,
+		Body: x.req.Body, Doc: x.req.Doc, Conversation: x.req.Conversation,
+		Header: x.req.Header, Trace: x.req.Trace,
+	}
+	start := time.Now()
+	s, err := x.world.Engines[a.Target.Upstream].Open(x.ctx, &x.call)
+	x.upstream += time.Since(start)
+	if err != nil {
+		return x.failed(err)
+	}
+	x.stream = s
+	return x.read(a.Until)
+}
+
+// read reads until something happens that flow has to know of. Content that
+// follows committed content goes straight to the client.
+func (x *exchange) read(until time.Time) flow.Event {
+	for {
+		now := time.Now()
+		next := until
+		if !x.watched && x.req.Watch != nil {
+			if soon := now.Add(moment); next.IsZero() || soon.Before(next) {
+				next = soon
+			}
+		}
+		c, err := x.stream.Next(next)
+		came := time.Now()
+		x.upstream += came.Sub(now)
+		if err != nil {
+			if !errors.Is(err, engine.ErrQuiet) {
+				return x.failed(err)
+			}
+			x.watch()
+			if !until.IsZero() && !came.Before(until) {
+				return flow.Event{Kind: flow.Quiet, Progress: x.progress, Wrote: x.wrote}
+			}
+			continue
+		}
+		x.note(&c, came)
+		switch {
+		case !x.req.Stream:
+			if c.Last {
+				x.chunk = c
+				return flow.Event{Kind: flow.Finished}
+			}
+		case x.ticket.Committed:
+			if c.Last {
+				x.chunk = c
+				return flow.Event{Kind: flow.Finished}
+			}
+			x.watch()
+			if err := x.forward(&c); err != nil {
+				return x.gone()
+			}
+		case c.Event.Content:
+			x.chunk = c
+			return flow.Event{Kind: flow.Content}
+		case c.Last:
+			x.chunk = c
+			return flow.Event{Kind: flow.Finished}
+		default:
+			if err := x.hold(&c); err != nil {
+				return x.failed(err)
+			}
+		}
+	}
+}
+
+// note learns from what came.
+func (x *exchange) note(c *engine.Chunk, now time.Time) {
+	if c.Event.Usage.Known {
+		x.usage = c.Event.Usage
+	}
+	if c.Event.Finish != inference.Unfinished {
+		x.finish = c.Event.Finish
+	}
+	x.text += c.Event.Text
+	if c.Event.Content {
+		if x.firstIn.IsZero() {
+			x.firstIn = now
+		} else {
+			x.gap = max(x.gap, now.Sub(x.progress))
+		}
+	}
+	x.progress = now
+}
+
+// hold keeps events that say nothing yet until content comes.
+func (x *exchange) hold(c *engine.Chunk) error {
+	if len(x.held)+len(c.Raw) > maxHeld {
+		return fault.New(fault.Oversized, "the upstream sent too much before the first word of its answer")
+	}
+	x.held = append(x.held, c.Raw...)
+	x.deltas = append(x.deltas, c.Deltas...)
+	return nil
+}
+
+// commit lets the client have the first content, and what was held before it. An
+// answer whose end is here already leaves with its end, in one write.
+func (x *exchange) commit(until time.Time) flow.Event {
+	x.fillHead()
+	c := &x.chunk
+	if len(x.held) > 0 {
+		x.held = append(x.held, c.Raw...)
+		c.Raw = x.held
+	}
+	if len(x.deltas) > 0 {
+		x.deltas = append(x.deltas, c.Deltas...)
+		c.Deltas = x.deltas
+	}
+	if c.Last {
+		return flow.Event{Kind: flow.Finished}
+	}
+	x.watch()
+	return x.after(x.forward(c), until)
+}
+
+func (x *exchange) forward(c *engine.Chunk) error {
+	err := x.sink.Send(&x.head, c)
+	now := time.Now()
+	if x.first.IsZero() && c.Event.Content {
+		x.first = now
+	}
+	x.wrote = now
+	return err
+}
+
+// after reads on, unless the client could not be reached.
+func (x *exchange) after(err error, until time.Time) flow.Event {
+	if err != nil {
+		return x.gone()
+	}
+	x.wrote = time.Now()
+	return x.read(until)
+}
+
+func (x *exchange) failed(err error) flow.Event {
+	if x.ctx.Err() != nil {
+		return x.gone()
+	}
+	return flow.Event{Kind: flow.Failed, Fault: fault.Of(err)}
+}
+
+// gone tells why the request may not go on.
+func (x *exchange) gone() flow.Event {
+	if errors.Is(context.Cause(x.ctx), ErrDraining) {
+		return flow.Event{Kind: flow.Drained}
+	}
+	return flow.Event{Kind: flow.Left}
+}
+
+func (x *exchange) watch() {
+	if !x.watched {
+		x.watched = true
+		if x.req.Watch != nil {
+			x.req.Watch()
+		}
+	}
+}
+
+func (x *exchange) closeStream() {
+	if x.stream != nil {
+		// An error here can only be that the connection is gone already.
+		_ = x.stream.Close()
+		x.stream = nil
+	}
+}
+
+// finishWith ends the answer: what it costs is in the ledger before its terminal
+// leaves.
+func (x *exchange) finishWith(f *fault.Error) {
+	x.done = true
+	x.fillHead()
+	now := time.Now()
+	x.fill(f, now)
+	if x.record.Input > 0 || x.record.Output > 0 {
+		if err := x.g.ledger.Charge(&x.record); err != nil && f == nil {
+			f = fault.Wrap(fault.BudgetUnavailable, "what this answer costs cannot be written down now, so it is not given", err)
+			x.fault(f)
+		}
+	}
+	c := &x.chunk
+	if f != nil {
+		c = nil
+		x.closeStream() // the upstream need not wait for the client
+	}
+	err := x.sink.End(&x.head, c, f)
+	now = time.Now()
+	if err != nil && f == nil {
+		x.fault(fault.New(fault.ClientClosed, "the client left before the end of the answer"))
+	}
+	if x.first.IsZero() && err == nil && f == nil {
+		x.first = now
+	}
+	x.times(now)
+}

@@ -1,0 +1,151 @@
+// Package gateway carries out flow's steps for live requests. It knows no HTTP: a
+// surface hands it a request and a sink in the caller's dialect, an engine hands
+// it a stream, and what happens between them flow decides.
+package gateway
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"headworks/internal/engine"
+	"headworks/internal/fault"
+	"headworks/internal/fleet"
+	"headworks/internal/flow"
+	"headworks/internal/inference"
+	"headworks/internal/record"
+	"headworks/internal/scan"
+	"headworks/internal/tenant"
+)
+
+// ErrDraining is the cause of a canceled request context that means: this process
+// goes away. With any other cause the client left.
+var ErrDraining = errors.New("gateway: draining")
+
+// World is one generation of what requests meet. Nobody changes it after it is
+// published; a request sees one world from its first step to its last.
+type World struct {
+	Fleet   *fleet.Snapshot
+	Engines []engine.Engine // by the upstream's place in Fleet
+	Region  string          // the cell that this process is
+	Config  string          // fingerprint of the configuration
+}
+
+// Request is what a surface knows of a request.
+type Request struct {
+	inference.Request
+
+	Caller  *tenant.Caller
+	Surface string
+	Arrived time.Time
+	Scanned time.Duration // spent reading and checking the body
+
+	Body         []byte
+	Doc          *scan.Doc
+	Conversation func() (*inference.Conversation, []string, error)
+	Header       []string // to pass through, see engine.Call
+	TraceID      [16]byte
+	Trace        string // traceparent to send on
+
+	// Watch starts to look out for the client's leaving, which cancels the
+	// context. It is called when an answer takes longer than a moment, so that
+	// quick ones do not pay for it. Nil where the context needs no help.
+	Watch func()
+}
+
+// Head is what a sink may say about an answer before its content.
+type Head struct {
+	ID        inference.ID
+	Model     string
+	Upstream  string
+	Region    string
+	Replica   string
+	Route     string
+	Config    string
+	Attempts  int
+	Overhead  time.Duration
+	Cost      int64 // micro-USD
+	CostKnown bool
+	Simulated bool
+	Dropped   []string
+}
+
+// Sink is where an answer goes, in the caller's dialect. Its methods fail only
+// where the client cannot be reached any more.
+type Sink interface {
+	// Open sends a streaming client its status, before any content.
+	Open(h *Head) error
+	// Send forwards a piece of a stream at once. The first one takes status and
+	// headers with it, unless Open did.
+	Send(h *Head, c *engine.Chunk) error
+	// Alive tells a streaming client that the connection lives.
+	Alive() error
+	// End ends the answer, once. Without a fault c is the rest of a stream,
+	// perhaps empty, or the whole answer; with one, c is nil.
+	End(h *Head, c *engine.Chunk, f *fault.Error) error
+}
+
+// Ledger keeps what is owed. Charge returns once the line is written.
+type Ledger interface {
+	Charge(r *record.Record) error
+}
+
+// Gateway serves live requests, many at once.
+type Gateway struct {
+	ledger Ledger
+	keep   func(*record.Record)
+	world  atomic.Pointer[World]
+	idle   sync.Pool // of *exchange
+
+	mu     sync.Mutex // guards policy; a step is short and never blocks
+	policy *flow.Policy
+}
+
+// New returns a Gateway that owns p. It writes a line to the ledger before the
+// end of an answer that costs something leaves, and hands the record of every
+// request to keep, which may not block and may not hold on to it.
+func New(p *flow.Policy, ledger Ledger, keep func(*record.Record)) *Gateway {
+	g := &Gateway{ledger: ledger, keep: keep, policy: p}
+	g.idle.New = func() any { return &exchange{granted: make(chan struct{}, 1)} }
+	g.world.Store(&World{Fleet: &fleet.Snapshot{}})
+	return g
+}
+
+// Publish replaces the world that later requests meet.
+func (g *Gateway) Publish(w *World) { g.world.Store(w) }
+
+// World returns the world that a request would meet now.
+func (g *Gateway) World() *World { return g.world.Load() }
+
+// Policy calls f with the policy, between two steps; f may not block.
+func (g *Gateway) Policy(f func(*flow.Policy)) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	f(g.policy)
+}
+
+// Do carries one request from arrival to the end of its answer. When it returns,
+// nothing of the request runs any more, and its record is kept.
+func (g *Gateway) Do(ctx context.Context, req *Request, sink Sink) {
+	x := g.idle.Get().(*exchange)
+	x.begin(ctx, g, req, sink)
+	defer x.end()
+	x.run()
+}
+
+// step asks flow for the next action. Whoever may enter in this request's stead
+// is told at once, under the lock: a ticket that was told is still waiting.
+func (g *Gateway) step(t *flow.Ticket, ev flow.Event, w *World, now time.Time) flow.Action {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	a := g.policy.Step(t, ev, w.Fleet, now)
+	if a.Wake != nil {
+		select {
+		case a.Wake.Owner.(*exchange).granted <- struct{}{}:
+		default:
+		}
+	}
+	return a
+}
