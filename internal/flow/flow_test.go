@@ -1,0 +1,472 @@
+package flow
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"headworks/internal/admit"
+	"headworks/internal/fault"
+	"headworks/internal/fleet"
+	"headworks/internal/inference"
+	"headworks/internal/tenant"
+)
+
+var start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// world has one model with targets on upstreams of the given sizes.
+func world(pools ...int) *fleet.Snapshot {
+	s := &fleet.Snapshot{Models: []fleet.Model{{
+		Name: "assistant", Tries: 2,
+		Timeouts: fleet.Timeouts{FirstToken: 60 * time.Second, Idle: 30 * time.Second, Total: 10 * time.Minute},
+	}}}
+	m := &s.Models[0]
+	for i, size := range pools {
+		u := fleet.Upstream{Name: fmt.Sprint("up", i)}
+		for range size {
+			u.Replicas = append(u.Replicas, fleet.Replica{ID: fleet.ReplicaID(s.Replicas), Upstream: i, Name: fmt.Sprint("r", s.Replicas)})
+			s.Replicas++
+		}
+		s.Upstreams = append(s.Upstreams, u)
+		m.Targets = append(m.Targets, fleet.Target{Upstream: i, Model: "m"})
+	}
+	s.Direct = fleet.Model{Tries: 2, Timeouts: m.Timeouts}
+	return s
+}
+
+type rig struct {
+	*testing.T
+	p   *Policy
+	s   *fleet.Snapshot
+	t   *Ticket
+	req *inference.Request
+	now time.Time
+}
+
+func newRig(t *testing.T, limits admit.Limits, stream bool, pools ...int) *rig {
+	r := &rig{T: t, p: NewPolicy(limits), s: world(pools...), now: start}
+	r.t = r.begin(stream)
+	r.req = r.t.Request
+	return r
+}
+
+func (r *rig) begin(stream bool) *Ticket {
+	t := &Ticket{}
+	req := &inference.Request{Model: "assistant", Stream: stream, ID: inference.NewID(r.now, uint16(r.p.Gate.InFlight()), 7)}
+	r.p.Begin(t, req, &tenant.Caller{}, nil)
+	return t
+}
+
+func (r *rig) step(ev Event) Action {
+	r.Helper()
+	return r.p.Step(r.t, ev, r.s, r.now)
+}
+
+func (r *rig) after(d time.Duration, ev Event) Action {
+	r.Helper()
+	r.now = r.now.Add(d)
+	return r.step(ev)
+}
+
+func (r *rig) want(a Action, kind ActionKind) Action {
+	r.Helper()
+	if a.Kind != kind {
+		r.Fatalf("got %v (%v), want %v", a.Kind, a.Fault, kind)
+	}
+	return a
+}
+
+func (r *rig) wantFault(a Action, kind fault.Kind) Action {
+	r.Helper()
+	r.want(a, Done)
+	switch {
+	case a.Fault == nil && kind != fault.None:
+		r.Fatalf("done without a fault, want %v", kind)
+	case a.Fault != nil && a.Fault.Kind != kind:
+		r.Fatalf("done with %v, want %v", a.Fault, kind)
+	}
+	return a
+}
+
+func failure(k fault.Kind) Event { return Event{Kind: Failed, Fault: fault.New(k, "test")} }
+
+// reach brings a fresh rig to a state.
+func reach(t *testing.T, to state) *rig {
+	limits := admit.Limits{}
+	if to == queued {
+		limits = admit.Limits{InFlight: 1, Queue: 4}
+	}
+	r := newRig(t, limits, true, 2, 1)
+	if to == queued {
+		other := r.begin(true)
+		if a := r.p.Step(other, Event{Kind: Arrived}, r.s, r.now); a.Kind != Send {
+			t.Fatalf("the first request got %v", a.Kind)
+		}
+	}
+	if to == fresh {
+		return r
+	}
+	r.step(Event{Kind: Arrived})
+	switch to {
+	case opened:
+		r.want(r.after(20*time.Second, Event{Kind: Quiet}), Open)
+	case committed:
+		r.want(r.step(Event{Kind: Content}), Commit)
+	case ended:
+		r.want(r.step(Event{Kind: Left}), Done)
+	}
+	if r.t.state != to {
+		t.Fatalf("reached %v, want %v", r.t.state, to)
+	}
+	return r
+}
+
+// TestEveryStateMeetsEveryEvent is the table in Step's comment, cell by cell. A
+// cell says the action and, for done, the fault.
+func TestEveryStateMeetsEveryEvent(t *testing.T) {
+	type cell struct {
+		kind  ActionKind
+		fault fault.Kind
+		next  state
+	}
+	wrong := cell{Done, fault.Internal, ended}
+	left := cell{Done, fault.ClientClosed, ended}
+	drained := cell{Done, fault.Draining, ended}
+	ignore := cell{Ignore, fault.None, ended}
+	whole := cell{Done, fault.None, ended}
+	table := [states][eventKinds]cell{
+		fresh:  {Arrived: {Send, fault.None, held}, Entered: wrong, Content: wrong, Quiet: wrong, Finished: wrong, Failed: wrong, Left: left, Drained: drained},
+		queued: {Arrived: wrong, Entered: {Send, fault.None, held}, Content: wrong, Quiet: {Done, fault.Overloaded, ended}, Finished: wrong, Failed: wrong, Left: left, Drained: drained},
+		held: {
+			Arrived: wrong, Entered: wrong, Content: {Commit, fault.None, committed}, Quiet: {Read, fault.None, held},
+			Finished: whole, Failed: {Send, fault.None, held}, Left: left, Drained: drained,
+		},
+		opened: {
+			Arrived: wrong, Entered: wrong, Content: {Commit, fault.None, committed}, Quiet: {Alive, fault.None, opened},
+			Finished: whole, Failed: {Send, fault.None, opened}, Left: left, Drained: drained,
+		},
+		committed: {
+			Arrived: wrong, Entered: wrong, Content: {Read, fault.None, committed}, Quiet: {Read, fault.None, committed},
+			Finished: whole, Failed: {Done, fault.UpstreamError, ended}, Left: left, Drained: drained,
+		},
+		ended: {ignore, ignore, ignore, ignore, ignore, ignore, ignore, ignore},
+	}
+	for from := range states {
+		for kind := range eventKinds {
+			t.Run(from.String()+"/"+kind.String(), func(t *testing.T) {
+				r := reach(t, from)
+				ev := Event{Kind: kind, Progress: r.now}
+				if from == committed {
+					ev.Wrote = r.now
+				}
+				if kind == Failed {
+					ev = failure(fault.UpstreamError)
+				}
+				want := table[from][kind]
+				got := r.step(ev)
+				if from == ended {
+					r.want(got, Ignore)
+					return
+				}
+				r.want(got, want.kind)
+				if want.kind == Done {
+					r.wantFault(got, want.fault)
+					if n := r.p.Load(0) + r.p.Load(1) + r.p.Load(2); from != queued && n != 0 {
+						t.Errorf("%d requests still counted at replicas", n)
+					}
+				}
+				if r.t.state != want.next {
+					t.Errorf("now %v, want %v", r.t.state, want.next)
+				}
+			})
+		}
+	}
+}
+
+func TestHeldStreamIsOpenedAndKeptAlive(t *testing.T) {
+	r := newRig(t, admit.Limits{}, true, 1)
+	a := r.want(r.step(Event{Kind: Arrived}), Send)
+	if got := a.Until.Sub(r.now); got != 20*time.Second {
+		t.Fatalf("first look after %v", got)
+	}
+	a = r.want(r.after(20*time.Second, Event{Kind: Quiet}), Open)
+	wrote := r.now
+	if got := a.Until.Sub(r.now); got != 15*time.Second {
+		t.Fatalf("first keep-alive after %v", got)
+	}
+	r.want(r.after(15*time.Second, Event{Kind: Quiet, Wrote: wrote}), Alive)
+	wrote = r.now
+	r.want(r.after(15*time.Second, Event{Kind: Quiet, Wrote: wrote}), Alive)
+	// 60 s without a first token: the only replica has had its try.
+	r.wantFault(r.after(10*time.Second, Event{Kind: Quiet, Wrote: r.now}), fault.FirstTokenTimeout)
+}
+
+func TestWholeAnswerIsNotOpened(t *testing.T) {
+	r := newRig(t, admit.Limits{}, false, 1)
+	r.want(r.step(Event{Kind: Arrived}), Send)
+	// No first_token set: a whole answer may begin whenever it likes.
+	r.want(r.after(9*time.Minute, Event{Kind: Quiet}), Read)
+	r.wantFault(r.after(time.Minute, Event{Kind: Quiet}), fault.FirstTokenTimeout)
+}
+
+func TestWholeAnswerWithFirstTokenSet(t *testing.T) {
+	r := newRig(t, admit.Limits{}, false, 1, 1)
+	to := &r.s.Models[0].Timeouts
+	to.FirstToken, to.FirstTokenSet = 10*time.Second, true
+	r.want(r.step(Event{Kind: Arrived}), Send)
+	r.want(r.after(10*time.Second, Event{Kind: Quiet}), Send) // falls back
+	if r.t.Why != "fell back" {
+		t.Errorf("route reason %q", r.t.Why)
+	}
+	// Bytes came, then silence: a stall before anything reached the client.
+	progress := r.now.Add(time.Second)
+	r.want(r.after(29*time.Second, Event{Kind: Quiet, Progress: progress}), Read)
+	r.wantFault(r.after(2*time.Second, Event{Kind: Quiet, Progress: progress}), fault.Stalled)
+}
+
+func TestStallAfterContent(t *testing.T) {
+	r := newRig(t, admit.Limits{}, true, 2, 1)
+	r.step(Event{Kind: Arrived})
+	r.step(Event{Kind: Content})
+	progress := r.now
+	r.want(r.after(15*time.Second, Event{Kind: Quiet, Progress: progress, Wrote: progress}), Alive)
+	r.wantFault(r.after(15*time.Second, Event{Kind: Quiet, Progress: progress, Wrote: r.now}), fault.Stalled)
+}
+
+// TestWhereAFailureLeads tells whole lives: what fails, and where the request
+// goes next.
+func TestWhereAFailureLeads(t *testing.T) {
+	type try struct {
+		fails fault.Kind
+		to    int // the upstream that serves next; -1 is the end
+	}
+	tests := map[string]struct {
+		pools []int
+		tries []try
+		free  int
+	}{
+		"another replica, then the next target":   {[]int{3, 1}, []try{{fault.UpstreamError, 0}, {fault.UpstreamError, 1}, {fault.UpstreamError, -1}}, 0},
+		"one replica: the next target at once":    {[]int{1, 1}, []try{{fault.Interrupted, 1}, {fault.Stalled, -1}}, 0},
+		"a refused connection is no try":          {[]int{3, 1}, []try{{fault.Connect, 0}, {fault.Connect, 0}, {fault.Connect, 1}, {fault.UpstreamError, -1}}, 3},
+		"too many requests: the next":             {[]int{1, 1}, []try{{fault.UpstreamCapacity, 1}, {fault.UpstreamCapacity, -1}}, 0},
+		"a refused credential: the next":          {[]int{1, 1}, []try{{fault.UpstreamAuth, 1}, {fault.UpstreamAuth, -1}}, 0},
+		"the request's own fault is not repeated": {[]int{3, 1}, []try{{fault.UpstreamRejected, -1}}, 0},
+		"our own defect is not repeated":          {[]int{3, 1}, []try{{fault.Internal, -1}}, 0},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, admit.Limits{}, true, tt.pools...)
+			a := r.want(r.step(Event{Kind: Arrived}), Send)
+			seen := map[fleet.ReplicaID]bool{}
+			for i, try := range tt.tries {
+				if seen[a.Replica.ID] {
+					t.Fatalf("try %d went back to replica %d", i, a.Replica.ID)
+				}
+				seen[a.Replica.ID] = true
+				a = r.after(time.Millisecond, failure(try.fails))
+				if try.to < 0 {
+					r.wantFault(a, try.fails)
+					continue
+				}
+				r.want(a, Send)
+				if a.Replica.Upstream != try.to {
+					t.Fatalf("try %d went to upstream %d, want %d", i+1, a.Replica.Upstream, try.to)
+				}
+			}
+			free := 0
+			for _, at := range r.t.Attempts[:r.t.Tries] {
+				if at.Free {
+					free++
+				}
+			}
+			if free != tt.free {
+				t.Errorf("%d free attempts, want %d", free, tt.free)
+			}
+		})
+	}
+}
+
+// TestRetryBudget: with everything failing, second tries that put a load on
+// engines stay within a fifth of what is inside.
+func TestRetryBudget(t *testing.T) {
+	r := newRig(t, admit.Limits{}, true, 2)
+	r.p.Health.Rules.Row, r.p.Health.Rules.ThinRow, r.p.Health.Rules.Enough = 1e6, 1e6, 1e6 // nobody is put out
+	var tickets []*Ticket
+	for range 100 {
+		tk := r.begin(true)
+		if a := r.p.Step(tk, Event{Kind: Arrived}, r.s, r.now); a.Kind != Send {
+			t.Fatal(a.Kind)
+		}
+		tickets = append(tickets, tk)
+	}
+	retried := 0
+	for i, tk := range tickets {
+		switch a := r.p.Step(tk, failure(fault.UpstreamError), r.s, r.now); a.Kind {
+		case Send:
+			retried++
+		case Done:
+			if tk.Left != "the retry budget is spent" {
+				t.Fatalf("request %d ended since %q", i, tk.Left)
+			}
+		}
+	}
+	if retried != 20 {
+		t.Errorf("%d second tries among 100 requests, want 20", retried)
+	}
+	for _, tk := range tickets {
+		r.p.Step(tk, failure(fault.UpstreamError), r.s, r.now)
+	}
+	if r.p.Retries() != 0 || r.p.Gate.InFlight() != 0 {
+		t.Errorf("%d second tries and %d requests are still counted", r.p.Retries(), r.p.Gate.InFlight())
+	}
+}
+
+func TestWaitToldAfterCapacity(t *testing.T) {
+	for _, tt := range []struct {
+		waits []time.Duration
+		want  time.Duration
+	}{
+		{[]time.Duration{time.Second, 3 * time.Second}, 3 * time.Second},
+		{[]time.Duration{time.Second, 30 * time.Second}, time.Second},
+		{[]time.Duration{60 * time.Second, 30 * time.Second}, 30 * time.Second},
+	} {
+		r := newRig(t, admit.Limits{}, false, 1, 1)
+		a := r.step(Event{Kind: Arrived})
+		for _, w := range tt.waits {
+			ev := failure(fault.UpstreamCapacity)
+			ev.Fault.After = w
+			a = r.step(ev)
+		}
+		r.wantFault(a, fault.UpstreamCapacity)
+		if a.Fault.After != tt.want {
+			t.Errorf("told to wait %v after %v, want %v", a.Fault.After, tt.waits, tt.want)
+		}
+		// The next request is told without being sent anywhere.
+		r.t = r.begin(false)
+		a = r.wantFault(r.step(Event{Kind: Arrived}), fault.UpstreamCapacity)
+		if a.Fault.After != tt.want || r.t.Tries != 0 {
+			t.Errorf("the next request waits %v after %d tries", a.Fault.After, r.t.Tries)
+		}
+	}
+}
+
+// TestAllOut: where every replica is out, a request still finds out whether one
+// came back; where all refused the credential, it does not.
+func TestAllOut(t *testing.T) {
+	r := newRig(t, admit.Limits{}, false, 1)
+	r.step(Event{Kind: Arrived})
+	r.wantFault(r.step(failure(fault.Connect)), fault.Connect)
+	r.t = r.begin(false)
+	r.want(r.step(Event{Kind: Arrived}), Send)
+	if why := r.t.Attempts[0].Why; why != "the last resort: all are out" {
+		t.Errorf("sent there because: %q", why)
+	}
+	r.wantFault(r.step(Event{Kind: Finished}), fault.None)
+
+	r = newRig(t, admit.Limits{}, false, 1)
+	r.step(Event{Kind: Arrived})
+	r.wantFault(r.step(failure(fault.UpstreamAuth)), fault.UpstreamAuth)
+	r.t = r.begin(false)
+	r.wantFault(r.step(Event{Kind: Arrived}), fault.UpstreamAuth)
+}
+
+func TestQueueIsServedInTurn(t *testing.T) {
+	r := newRig(t, admit.Limits{InFlight: 1, Queue: 2}, true, 1)
+	first := r.t
+	r.want(r.step(Event{Kind: Arrived}), Send)
+	var waiting []*Ticket
+	for range 2 {
+		r.t = r.begin(true)
+		r.want(r.step(Event{Kind: Arrived}), Queue)
+		waiting = append(waiting, r.t)
+	}
+	r.t = r.begin(true)
+	r.wantFault(r.step(Event{Kind: Arrived}), fault.Overloaded)
+
+	r.t = first
+	a := r.want(r.after(time.Second, Event{Kind: Finished}), Done)
+	if a.Wake != waiting[0] {
+		t.Fatal("whoever waited longest is not next")
+	}
+	// The one told leaves before it enters: its place goes on to the next.
+	r.t = waiting[0]
+	if a = r.want(r.step(Event{Kind: Left}), Done); a.Wake != waiting[1] {
+		t.Fatal("a place that was given to a client who left is lost")
+	}
+	r.t = waiting[1]
+	r.want(r.step(Event{Kind: Entered}), Send)
+	if r.t.Waited != time.Second {
+		t.Errorf("waited %v", r.t.Waited)
+	}
+}
+
+func TestWhoMayAsk(t *testing.T) {
+	r := newRig(t, admit.Limits{}, false, 1)
+	for _, tt := range []struct {
+		model  string
+		models []string
+		want   ActionKind
+	}{
+		{"assistant", nil, Send},
+		{"assistant", []string{"other"}, Done},
+		{"assistant", []string{"assis*"}, Send},
+		{"nothing", nil, Done},
+		{"up0/anything", nil, Send},
+		{"up0/anything", []string{"assistant"}, Done},
+		{"up9/anything", nil, Done},
+		{"up0/", nil, Done},
+	} {
+		r.p.Begin(r.t, &inference.Request{Model: tt.model}, &tenant.Caller{Models: tt.models}, nil)
+		a := r.want(r.step(Event{Kind: Arrived}), tt.want)
+		if a.Kind == Done && a.Fault.Kind != fault.ModelNotFound {
+			t.Errorf("%s: %v", tt.model, a.Fault)
+		}
+		r.step(Event{Kind: Left})
+	}
+}
+
+func TestCandidatesNameTheWinner(t *testing.T) {
+	for _, pools := range [][]int{{1}, {3, 2}, {40}, {1, 30}, {9, 9, 9}} {
+		r := newRig(t, admit.Limits{}, false, pools...)
+		for range 3 {
+			a := r.step(Event{Kind: Arrived})
+			if r.t.Tries > 1 {
+				a = r.step(failure(fault.UpstreamError))
+			}
+			r.want(a, Send)
+			won := 0
+			for _, c := range r.t.Candidates[:r.t.Considered] {
+				if c.Won {
+					won++
+					if c.Replica != a.Replica || c.WhyNot != "" {
+						t.Errorf("pools %v: won %v, sent to %v", pools, c, a.Replica)
+					}
+				} else if c.WhyNot == "" {
+					t.Errorf("pools %v: a loser without a reason", pools)
+				}
+			}
+			if won != 1 {
+				t.Errorf("pools %v: %d winners", pools, won)
+			}
+			r.step(Event{Kind: Left})
+			r.t = r.begin(false)
+		}
+	}
+}
+
+func BenchmarkStep(b *testing.B) {
+	for _, n := range []int{1, 8, 100} {
+		b.Run(fmt.Sprintf("replicas=%d", n), func(b *testing.B) {
+			p, s := NewPolicy(admit.Limits{InFlight: 10_000}), world(n)
+			t, c := &Ticket{}, &tenant.Caller{}
+			req := &inference.Request{Model: "assistant", Stream: true}
+			b.ReportAllocs()
+			for b.Loop() {
+				p.Begin(t, req, c, nil)
+				p.Step(t, Event{Kind: Arrived}, s, start)
+				p.Step(t, Event{Kind: Content}, s, start)
+				p.Step(t, Event{Kind: Finished}, s, start)
+			}
+		})
+	}
+}
