@@ -1,0 +1,433 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"headworks/internal/admit"
+	"headworks/internal/engine"
+	"headworks/internal/fault"
+	"headworks/internal/fleet"
+	"headworks/internal/flow"
+	"headworks/internal/inference"
+	"headworks/internal/record"
+	"headworks/internal/tenant"
+)
+
+// beat is something an engine does, after a while.
+type beat struct {
+	after time.Duration
+	chunk engine.Chunk
+	err   error
+	panic bool
+}
+
+func text(s string) beat {
+	return beat{chunk: engine.Chunk{Raw: []byte(s), Event: inference.Event{Content: true, Text: len(s)}}}
+}
+
+func later(d time.Duration, b beat) beat { b.after = d; return b }
+
+func role() beat { return beat{chunk: engine.Chunk{Raw: []byte("role|")}} }
+
+func breaks(k fault.Kind) beat { return beat{err: fault.New(k, "test")} }
+
+func finish(s string) beat {
+	b := text(s)
+	b.chunk.Last = true
+	b.chunk.Event.Finish = inference.Stop
+	b.chunk.Event.Usage = inference.Usage{Input: 10, Output: 3, Known: true}
+	return b
+}
+
+// script is an engine that plays beats, the same for each call of a replica.
+type script struct {
+	mu     sync.Mutex
+	plays  map[fleet.ReplicaID][]beat
+	opened []fleet.ReplicaID
+	closed int
+}
+
+func (s *script) Open(ctx context.Context, c *engine.Call) (engine.Stream, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.opened = append(s.opened, c.Replica.ID)
+	beats := s.plays[c.Replica.ID]
+	if len(beats) > 0 && beats[0].err != nil && beats[0].after == 0 && fault.Of(beats[0].err).Kind == fault.Connect {
+		return nil, beats[0].err
+	}
+	return &playing{s: s, ctx: ctx, beats: beats, due: time.Now()}, nil
+}
+
+type playing struct {
+	s     *script
+	ctx   context.Context
+	beats []beat
+	due   time.Time
+}
+
+func (p *playing) Next(until time.Time) (engine.Chunk, error) {
+	if len(p.beats) == 0 {
+		<-p.ctx.Done()
+		return engine.Chunk{}, p.ctx.Err()
+	}
+	b := p.beats[0]
+	at := p.due.Add(b.after)
+	wait, quiet := time.Until(at), false
+	if !until.IsZero() && until.Before(at) {
+		wait, quiet = time.Until(until), true
+	}
+	select {
+	case <-p.ctx.Done():
+		return engine.Chunk{}, p.ctx.Err()
+	case <-time.After(wait):
+	}
+	if quiet {
+		return engine.Chunk{}, engine.ErrQuiet
+	}
+	p.due, p.beats = at, p.beats[1:]
+	if b.panic {
+		panic("a defect in an engine")
+	}
+	return b.chunk, b.err
+}
+
+func (p *playing) Dropped() []string { return []string{"logprobs"} }
+
+func (p *playing) Close() error {
+	p.s.mu.Lock()
+	defer p.s.mu.Unlock()
+	p.s.closed++
+	return nil
+}
+
+// page is a sink that writes down what the client gets.
+type page struct {
+	log     []string
+	head    Head
+	failAt  string // the line at which the client is found to be gone
+	atEnd   func()
+	answers int
+}
+
+func (p *page) write(line string) error {
+	p.log = append(p.log, line)
+	if p.failAt != "" && strings.HasPrefix(line, p.failAt) {
+		return errors.New("broken pipe")
+	}
+	return nil
+}
+
+func (p *page) Open(h *Head) error { p.head = *h; return p.write("open") }
+func (p *page) Alive() error       { return p.write("alive") }
+
+func (p *page) Send(h *Head, c *engine.Chunk) error {
+	p.head = *h
+	return p.write("send " + string(c.Raw))
+}
+
+func (p *page) End(h *Head, c *engine.Chunk, f *fault.Error) error {
+	p.head = *h
+	p.answers++
+	if p.atEnd != nil {
+		p.atEnd()
+	}
+	if f != nil {
+		return p.write("fault " + f.Kind.String())
+	}
+	return p.write("end " + string(c.Raw))
+}
+
+type ledger struct {
+	mu    sync.Mutex
+	lines int
+	err   error
+}
+
+func (l *ledger) Charge(*record.Record) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lines++
+	return l.err
+}
+
+type bench struct {
+	g       *Gateway
+	engine  *script
+	ledger  *ledger
+	records []record.Record
+	mu      sync.Mutex
+}
+
+func newBench(limits admit.Limits, plays ...[]beat) *bench {
+	b := &bench{engine: &script{plays: map[fleet.ReplicaID][]beat{}}, ledger: &ledger{}}
+	s := &fleet.Snapshot{Replicas: len(plays), Models: []fleet.Model{{
+		Name: "assistant", Tries: 2,
+		Timeouts: fleet.Timeouts{FirstToken: 5 * time.Minute, Idle: 30 * time.Second, Total: 10 * time.Minute},
+	}}}
+	w := &World{Fleet: s, Region: "here", Config: "c0ffee"}
+	for i, play := range plays {
+		b.engine.plays[fleet.ReplicaID(i)] = play
+		s.Upstreams = append(s.Upstreams, fleet.Upstream{
+			Name:     fmt.Sprint("up", i),
+			Replicas: []fleet.Replica{{ID: fleet.ReplicaID(i), Upstream: i, Name: fmt.Sprint("r", i)}},
+		})
+		s.Models[0].Targets = append(s.Models[0].Targets, fleet.Target{
+			Upstream: i, Model: "m", Price: fleet.Price{Known: true, Input: 1, Output: 2},
+		})
+		w.Engines = append(w.Engines, b.engine)
+	}
+	b.g = New(flow.NewPolicy(limits), b.ledger, func(r *record.Record) {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.records = append(b.records, *r)
+	})
+	b.g.Publish(w)
+	return b
+}
+
+func (b *bench) do(ctx context.Context, stream bool, p *page) {
+	b.g.Do(ctx, &Request{
+		Request: inference.Request{ID: inference.NewID(time.Now(), 1, 2), Model: "assistant", Stream: stream, Input: 7},
+		Caller:  &tenant.Caller{Key: "k"}, Surface: "test", Arrived: time.Now(),
+	}, p)
+}
+
+// settled fails if a place, a load or a stream is still taken.
+func (b *bench) settled(t *testing.T) {
+	t.Helper()
+	b.g.Policy(func(p *flow.Policy) {
+		for id := range b.engine.plays {
+			if n := p.Load(id); n != 0 {
+				t.Errorf("replica %d still counts %d requests", id, n)
+			}
+		}
+		if n := p.Gate.InFlight() + p.Gate.Waiting() + p.Retries(); n != 0 {
+			t.Errorf("%d places still taken", n)
+		}
+	})
+	for i, r := range b.records {
+		if r.End == record.Open {
+			t.Errorf("record %d has no end", i)
+		}
+	}
+}
+
+func TestLives(t *testing.T) {
+	cut := []beat{role(), text("a"), breaks(fault.Interrupted)}
+	tests := map[string]struct {
+		stream  bool
+		plays   [][]beat
+		log     []string
+		end     record.End
+		fault   fault.Kind
+		charged int
+	}{
+		"a whole answer": {false, [][]beat{{finish("body")}}, []string{"end body"}, record.OK, 0, 1},
+		"a whole answer after signs of life": {
+			false, [][]beat{{{}, {after: 20 * time.Second}, later(20*time.Second, finish("body"))}},
+			[]string{"end body"}, record.OK, 0, 1,
+		},
+		"a stream": {
+			true, [][]beat{{role(), text("a"), text("b"), finish("c")}},
+			[]string{"send role|a", "send b", "end c"}, record.OK, 0, 1,
+		},
+		"a stream that is there at once": {true, [][]beat{{role(), finish("abc")}}, []string{"end role|abc"}, record.OK, 0, 1},
+		"cut before content: the next, and nothing of the first": {
+			true, [][]beat{{role(), breaks(fault.Interrupted)}, {text("x"), finish("y")}},
+			[]string{"send x", "end y"}, record.OK, 0, 1,
+		},
+		"cut after content: an honest end": {true, [][]beat{cut, {finish("z")}}, []string{"send role|a", "fault abnormal_end"}, record.AbnormalEnd, fault.Interrupted, 1},
+		"refused, then the next":           {true, [][]beat{{breaks(fault.Connect)}, {finish("z")}}, []string{"end z"}, record.OK, 0, 1},
+		"nobody left":                      {false, [][]beat{{breaks(fault.UpstreamError)}, {breaks(fault.Connect)}}, []string{"fault connect"}, record.Failed, fault.Connect, 0},
+		"kept alive before and after content": {
+			true, [][]beat{{later(40*time.Second, text("a")), later(20*time.Second, finish("b"))}},
+			[]string{"open", "alive", "send a", "alive", "end b"}, record.OK, 0, 1,
+		},
+		"opened, then fails": {
+			true, [][]beat{{later(40*time.Second, breaks(fault.UpstreamError))}},
+			[]string{"open", "alive", "fault upstream_5xx"}, record.Failed, fault.UpstreamError, 0,
+		},
+		"opened, then the next serves": {
+			true, [][]beat{{later(21*time.Second, breaks(fault.UpstreamError))}, {text("a"), finish("b")}},
+			[]string{"open", "send a", "end b"}, record.OK, 0, 1,
+		},
+		"a stall": {true, [][]beat{{text("a"), later(time.Minute, text("b"))}}, []string{"send a", "alive", "fault stall"}, record.AbnormalEnd, fault.Stalled, 1},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(admit.Limits{}, tt.plays...)
+				p := &page{}
+				p.atEnd = func() {
+					if b.ledger.lines != tt.charged {
+						t.Errorf("%d ledger lines when the terminal leaves, want %d", b.ledger.lines, tt.charged)
+					}
+				}
+				b.do(t.Context(), tt.stream, p)
+				if !slices.Equal(p.log, tt.log) {
+					t.Errorf("the client got %q\nwant           %q", p.log, tt.log)
+				}
+				r := b.records[0]
+				if r.End != tt.end || r.Fault != tt.fault {
+					t.Errorf("recorded %v %v, want %v %v", r.End, r.Fault, tt.end, tt.fault)
+				}
+				b.settled(t)
+			})
+		})
+	}
+}
+
+func TestHeadAndRecord(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(admit.Limits{}, []beat{later(time.Second, breaks(fault.UpstreamError))}, []beat{later(time.Second, finish("body"))})
+		p := &page{}
+		b.do(t.Context(), false, p)
+		h := p.head
+		if h.Upstream != "up1" || h.Replica != "r1" || h.Route != "fell back" || h.Attempts != 2 || h.Region != "here" ||
+			h.Config != "c0ffee" || h.Cost != 16 || !h.CostKnown || h.Overhead != 0 || !slices.Equal(h.Dropped, []string{"logprobs"}) {
+			t.Errorf("head %+v", h)
+		}
+		r := b.records[0]
+		if r.Total != 2e6 || r.Overhead != 0 || r.Cost != 16 || r.Input != 10 || r.UsageSource != record.Provider || r.FailoverFrom != "r0" || r.Tried != 2 {
+			t.Errorf("record %+v", r)
+		}
+		if w, ok := r.Winner(); !ok || w.Replica != "r1" {
+			t.Errorf("winner %+v", w)
+		}
+	})
+}
+
+// TestClientLeaves cancels at every moment of a life: nothing stays taken, the
+// upstream is canceled at once, and what came is charged.
+func TestClientLeaves(t *testing.T) {
+	for _, cause := range []error{nil, ErrDraining} {
+		for at := time.Duration(0); at < 50*time.Second; at += 3 * time.Second {
+			for _, stream := range []bool{true, false} {
+				synctest.Test(t, func(t *testing.T) {
+					b := newBench(admit.Limits{}, []beat{{}, later(25*time.Second, text("a")), later(20*time.Second, text("b")), later(20*time.Second, finish("c"))})
+					ctx, cancel := context.WithCancelCause(t.Context())
+					time.AfterFunc(at, func() { cancel(cause) })
+					start := time.Now()
+					p := &page{}
+					b.do(ctx, stream, p)
+					if took := time.Since(start); took != at {
+						t.Errorf("left after %v, free after %v", at, took)
+					}
+					want, line := fault.ClientClosed, "fault client_closed"
+					if cause != nil {
+						want, line = fault.Draining, "fault draining"
+					}
+					if r := b.records[0]; r.Fault != want {
+						t.Errorf("recorded %v", r.Fault)
+					}
+					if got := p.log[len(p.log)-1]; got != line || p.answers != 1 {
+						t.Errorf("the client got %q", p.log)
+					}
+					if b.engine.closed != len(b.engine.opened) {
+						t.Errorf("%d streams opened, %d closed", len(b.engine.opened), b.engine.closed)
+					}
+					b.settled(t)
+				})
+			}
+		}
+	}
+}
+
+func TestClientCannotBeReached(t *testing.T) {
+	for _, at := range []string{"send", "alive", "end", "open"} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBench(admit.Limits{}, []beat{later(25*time.Second, text("a")), later(20*time.Second, finish("c"))})
+			p := &page{failAt: at}
+			b.do(t.Context(), true, p)
+			if r := b.records[0]; r.End != record.ClientClosed || r.Fault != fault.ClientClosed {
+				t.Errorf("at %s: recorded %v %v", at, r.End, r.Fault)
+			}
+			b.settled(t)
+		})
+	}
+}
+
+func TestLedgerLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(admit.Limits{}, []beat{finish("body")})
+		b.ledger.err = errors.New("disk full")
+		p := &page{}
+		b.do(t.Context(), false, p)
+		if got := p.log[0]; got != "fault budget_unavailable" || b.records[0].Fault != fault.BudgetUnavailable {
+			t.Errorf("the client got %q, recorded %v", got, b.records[0].Fault)
+		}
+	})
+}
+
+func TestPanicGivesEverythingBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(admit.Limits{InFlight: 1, Queue: 1}, []beat{text("a"), {panic: true}})
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Error("the panic is swallowed")
+				}
+			}()
+			b.do(t.Context(), true, &page{})
+		}()
+		if r := b.records[0]; r.Fault != fault.Internal {
+			t.Errorf("recorded %v", r.Fault)
+		}
+		b.settled(t)
+	})
+}
+
+func TestQueueInTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(admit.Limits{InFlight: 1, Queue: 100}, []beat{later(100*time.Millisecond, finish("body"))})
+		var wg sync.WaitGroup
+		start := time.Now()
+		for range 40 {
+			wg.Go(func() { b.do(t.Context(), false, &page{}) })
+		}
+		wg.Wait()
+		served, refused := 0, 0
+		for _, r := range b.records {
+			switch r.Fault {
+			case fault.None:
+				served++
+			case fault.Overloaded:
+				refused++
+			default:
+				t.Errorf("recorded %v", r.Fault)
+			}
+		}
+		// One at a time, for two seconds: those who wait longer are told so.
+		if served < 20 || served > 21 || served+refused != 40 {
+			t.Errorf("%d served and %d refused after %v", served, refused, time.Since(start))
+		}
+		b.settled(t)
+	})
+}
+
+func TestWatchIsForSlowAnswers(t *testing.T) {
+	for _, tt := range []struct {
+		after time.Duration
+		want  int
+	}{{time.Millisecond, 0}, {time.Second, 1}} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBench(admit.Limits{}, []beat{later(tt.after, finish("body"))})
+			watched := 0
+			b.g.Do(t.Context(), &Request{
+				Request: inference.Request{Model: "assistant"}, Caller: &tenant.Caller{}, Arrived: time.Now(),
+				Watch: func() { watched++ },
+			}, &page{})
+			if watched != tt.want {
+				t.Errorf("an answer after %v was watched %d times", tt.after, watched)
+			}
+		})
+	}
+}
