@@ -116,6 +116,23 @@ func TestFramesFromAPosition(t *testing.T) {
 	}
 }
 
+func TestOneSegment(t *testing.T) {
+	l := open(t, t.TempDir(), Options{SegmentBytes: 30})
+	add(t, l, "in the first", "in the second")
+	for segment, want := range map[uint64][]string{1: {"in the first"}, 2: {"in the second"}, 3: nil} {
+		var got []string
+		for f, err := range l.In(segment) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, string(f.Payload))
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("segment %d holds %q, want %q", segment, got, want)
+		}
+	}
+}
+
 func TestTooLarge(t *testing.T) {
 	l := open(t, t.TempDir(), Options{})
 	if _, err := l.Append(make([]byte, MaxPayload+1)); !errors.Is(err, ErrTooLarge) {

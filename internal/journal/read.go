@@ -55,6 +55,15 @@ func (l *Log) Frames(from Position) iter.Seq2[Frame, error] {
 	}
 }
 
+// In returns the frames of one segment, as Frames does; of one that is gone, none.
+func (l *Log) In(segment uint64) iter.Seq2[Frame, error] {
+	return func(yield func(Frame, error) bool) {
+		if s, ok := l.segmentFrom(segment); ok && s.Number == segment {
+			l.frames(s, 0, yield)
+		}
+	}
+}
+
 // segmentFrom returns the first segment that is not before n.
 func (l *Log) segmentFrom(n uint64) (Segment, bool) {
 	for _, s := range l.Segments() {
