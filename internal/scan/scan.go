@@ -543,24 +543,25 @@ func (d *Doc) path() string {
 			if len(p) > 0 {
 				p = append(p, '.')
 			}
-			p = append(p, tame(d.key(c))...)
+			p = append(p, Name(d.key(c))...)
 		}
 		n = c
 	}
 	return string(p)
 }
 
-// tame returns a key that may be shown and logged, or a star in its place.
-func tame(key []byte) []byte {
+// Name returns a key that may be shown, logged and put in a header, or a star in
+// its place.
+func Name(key []byte) string {
 	for _, c := range key {
 		if c != '_' && c != '-' && c != '$' && (c < '0' || c > '9') && (c|0x20 < 'a' || c|0x20 > 'z') {
-			return []byte("*")
+			return "*"
 		}
 	}
 	if len(key) == 0 || len(key) > 64 {
-		return []byte("*")
+		return "*"
 	}
-	return key
+	return string(key)
 }
 
 // unescape appends the text that raw, the inside of a valid string, stands for.

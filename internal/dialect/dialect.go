@@ -1,0 +1,333 @@
+// Package dialect holds what the dialects of all vendors share: exact types for
+// the fields of a request, what an upstream's error means, and the words for it.
+//
+// Nothing of what a caller or an upstream wrote is kept in an error: params are
+// names of known fields, words are ours.
+package dialect
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+
+	"headworks/internal/fault"
+	"headworks/internal/scan"
+)
+
+// What a piece of a prompt weighs in tokens, for an estimate before any
+// tokenizer has seen it. OpenAI counts 765 for a picture of a megapixel,
+// Anthropic up to 1,600; a page of a document is about as much.
+const (
+	BytesPerToken  = 4
+	ImageTokens    = 1000
+	DocumentTokens = 3000
+	AudioTokens    = 500
+)
+
+// Session returns the hash of an affinity hint, the same in every process, and 0
+// for none (FNV-1a, 64 bits).
+func Session(hint []byte) uint64 {
+	if len(hint) == 0 {
+		return 0
+	}
+	h := uint64(14695981039346656037)
+	for _, c := range hint {
+		h = (h ^ uint64(c)) * 1099511628211
+	}
+	return max(h, 1)
+}
+
+// Invalid returns the error of a field that is missing, of the wrong type or out
+// of range.
+func Invalid(param, words string) *fault.Error {
+	return &fault.Error{Kind: fault.InvalidRequest, Param: param, Words: words}
+}
+
+// Fields reads fields with exact types. The first one that is wrong stays in
+// Err, and from then on reading goes on without meaning. Null is as good as
+// absent.
+type Fields struct {
+	Err     *fault.Error
+	Dropped []string // names of fields that cannot be carried
+}
+
+const maxDropped = 32
+
+// Failed returns Err as an error.
+func (f *Fields) Failed() error {
+	if f.Err == nil {
+		return nil
+	}
+	return f.Err
+}
+
+// Wrong notes that a field is wrong.
+func (f *Fields) Wrong(param, words string) {
+	if f.Err == nil {
+		f.Err = Invalid(param, param+" "+words)
+	}
+}
+
+// Want reports whether v is given, and notes it as wrong if it is of another
+// kind.
+func (f *Fields) Want(v scan.Value, kind scan.Kind, param string) bool {
+	switch {
+	case !v.Given():
+		return false
+	case v.Kind() != kind:
+		f.Wrong(param, "must be "+articled(kind))
+		return false
+	}
+	return true
+}
+
+func articled(k scan.Kind) string {
+	if k == scan.Array || k == scan.Object {
+		return "an " + k.String()
+	}
+	return "a " + k.String()
+}
+
+// Bool reads a boolean.
+func (f *Fields) Bool(v scan.Value, param string) bool {
+	f.Want(v, scan.Bool, param)
+	b, _ := v.Bool()
+	return b
+}
+
+// OptionalBool reads a boolean; nil if it is not given.
+func (f *Fields) OptionalBool(v scan.Value, param string) *bool {
+	if !f.Want(v, scan.Bool, param) {
+		return nil
+	}
+	return new(f.Bool(v, param))
+}
+
+// Int reads an integer within bounds; 0 if it is not given.
+func (f *Fields) Int(v scan.Value, param string, low, high int64) int {
+	if !f.Want(v, scan.Number, param) {
+		return 0
+	}
+	n, ok := v.Int()
+	switch {
+	case !ok:
+		f.Wrong(param, "must be a whole number of at most 64 bits, written without fraction or exponent")
+	case n < low || n > high:
+		f.Wrong(param, fmt.Sprintf("must be from %d to %d", low, high))
+	}
+	return int(n)
+}
+
+// Float reads a number; nil if it is not given.
+func (f *Fields) Float(v scan.Value, param string) *float64 {
+	if !f.Want(v, scan.Number, param) {
+		return nil
+	}
+	x, ok := v.Float()
+	if !ok {
+		f.Wrong(param, "is too large")
+	}
+	return &x
+}
+
+// Text reads a string; empty if it is not given.
+func (f *Fields) Text(v scan.Value, param string) string {
+	f.Want(v, scan.String, param)
+	return v.Text()
+}
+
+// Texts reads an array of strings.
+func (f *Fields) Texts(v scan.Value, param string) []string {
+	if !f.Want(v, scan.Array, param) {
+		return nil
+	}
+	var texts []string
+	for e := range v.All() {
+		if e.Kind() != scan.String {
+			f.Wrong(param, "must hold strings")
+		}
+		texts = append(texts, e.Text())
+	}
+	return texts
+}
+
+// Drop notes that a field cannot be carried. Names are known ones, or have
+// passed scan.Name: they leave in a header.
+func (f *Fields) Drop(name string) { f.Dropped = Drop(f.Dropped, name) }
+
+// DropMember notes that the member of an object at path cannot be carried,
+// unless its value asks for nothing.
+func (f *Fields) DropMember(path string, m scan.Value) {
+	switch string(m.Raw()) {
+	case "null", "false", "0", "0.0", `""`, "[]", "{}":
+	default:
+		f.Drop(path + scan.Name(m.Key()))
+	}
+}
+
+// Drop adds a name to those of fields that cannot be carried, once.
+func Drop(dropped []string, name string) []string {
+	for _, d := range dropped {
+		if d == name {
+			return dropped
+		}
+	}
+	if len(dropped) == maxDropped {
+		dropped[maxDropped-1] = "*"
+		return dropped
+	}
+	return append(dropped, name)
+}
+
+// DataURI splits a data URI into its media type and its base64.
+func DataURI(uri string) (media, data string, ok bool) {
+	rest, ok := strings.CutPrefix(uri, "data:")
+	if !ok {
+		return "", "", false
+	}
+	head, data, ok := strings.Cut(rest, ",")
+	if !ok {
+		return "", "", false
+	}
+	media, ok = strings.CutSuffix(head, ";base64")
+	return media, data, ok
+}
+
+// Broken returns the fault of an answer that does not keep to its dialect: one of
+// Malformed, Mismatch, Incomplete, Interrupted.
+func Broken(kind fault.Kind, why string) *fault.Error {
+	words := "the upstream sent something that its protocol does not know"
+	switch kind {
+	case fault.Mismatch:
+		words = "the upstream mixed another answer into this one"
+	case fault.Incomplete:
+		words = "the upstream ended the answer without saying why it was finished"
+	case fault.Interrupted:
+		words = "the upstream's answer was cut off before its end"
+	}
+	return fault.Wrap(kind, words, errors.New(why))
+}
+
+// Unreadable returns the fault of an answer that is not JSON.
+func Unreadable(cause error) *fault.Error {
+	f := Broken(fault.Malformed, "")
+	f.Cause = cause
+	return f
+}
+
+// Said is an upstream's error in its own words. They lead to a kind, and only
+// that is kept.
+type Said struct {
+	Status  int // of HTTP, or as the error says; 0 if unknown
+	Type    []byte
+	Code    []byte
+	Message []byte
+	Param   string // a known field, or empty
+	Prompt  string // the dialect's name for the field that holds the prompt
+}
+
+// tooLong are the codes and phrases by which engines say that a prompt does not
+// fit, in lower case.
+var tooLong = []string{
+	"context_length_exceeded",          // OpenAI
+	"maximum context length",           // OpenAI, vLLM
+	"maximum model length",             // vLLM
+	"context length is only",           // vLLM
+	"exceed_context_size_error",        // llama.cpp
+	"exceeds the available context",    // llama.cpp
+	"model's context length",           // SGLang
+	"prompt is too long",               // Anthropic
+	"exceed context limit",             // Anthropic
+	"exceeds the context window",       // OpenAI
+	"maximum number of tokens allowed", // Gemini
+}
+
+// codes are those of rejections that mean the same from us.
+var codes = []string{
+	"model_not_found", "invalid_value", "invalid_type", "missing_required_parameter", "unknown_parameter",
+	"unsupported_parameter", "unsupported_value", "integer_above_max_value", "integer_below_min_value",
+	"string_above_max_length", "array_above_max_length", "content_policy_violation", "invalid_prompt",
+	"invalid_image", "invalid_image_format", "invalid_function_parameters", "image_too_large",
+}
+
+// Fault returns what the upstream's error means here.
+func (s Said) Fault() *fault.Error {
+	lower := bytes.ToLower(s.Message)
+	for _, sign := range tooLong {
+		if string(s.Code) == sign || string(s.Type) == sign || bytes.Contains(lower, []byte(sign)) {
+			f := fault.New(fault.ContextTooLong, "the prompt and the answer asked for do not fit the model's window; shorten one of them")
+			f.Param = s.Prompt
+			return f
+		}
+	}
+	if s.Status < 300 {
+		s.Status = s.status()
+	}
+	cause := fmt.Errorf("the upstream said status %d, type %q, code %q", s.Status, scan.Name(s.Type), scan.Name(s.Code))
+	switch {
+	case s.Status < 400:
+		return fault.Wrap(fault.Redirected, "the upstream sent a redirect, which is never followed", cause)
+	case s.Status == 429, s.Status == 529:
+		return fault.Wrap(fault.UpstreamCapacity, "the upstream is at its limit; try again later", cause)
+	case s.Status == 401, s.Status == 402, s.Status == 403:
+		return fault.Wrap(fault.UpstreamAuth, "the upstream does not accept the credential that Headworks holds for it; its operator must mend this", cause)
+	case s.Status == 408, s.Status == 409, s.Status >= 500:
+		return fault.Wrap(fault.UpstreamError, "the upstream failed", cause)
+	}
+	return s.rejection(cause)
+}
+
+func (s Said) rejection(cause error) *fault.Error {
+	f := fault.Wrap(fault.UpstreamRejected, "the upstream refused the request as invalid", cause)
+	f.Status, f.Param = s.Status, s.Param
+	switch s.Status {
+	case 404:
+		f.Code, f.Words = "not_found", "the upstream does not know the model, or what was asked of it"
+	case 413:
+		f.Code, f.Words = "request_too_large", "the request is too large for the upstream"
+	}
+	for _, code := range codes {
+		if string(s.Code) == code {
+			f.Code = code
+		}
+	}
+	if s.Param != "" {
+		f.Words += "; see " + s.Param
+	}
+	return f
+}
+
+// status returns the HTTP status that the error's type and code stand for.
+func (s Said) status() int {
+	if n := number(s.Code); n >= 400 && n < 600 {
+		return n
+	}
+	for _, word := range [][]byte{s.Type, s.Code} {
+		word = bytes.ToLower(word)
+		for _, sign := range []struct {
+			part   string
+			status int
+		}{
+			{"rate_limit", 429}, {"insufficient_quota", 429}, {"overloaded", 529}, {"too_many_requests", 429},
+			{"authentication", 401}, {"invalid_api_key", 401}, {"billing", 402}, {"permission", 403},
+			{"not_found", 404}, {"request_too_large", 413}, {"invalid_request", 400}, {"badrequest", 400},
+		} {
+			if bytes.Contains(word, []byte(sign.part)) {
+				return sign.status
+			}
+		}
+	}
+	return 500
+}
+
+func number(digits []byte) int {
+	n := 0
+	for _, c := range digits {
+		if c < '0' || c > '9' || n > 1000 {
+			return 0
+		}
+		n = n*10 + int(c-'0')
+	}
+	return n
+}

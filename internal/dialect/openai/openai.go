@@ -1,0 +1,156 @@
+// Package openai reads and writes the dialect of OpenAI's chat completions:
+// requests, answers, the events of a stream, errors, lists of models.
+//
+// Its source is OpenAI's OpenAPI description 2.3.0, and what vLLM, llama.cpp,
+// Azure and other servers of this dialect really send. Bytes that are not
+// understood are never changed: a request for an upstream of the same dialect is
+// spliced, and across dialects what cannot be carried is named.
+package openai
+
+import (
+	"headworks/internal/dialect"
+	"headworks/internal/fault"
+	"headworks/internal/inference"
+	"headworks/internal/scan"
+)
+
+// maxChoices bounds n, as OpenAI does.
+const maxChoices = 128
+
+var (
+	part = scan.Keys("type", "text", "refusal").
+		With("image_url", scan.Keys("url", "detail")).
+		With("input_audio", scan.Keys("data", "format")).
+		With("file", scan.Keys("filename", "file_data", "file_id"))
+
+	call = scan.Keys("id", "type", "index").With("function", scan.Keys("name", "arguments"))
+
+	message = scan.Keys("role", "name", "refusal", "tool_call_id", "reasoning_content").
+		With("content", scan.Each(part)).
+		With("tool_calls", scan.Each(call)).
+		With("function_call", scan.Keys("name", "arguments")).
+		With("audio", scan.Keys("id"))
+
+	tool = scan.Keys("type").
+		With("function", scan.Keys("name", "description", "parameters", "strict")).
+		With("custom", scan.Keys("name", "description", "format"))
+
+	shape = scan.Keys("model", "stream", "max_tokens", "max_completion_tokens", "n", "temperature", "top_p", "top_k",
+		"stop", "seed", "user", "store", "metadata", "logprobs", "top_logprobs", "logit_bias", "presence_penalty",
+		"frequency_penalty", "parallel_tool_calls", "reasoning_effort", "service_tier", "modalities", "audio",
+		"prediction", "prompt_cache_key", "safety_identifier", "verbosity", "web_search_options", "best_of",
+		"prompt_logprobs", "chat_template", "chat_template_kwargs", "mm_processor_kwargs", "cache_salt",
+		"kv_transfer_params", "priority", "functions", "function_call", "models").
+		With("messages", scan.Each(message)).
+		With("tools", scan.Each(tool)).
+		With("tool_choice", scan.Keys("type").With("function", scan.Keys("name"))).
+		With("stream_options", scan.Keys("include_usage", "include_obfuscation", "continuous_usage_stats")).
+		With("response_format", scan.Keys("type").With("json_schema", scan.Keys("name", "description", "schema", "strict")))
+)
+
+// Shape returns the keys that are known in a request.
+func Shape() *scan.Shape { return shape }
+
+var finishes = [...]string{
+	inference.Stop:          "stop",
+	inference.Length:        "length",
+	inference.ToolCalls:     "tool_calls",
+	inference.ContentFilter: "content_filter",
+	inference.StopSequence:  "stop",
+	inference.Pause:         "stop",
+}
+
+// finish returns what a finish_reason means; Unfinished if it is not given. A
+// reason that is not known is still an end.
+func finish(v scan.Value) inference.Finish {
+	switch string(v.Bytes()) {
+	case "":
+		return inference.Unfinished
+	case "length", "max_tokens":
+		return inference.Length
+	case "tool_calls", "function_call":
+		return inference.ToolCalls
+	case "content_filter":
+		return inference.ContentFilter
+	}
+	return inference.Stop
+}
+
+// usage reads a usage object; it is not Known if nothing was counted.
+func usage(v scan.Value) inference.Usage {
+	var u inference.Usage
+	for m := range v.All() {
+		switch string(m.Key()) {
+		case "prompt_tokens":
+			u.Input, u.Known = count(m), true
+		case "completion_tokens":
+			u.Output, u.Known = count(m), true
+		case "prompt_tokens_details":
+			u.CacheRead, u.CacheWrite = count(m.Get("cached_tokens")), count(m.Get("cache_write_tokens"))
+		case "completion_tokens_details":
+			u.Reasoning = count(m.Get("reasoning_tokens"))
+		case "prompt_cache_hit_tokens": // DeepSeek
+			u.CacheRead = max(u.CacheRead, count(m))
+		}
+	}
+	return u
+}
+
+// count reads a number of tokens; what is not one counts as none.
+func count(v scan.Value) int {
+	n, _ := v.Int()
+	if n < 0 || n > 1<<40 {
+		return 0
+	}
+	return int(n)
+}
+
+func appendUsage(dst []byte, u inference.Usage) []byte {
+	dst = appendInt(append(dst, '{'), "prompt_tokens", u.Input)
+	dst = appendInt(dst, "completion_tokens", u.Output)
+	dst = appendInt(dst, "total_tokens", u.Input+u.Output)
+	dst = append(scan.AppendKey(dst, "prompt_tokens_details"), '{')
+	dst = appendInt(dst, "cached_tokens", u.CacheRead)
+	if u.CacheWrite > 0 {
+		dst = appendInt(dst, "cache_write_tokens", u.CacheWrite)
+	}
+	dst = append(scan.AppendKey(append(dst, '}'), "completion_tokens_details"), '{')
+	dst = appendInt(dst, "reasoning_tokens", u.Reasoning)
+	return append(dst, "}}"...)
+}
+
+// failed returns the fault that an error value of an upstream tells of, or nil
+// if it tells of none: absent, null, false, empty.
+func failed(v scan.Value, status int) *fault.Error {
+	if !truthy(v) {
+		return nil
+	}
+	s := dialect.Said{Status: status, Prompt: "messages"}
+	switch v.Kind() {
+	case scan.Object:
+		s.Type, s.Message = v.Get("type").Bytes(), v.Get("message").Bytes()
+		s.Param = shape.Known(v.Get("param").Text())
+		if s.Code = v.Get("code").Bytes(); v.Get("code").Kind() == scan.Number {
+			s.Code = v.Get("code").Raw()
+		}
+	case scan.String:
+		s.Message = v.Bytes()
+	}
+	return s.Fault()
+}
+
+func truthy(v scan.Value) bool {
+	switch v.Kind() {
+	case scan.Absent, scan.Null:
+		return false
+	case scan.Bool:
+		b, _ := v.Bool()
+		return b
+	case scan.String:
+		return v.TextLen() > 0
+	case scan.Number:
+		f, ok := v.Float()
+		return f != 0 || !ok
+	}
+	return true
+}
