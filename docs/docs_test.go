@@ -1,0 +1,101 @@
+package docs
+
+import (
+	"io/fs"
+	"path"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"headworks/internal/fault"
+	"headworks/internal/record"
+)
+
+func pages(t *testing.T) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	err := fs.WalkDir(Files, ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		text, err := fs.ReadFile(Files, name)
+		found[name] = string(text)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+var link = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+
+// Every link leads somewhere, every page has a title and is reached from the index.
+func TestLinks(t *testing.T) {
+	all := pages(t)
+	indexed := map[string]bool{"README.md": true}
+	for name, text := range all {
+		if !strings.HasPrefix(text, "# ") {
+			t.Errorf("%s does not open with a title", name)
+		}
+		for _, l := range link.FindAllStringSubmatch(text, -1) {
+			if strings.Contains(l[1], "://") {
+				continue
+			}
+			to := path.Join(path.Dir(name), l[1])
+			if _, ok := all[to]; !ok {
+				t.Errorf("%s links to %s, which is not there", name, l[1])
+			}
+			if name == "README.md" {
+				indexed[to] = true
+			}
+		}
+	}
+	for name := range all {
+		if !indexed[name] {
+			t.Errorf("README.md does not lead to %s", name)
+		}
+	}
+}
+
+// The reference names every error that can reach a caller, as the table of faults
+// has it.
+func TestErrorsAreComplete(t *testing.T) {
+	page := pages(t)["reference/errors.md"]
+	for _, k := range fault.Kinds() {
+		i := k.Info()
+		row := regexp.MustCompile("(?m)^\\| `" + i.Code + "`.* \\| [0-9]+ \\| `" + i.Name + "` \\|").FindString(page)
+		if row == "" {
+			t.Errorf("no row for code %s, kind %s", i.Code, i.Name)
+			continue
+		}
+		if i.InBand != "" && !strings.Contains(row, "`"+i.InBand+"`") {
+			t.Errorf("the row of %s does not name %s", i.Name, i.InBand)
+		}
+		if status := strings.Fields(strings.Split(row, "|")[2])[0]; status != strconv.Itoa(i.Status) {
+			t.Errorf("%s has status %s, the program says %d", i.Name, status, i.Status)
+		}
+	}
+}
+
+// The reference names every column of a Record.
+func TestRecordsAreComplete(t *testing.T) {
+	page := pages(t)["reference/records.md"]
+	named := map[string]bool{}
+	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\|").FindAllStringSubmatch(page, -1) {
+		named[m[1]] = true
+	}
+	for _, c := range record.Columns() {
+		if !named[c.Name] {
+			t.Errorf("no row for column %s", c.Name)
+		}
+		delete(named, c.Name)
+	}
+	for _, end := range []record.End{record.OK, record.Failed, record.AbnormalEnd, record.ClientClosed} {
+		delete(named, end.String())
+	}
+	for name := range named {
+		t.Errorf("%s is no column", name)
+	}
+}
