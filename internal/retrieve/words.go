@@ -51,12 +51,17 @@ func run(text string) int {
 	return len(text)
 }
 
-// stopped reports whether a word is on Lucene's list of 33 English stop words.
+// stopped reports whether a word says nothing of what a text is about: Lucene's 33
+// English stop words, and the words that questions are put with.
 func stopped(word string) bool {
 	switch word {
 	case "a", "an", "and", "are", "as", "at", "be", "but", "by", "for", "if", "in",
 		"into", "is", "it", "no", "not", "of", "on", "or", "such", "that", "the",
 		"their", "then", "there", "these", "they", "this", "to", "was", "will", "with":
+		return true
+	case "am", "can", "could", "did", "do", "does", "has", "have", "how", "i", "its",
+		"me", "my", "should", "we", "what", "when", "where", "which", "who", "why",
+		"would", "you", "your":
 		return true
 	}
 	return false
