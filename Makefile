@@ -1,0 +1,60 @@
+# make      build, lint, test: what CI runs
+# make help lists the targets
+
+GO      ?= go
+FUZZ    ?= 20s
+
+.PHONY: all help build test bench lint fuzz
+all: build lint test
+
+help:
+	@echo "build  bin/headworks, static"
+	@echo "test   go vet, then all tests with the race detector"
+	@echo "bench  ours beside a bare httputil.ReverseProxy, in one run"
+	@echo "lint   gofmt, go vet, golangci-lint where it is installed"
+	@echo "fuzz   each fuzz target for FUZZ=$(FUZZ)"
+
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/headworks ./cmd/headworks
+
+# The official clients live in a module of their own, so that their libraries are
+# not ours.
+test:
+	$(GO) vet ./...
+	$(GO) test -race ./...
+	@if [ -f test/sdk/go.mod ]; then \
+		if (cd test/sdk && $(GO) list -deps -test ./... >/dev/null 2>&1); then \
+			cd test/sdk && $(GO) vet ./... && $(GO) test ./...; \
+		else \
+			echo "SKIPPED test/sdk: its modules (the official clients) are not at hand"; \
+		fi; \
+	else \
+		echo "SKIPPED test/sdk: not in this tree"; \
+	fi
+
+bench: build
+	@if [ -d test/bench ]; then \
+		$(GO) run ./test/bench -headworks bin/headworks; \
+	else \
+		echo "SKIPPED bench against a reverse proxy: test/bench is not in this tree"; \
+	fi
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+lint:
+	@bad=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$bad" ]; then echo "gofmt: $$bad"; exit 1; fi
+	$(GO) vet ./...
+	@if command -v golangci-lint >/dev/null; then \
+		golangci-lint run ./...; \
+	else \
+		echo "SKIPPED golangci-lint: not installed"; \
+	fi
+
+# go test takes one fuzz target at a time.
+fuzz:
+	@set -e; \
+	for file in $$(grep -rl --include='*_test.go' '^func Fuzz' .); do \
+		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$file); do \
+			echo "== $$(dirname $$file) $$target"; \
+			(cd $$(dirname $$file) && $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZ) .); \
+		done; \
+	done
