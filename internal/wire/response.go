@@ -97,8 +97,7 @@ func (r *Response) resend() error {
 	r.link = nil
 	l, err := r.pool.connect(r.ctx)
 	if err != nil {
-		r.err = err
-		return err
+		return r.fail(err)
 	}
 	r.resent = true
 	r.start(l, false, time.Now())
@@ -182,6 +181,15 @@ func (r *Response) Encoded() bool {
 // end will tell.
 func (r *Response) Length() int64 { return r.length }
 
+// Received returns how many bytes Body has so far, without their framing; at
+// least 1 once the head has come.
+func (r *Response) Received() int64 {
+	if r.status == 0 {
+		return 0
+	}
+	return int64(r.got) + 1
+}
+
 // Resent reports whether the request had to be sent again, on a new connection.
 func (r *Response) Resent() bool { return r.resent }
 
@@ -235,6 +243,9 @@ func (r *Response) Body(most int64, until time.Time) ([]byte, error) {
 			if size := len(l.buf.b); l.w == size {
 				// Memory follows what came: a Content-Length alone costs nothing.
 				want := 4 * size
+				if rest := most - int64(r.got); int64(want-l.w-smallest) > rest {
+					want = l.w + smallest + int(rest)
+				}
 				if r.left >= 0 {
 					want = min(want, l.w+int(r.left))
 				}
@@ -332,7 +343,7 @@ func (r *Response) Close() {
 var errClosed = errors.New("wire: the response is closed")
 
 func (r *Response) fail(err error) error {
-	r.err = err
+	r.err, r.keep = err, false
 	return err
 }
 

@@ -485,6 +485,7 @@ func TestAClientThatDoesNotReadIsGivenUp(t *testing.T) {
 		defer nc.Close()
 		nc.Write([]byte(start + "\r\n"))
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if f := fault.Of(got); f == nil || f.Kind != fault.ClientClosed || after != 30*time.Second {
 			t.Errorf("got %v after %v, want client_closed after 30 s", got, after)
 		}
@@ -737,6 +738,7 @@ func TestCloseCancels(t *testing.T) {
 		nc := p.dial()
 		defer nc.Close()
 		nc.Write([]byte(start + "\r\n"))
+		synctest.Wait()
 		s.Close()
 		if f := fault.Of(cause); f == nil || f.Kind != fault.Draining {
 			t.Errorf("got %v, want draining", cause)

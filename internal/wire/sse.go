@@ -47,14 +47,15 @@ var bom = []byte("\xef\xbb\xbf")
 // holds what the next event has so far and no more.
 type Splitter struct {
 	most  int
-	work  []byte // the bytes at hand; the event being read begins at 0 of work[begin:]
-	begin int
-	next  int  // of the line being read, from begin
-	seen  int  // no line ends before, from begin
-	cr    bool // the last line ended in CR, at the end of what was fed: LF would belong to it
-	old   bool // the first line of the stream was read
+	work  []byte // the bytes at hand
+	ours  bool   // work is held
+	begin int    // of the event being read, in work
+	next  int    // of the line being read, from begin
+	seen  int    // no line ends before, from begin
+	cr    bool   // the last line ended in CR, at the end of what was fed: LF would belong to it
+	old   bool   // the first line of the stream was read
 
-	held   []byte // work, if it is ours
+	held   []byte // an event that comes in several pieces, and what follows its last
 	joined []byte // of Data, where it has several lines
 
 	event      Event
@@ -73,12 +74,14 @@ func (s *Splitter) Reset() { *s = Splitter{most: s.most} }
 // Feed adds the bytes of one read. Before it, Next has returned nil; p is not
 // touched after Next has.
 func (s *Splitter) Feed(p []byte) {
-	if len(s.held) > 0 {
-		s.held = append(s.held, p...)
-		s.work = s.held
+	rest := s.work[s.begin:]
+	s.begin = 0
+	if s.ours = len(rest) > 0; !s.ours {
+		s.work = p
 		return
 	}
-	s.work = p
+	s.held = append(append(s.held[:0], rest...), p...)
+	s.work = s.held
 }
 
 // Next returns the next event, or nil if it has not come whole. The error is a
@@ -125,7 +128,7 @@ func (s *Splitter) Next() (*Event, error) {
 
 // Rest returns how many bytes were fed that belong to no event: at the end of a
 // stream, an event without its empty line, which does not exist.
-func (s *Splitter) Rest() int { return len(s.held) - s.lead }
+func (s *Splitter) Rest() int { return len(s.work) - s.begin - s.lead }
 
 func (s *Splitter) line(b []byte, from, to int) {
 	name, value := cutField(b[from:to])
@@ -163,18 +166,20 @@ func (s *Splitter) dispatch(b []byte) *Event {
 	return &s.event
 }
 
-// keep copies what is left of work, which is not ours after this.
+// keep copies what is left of work if it is not ours, and lets go of more memory
+// than events usually need. Events that were returned stay where they are.
 func (s *Splitter) keep() {
 	rest := s.work[s.begin:]
 	switch {
-	case len(rest) == 0 && cap(s.held) > 64<<10:
-		s.held = nil
 	case len(rest) == 0:
-		s.held = s.held[:0]
-	case len(s.held) == 0 || s.begin > 0:
+		s.work, s.ours, s.begin = nil, false, 0
+		if cap(s.held) > 64<<10 {
+			s.held = nil
+		}
+	case !s.ours:
 		s.held = append(s.held[:0], rest...)
+		s.work, s.ours, s.begin = s.held, true, 0
 	}
-	s.work, s.begin = s.held, 0
 	if cap(s.joined) > 64<<10 && s.lines < 2 {
 		s.joined = nil
 	}
