@@ -135,6 +135,18 @@ func (g *Gateway) Do(ctx context.Context, req *Request, sink Sink) {
 	x.run()
 }
 
+// Refuse keeps the record of a request that was answered with f before it could
+// become one for Do: its body had no single reading, say.
+func (g *Gateway) Refuse(req *Request, f *fault.Error) {
+	x := g.idle.Get().(*exchange)
+	x.begin(context.Background(), g, req, nil)
+	x.done = true
+	now := time.Now()
+	x.fill(f, now)
+	x.times(now)
+	x.end()
+}
+
 // step asks flow for the next action. Whoever may enter in this request's stead
 // is told at once, under the lock: a ticket that was told is still waiting.
 func (g *Gateway) step(t *flow.Ticket, ev flow.Event, w *World, now time.Time) flow.Action {

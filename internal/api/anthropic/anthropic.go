@@ -1,0 +1,39 @@
+// Package anthropic is the surface for Anthropic's clients: messages, with and
+// without /v1. The list of models has one path for all surfaces.
+package anthropic
+
+import (
+	"time"
+
+	"headworks/internal/api"
+	"headworks/internal/dialect/anthropic"
+	"headworks/internal/inference"
+)
+
+// Routes returns the surface's paths.
+func Routes() []api.Route {
+	d := Dialect()
+	return []api.Route{
+		{Method: "POST", Path: "/v1/messages", Dialect: d, Serve: api.Chat},
+		{Method: "POST", Path: "/messages", Dialect: d, Serve: api.Chat},
+	}
+}
+
+// Dialect returns what Anthropic's clients expect to see.
+func Dialect() *api.Dialect {
+	return &api.Dialect{
+		Name:         "anthropic",
+		Shape:        anthropic.Shape(),
+		ReadRequest:  anthropic.ReadRequest,
+		Decode:       anthropic.Decode,
+		EncodeAnswer: anthropic.EncodeAnswer,
+		Status:       anthropic.Status,
+		AppendError:  anthropic.AppendError,
+		AppendModels: anthropic.AppendModels,
+		NewWriter: func(req *inference.Request, _ time.Time) api.Writer {
+			return &anthropic.Writer{ID: "msg_" + req.ID.String(), Model: req.Model}
+		},
+		RequestID: "request-id",
+		Forwarded: []string{"anthropic-version", "anthropic-beta"},
+	}
+}

@@ -1,0 +1,337 @@
+package api
+
+import (
+	"encoding/hex"
+	"math"
+	"math/rand/v2"
+	"strconv"
+	"sync"
+	"time"
+
+	"headworks/internal/engine"
+	"headworks/internal/fault"
+	"headworks/internal/gateway"
+	"headworks/internal/inference"
+	"headworks/internal/scan"
+	"headworks/internal/tenant"
+	"headworks/internal/wire"
+)
+
+// Dialect is how a vendor's clients ask, and what they expect to see. The
+// functions are those of the dialect's package below internal/dialect.
+type Dialect struct {
+	Name         string
+	Shape        *scan.Shape
+	ReadRequest  func(d *scan.Doc, into *inference.Request) error
+	Decode       func(d *scan.Doc) (*inference.Conversation, []string, error)
+	EncodeAnswer func(a *inference.Answer) []byte
+	Status       func(f *fault.Error) int
+	AppendError  func(dst []byte, f *fault.Error, id string) []byte
+	AppendModels func(dst []byte, names ...string) []byte
+	NewWriter    func(req *inference.Request, created time.Time) Writer
+	RequestID    string   // a header beside x-request-id, if the vendor has one
+	Forwarded    []string // headers that pass through to upstreams of this dialect
+}
+
+// Writer writes a streamed answer; see the dialects' own.
+type Writer interface {
+	Delta(dst []byte, d inference.Delta) []byte
+	End(dst []byte) []byte
+	Fail(dst []byte, f *fault.Error, id string) []byte
+	KeepAlive(dst []byte) []byte
+}
+
+// longest is the wait that clients obey; see docs/explanation/streams.md.
+const longest = 8 * time.Second
+
+// calls keeps calls for another use.
+type calls struct{ sync.Pool }
+
+// call is one chat request, and the sink of its answer.
+type call struct {
+	x       *wire.Exchange
+	d       *Dialect
+	req     gateway.Request
+	doc     scan.Doc
+	header  wire.Header
+	pass    []string // of req.Header
+	writer  Writer   // made when first needed
+	out     []byte
+	watch   func()
+	decoded func() (*inference.Conversation, []string, error)
+}
+
+func newCall() *call {
+	k := &call{}
+	k.watch = func() { k.x.Watch() }
+	k.decoded = func() (*inference.Conversation, []string, error) { return k.d.Decode(&k.doc) }
+	return k
+}
+
+// Chat serves a chat request of a dialect.
+func Chat(f *Front, x *wire.Exchange, d *Dialect, c *tenant.Caller) {
+	k := f.calls.Get().(*call)
+	k.serve(f, x, d, c)
+	doc := k.doc
+	if doc.Size() > maxKept {
+		doc = scan.Doc{}
+	}
+	header, out := k.header, k.out
+	header.Reset()
+	if cap(out) > maxKept {
+		out = nil
+	}
+	model := k.req.Model // costs nothing where the next caller asks for the same
+	clear(k.pass)
+	*k = call{doc: doc, header: header, out: out[:0], watch: k.watch, decoded: k.decoded, pass: k.pass[:0]}
+	k.req.Model = model
+	f.calls.Put(k)
+}
+
+const maxKept = 64 << 10
+
+func (k *call) serve(f *Front, x *wire.Exchange, d *Dialect, c *tenant.Caller) {
+	k.x, k.d = x, d
+	r := &k.req
+	r.Arrived, r.Caller, r.Surface = x.Arrived(), c, d.Name
+	r.ID = newID(r.Arrived)
+	if err := k.read(f); err != nil {
+		e := fault.Of(err)
+		_ = k.End(&gateway.Head{ID: r.ID}, nil, e) // fails only if the client is gone
+		f.gateway.Refuse(r, e)
+		return
+	}
+	f.gateway.Do(x.Context(), r, k)
+}
+
+// read reads and checks the body, once, and keeps its bytes.
+func (k *call) read(f *Front) error {
+	r, x := &k.req, k.x
+	if coding, ok := x.Header("content-encoding"); ok && string(coding) != "identity" {
+		e := fault.New(fault.InvalidRequest, "the body has a content coding; send it as it is")
+		e.Status = 415
+		return e
+	}
+	body, err := x.Body(f.limits().Body)
+	if err != nil {
+		return err
+	}
+	r.Bytes = len(body)
+	began := time.Now()
+	if err := k.doc.Scan(body, k.d.Shape); err != nil {
+		return unreadable(err)
+	}
+	if err := k.d.ReadRequest(&k.doc, &r.Request); err != nil {
+		return err
+	}
+	r.Scanned = time.Since(began)
+	r.Body, r.Doc, r.Conversation, r.Watch = body, &k.doc, k.decoded, k.watch
+	for _, name := range k.d.Forwarded {
+		if v, ok := x.Header(name); ok {
+			k.pass = append(k.pass, name, string(v))
+		}
+	}
+	r.Header = k.pass
+	k.trace()
+	return nil
+}
+
+// trace takes the caller's trace, or begins one with the request's own id
+// (W3C Trace Context, section 3.2).
+func (k *call) trace() {
+	r := &k.req
+	in, ok := k.x.Header("traceparent")
+	if ok && len(in) >= 55 && in[2] == '-' && in[35] == '-' && in[52] == '-' && string(in[:2]) != "ff" {
+		if _, err := hex.Decode(r.TraceID[:], in[3:35]); err == nil && r.TraceID != [16]byte{} {
+			r.Trace = traceparent(r.TraceID, r.ID, in[53:55])
+			return
+		}
+	}
+	r.TraceID = r.ID
+	r.Trace = traceparent(r.TraceID, r.ID, []byte("01"))
+}
+
+func traceparent(trace [16]byte, id inference.ID, flags []byte) string {
+	b := make([]byte, 0, 55)
+	b = append(b, "00-"...)
+	b = hex.AppendEncode(b, trace[:])
+	b = append(b, '-')
+	b = hex.AppendEncode(b, id[8:])
+	b = append(b, '-')
+	return string(append(b, flags...))
+}
+
+// unreadable says in the caller's words why a body has no single reading.
+func unreadable(err error) error {
+	f := fault.New(fault.InvalidJSON, "the body is not JSON with a single reading: "+err.Error())
+	f.Cause = err
+	return f
+}
+
+// newID returns a request's id; its arrival and 80 random bits.
+func newID(now time.Time) inference.ID {
+	return inference.NewID(now, uint16(rand.Uint32()), rand.Uint64())
+}
+
+// Open implements gateway.Sink.
+func (k *call) Open(h *gateway.Head) error {
+	if err := k.begin(h); err != nil {
+		return err
+	}
+	return k.Alive()
+}
+
+// Send implements gateway.Sink.
+func (k *call) Send(h *gateway.Head, c *engine.Chunk) error {
+	if !k.x.Began() {
+		if err := k.begin(h); err != nil {
+			return err
+		}
+		k.x.Release()
+	}
+	if c.Deltas == nil {
+		return k.x.Write(c.Raw)
+	}
+	k.out = k.encode(k.out[:0], c)
+	return k.x.Write(k.out)
+}
+
+// Alive implements gateway.Sink.
+func (k *call) Alive() error {
+	k.out = k.into().KeepAlive(k.out[:0])
+	return k.x.Write(k.out)
+}
+
+// End implements gateway.Sink.
+func (k *call) End(h *gateway.Head, c *engine.Chunk, f *fault.Error) error {
+	switch {
+	case f != nil && f.Kind == fault.ClientClosed:
+		k.x.Abort()
+		return nil
+	case f != nil && k.x.Began():
+		k.out = k.into().Fail(k.out[:0], f, h.ID.String())
+		return k.x.WriteEnd(k.out)
+	case f != nil:
+		k.tell(h)
+		retry(&k.header, f)
+		return k.x.Respond(k.d.Status(f), jsonType, &k.header, k.d.AppendError(k.out[:0], f, h.ID.String()))
+	case !k.req.Stream:
+		k.tell(h)
+		body := c.Raw
+		if c.Answer != nil {
+			body = k.d.EncodeAnswer(c.Answer)
+		}
+		return k.x.Respond(200, jsonType, &k.header, body)
+	}
+	if !k.x.Began() {
+		if err := k.begin(h); err != nil {
+			return err
+		}
+	}
+	k.out = k.encode(append(k.out[:0], c.Raw...), c)
+	k.out = k.into().End(k.out)
+	return k.x.WriteEnd(k.out)
+}
+
+func (k *call) encode(dst []byte, c *engine.Chunk) []byte {
+	for _, d := range c.Deltas {
+		dst = k.into().Delta(dst, d)
+	}
+	return dst
+}
+
+func (k *call) into() Writer {
+	if k.writer == nil {
+		k.writer = k.d.NewWriter(&k.req.Request, k.req.Arrived)
+	}
+	return k.writer
+}
+
+func (k *call) begin(h *gateway.Head) error {
+	k.tell(h)
+	k.header.Add("Cache-Control", "no-cache")
+	k.header.Add("X-Accel-Buffering", "no")
+	return k.x.Begin(200, "text/event-stream; charset=utf-8", &k.header)
+}
+
+// tell writes what is known of the answer into its header.
+func (k *call) tell(h *gateway.Head) {
+	w := &k.header
+	k.d.identify(w, h.ID)
+	add := func(name, value string) {
+		if value != "" {
+			w.Add(name, value)
+		}
+	}
+	add("x-headworks-model", h.Model)
+	add("x-headworks-upstream", h.Upstream)
+	add("x-headworks-region", h.Region)
+	add("x-headworks-replica", h.Replica)
+	add("x-headworks-route", h.Route)
+	add("x-headworks-config", h.Config)
+	if h.Attempts > 0 {
+		w.AddInt("x-headworks-attempts", int64(h.Attempts))
+	}
+	w.Add("x-headworks-cache", "bypass")
+	w.AddFloat("x-headworks-overhead-ms", float64(h.Overhead)/float64(time.Millisecond), 3)
+	if h.CostKnown {
+		w.AddFloat("x-headworks-cost", float64(h.Cost)/1e6, 6)
+	}
+	if h.Simulated {
+		w.Add("x-headworks-simulated", "true")
+	}
+	for i, name := range h.Dropped {
+		if i == 0 {
+			k.out = k.out[:0]
+		} else {
+			k.out = append(k.out, ", "...)
+		}
+		k.out = append(k.out, name...)
+	}
+	if len(h.Dropped) > 0 {
+		w.Add("x-headworks-dropped", string(k.out))
+	}
+}
+
+func (d *Dialect) identify(w *wire.Header, id inference.ID) {
+	var room [40]byte
+	text := string(id.Append(room[:0]))
+	w.Add("x-request-id", text)
+	if d.RequestID != "" {
+		w.Add(d.RequestID, text)
+	}
+}
+
+// retry tells a client whether to come back, and when. Official clients obey
+// x-should-retry before anything else, and waits of at most longest; the time is
+// spread, so that those who were turned away together do not return together.
+func retry(w *wire.Header, f *fault.Error) {
+	again := f.Kind.Info().Retry && f.After <= longest
+	if f.Kind == fault.ClientClosed {
+		return
+	}
+	w.Add("x-should-retry", strconv.FormatBool(again))
+	if f.After <= 0 {
+		return
+	}
+	wait := f.After
+	if again {
+		wait = time.Duration(float64(wait) * (1 + rand.Float64()/2))
+		wait = min(wait, longest)
+		w.AddInt("retry-after-ms", wait.Milliseconds())
+	}
+	w.AddInt("retry-after", int64(math.Ceil(wait.Seconds())))
+}
+
+// Models serves the list of models that a caller may use.
+func Models(f *Front, x *wire.Exchange, d *Dialect, c *tenant.Caller) {
+	var names []string
+	for _, m := range f.gateway.World().Fleet.Models {
+		if c.May(m.Name) {
+			names = append(names, m.Name)
+		}
+	}
+	var h wire.Header
+	d.identify(&h, newID(x.Arrived()))
+	_ = x.Respond(200, jsonType, &h, d.AppendModels(nil, names...)) // fails only if the client is gone
+}

@@ -1,0 +1,129 @@
+// Package api is what all surfaces share: the list of paths that exist, the way
+// from a credential to a caller, one chat request's way from the socket to the
+// gateway and back, and the health pages. What a vendor's clients expect to see
+// is a Dialect; the packages below hold one each.
+package api
+
+import (
+	"bytes"
+	"time"
+
+	"headworks/internal/fault"
+	"headworks/internal/gateway"
+	"headworks/internal/tenant"
+	"headworks/internal/wire"
+)
+
+// Keys turns a credential into a caller, from memory.
+type Keys interface {
+	Resolve(credential []byte, now time.Time) (*tenant.Caller, error)
+}
+
+// Route is one path that exists.
+type Route struct {
+	Method  string
+	Path    string // as it is written in requests, byte for byte
+	Dialect *Dialect
+	Serve   func(f *Front, x *wire.Exchange, d *Dialect, c *tenant.Caller)
+}
+
+// Limits bound what a caller may send. They may change while requests run.
+type Limits struct {
+	Body int64 // bytes
+}
+
+// Front answers the requests of one listener. Whatever is not on its list of
+// routes does not exist, and nothing is read of a request before its key is
+// known.
+type Front struct {
+	gateway *gateway.Gateway
+	keys    Keys
+	health  *Health
+	limits  func() Limits
+	routes  map[string]Route
+	other   *Dialect // for paths that no dialect knows
+	calls   calls
+}
+
+// NewFront returns a Front of these routes. Errors on paths that do not exist are
+// told in the dialect of the first.
+func NewFront(g *gateway.Gateway, keys Keys, h *Health, limits func() Limits, routes ...[]Route) *Front {
+	f := &Front{gateway: g, keys: keys, health: h, limits: limits, routes: map[string]Route{}}
+	for _, list := range routes {
+		for _, r := range list {
+			if f.other == nil {
+				f.other = r.Dialect
+			}
+			f.routes[r.Path] = r
+		}
+	}
+	f.calls.New = func() any { return newCall() }
+	return f
+}
+
+// Serve answers one request.
+func (f *Front) Serve(x *wire.Exchange) {
+	r, ok := f.routes[string(x.Path())]
+	if !ok {
+		f.elsewhere(x)
+		return
+	}
+	if x.Method() != r.Method {
+		var h wire.Header
+		h.Add("Allow", r.Method)
+		f.refuse(x, r.Dialect, &h, fault.New(fault.MethodNotAllowed, "this path takes "+r.Method+" alone"))
+		return
+	}
+	caller, err := f.caller(x)
+	if err != nil {
+		var h wire.Header
+		h.Add("WWW-Authenticate", "Bearer")
+		f.refuse(x, r.Dialect, &h, fault.Of(err))
+		return
+	}
+	r.Serve(f, x, r.Dialect, caller)
+}
+
+// elsewhere answers what is no route: the health pages, or nothing.
+func (f *Front) elsewhere(x *wire.Exchange) {
+	if p, ok := f.health.Page(string(x.Path())); ok {
+		if m := x.Method(); m != "GET" && m != "HEAD" {
+			p = page{405, "text/plain; charset=utf-8", []byte("this path takes GET\n")}
+		}
+		_ = x.Respond(p.Status, p.Type, nil, p.Body) // fails only if the client is gone
+		return
+	}
+	f.refuse(x, f.other, nil, fault.New(fault.NotFound, "no such path; see docs/reference/http.md for those that exist"))
+}
+
+func (f *Front) caller(x *wire.Exchange) (*tenant.Caller, error) {
+	credential, err := x.Credential()
+	if err != nil {
+		return nil, err
+	}
+	return f.keys.Resolve(credential, x.Arrived())
+}
+
+// refuse answers a request that never became a call.
+func (f *Front) refuse(x *wire.Exchange, d *Dialect, h *wire.Header, e *fault.Error) {
+	if h == nil {
+		h = &wire.Header{}
+	}
+	id := newID(x.Arrived())
+	d.identify(h, id)
+	retry(h, e)
+	_ = x.Respond(d.Status(e), jsonType, h, d.AppendError(nil, e, id.String())) // as above
+}
+
+// Refusal is the body by which the wire itself turns away what it cannot read as
+// a request.
+func Refusal(status int, words string) (contentType string, body []byte) {
+	b := append([]byte(`{"error":{"message":"`), bytes.ReplaceAll([]byte(words), []byte(`"`), []byte(`'`))...)
+	kind := "invalid_request_error"
+	if status >= 500 {
+		kind = "server_error"
+	}
+	return jsonType, append(b, `","type":"`+kind+`","param":null,"code":null}}`...)
+}
+
+const jsonType = "application/json"

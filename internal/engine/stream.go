@@ -1,0 +1,415 @@
+package engine
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"strconv"
+	"time"
+
+	"headworks/internal/fault"
+	"headworks/internal/inference"
+	"headworks/internal/scan"
+	"headworks/internal/wire"
+)
+
+// stream is one call on its way. It is used again for another call once closed.
+type stream struct {
+	engine   *HTTP
+	call     *Call
+	request  wire.Request
+	header   wire.Header
+	response *wire.Response
+	same     bool // the caller speaks our dialect
+
+	body    []byte // of the request, if it is not the caller's own
+	edits   []scan.Edit
+	dropped []string
+	status  int
+	plain   bool // the answer is one JSON value, though a stream was asked for
+
+	split   *wire.Splitter
+	reader  Reader
+	doc     scan.Doc
+	deltas  []inference.Delta
+	spliced []byte // of an event that had to be changed
+	usage   inference.Usage
+	event   *wire.Event // read, but kept for the next chunk
+	told    inference.Event
+	err     error     // kept for the next call: what came before it goes first
+	last    bool      // the answer is whole
+	whole   time.Time // when every choice had finished
+	seen    int64     // bytes of a whole answer at the last look
+}
+
+func (s *stream) begin(c *Call) {
+	s.call = c
+	s.same = c.Request.Dialect == s.engine.protocol.Dialect
+	s.reader.Reset(c.Request.N)
+}
+
+// write makes the request: the caller's bytes with what must be changed, or a
+// translation of them.
+func (s *stream) write(target string) error {
+	c, p := s.call, &s.engine.protocol
+	body := c.Body
+	if s.same {
+		if s.edits = p.Edits(s.edits[:0], c.Doc, c.Model); len(s.edits) > 0 {
+			s.body = scan.Splice(s.body[:0], c.Body, s.edits)
+			body = s.body
+		}
+	} else {
+		talk, dropped, err := c.Conversation()
+		if err != nil {
+			return err
+		}
+		var more []string
+		body, more = p.Encode(talk, c.Model, c.Request.Stream)
+		s.dropped = append(append(s.dropped[:0], dropped...), more...)
+	}
+	s.header.Reset()
+	for _, f := range s.engine.options.Header {
+		s.header.Add(f[0], f[1])
+	}
+	s.header.Add("Content-Type", "application/json")
+	if c.Request.Stream {
+		s.header.Add("Accept", "text/event-stream")
+	} else {
+		s.header.Add("Accept", "application/json")
+	}
+	if c.Trace != "" {
+		s.header.Add("traceparent", c.Trace)
+	}
+	if s.same {
+		s.forward(c.Header)
+	}
+	s.request = wire.Request{Method: "POST", Target: target, Header: &s.header, Body: body}
+	return nil
+}
+
+func (s *stream) forward(header []string) {
+	for i := 0; i+1 < len(header); i += 2 {
+		for _, name := range s.engine.options.Forwarded {
+			if header[i] == name {
+				s.header.Add(name, header[i+1])
+			}
+		}
+	}
+}
+
+// Dropped implements Stream.
+func (s *stream) Dropped() []string { return s.dropped }
+
+// Close implements Stream.
+func (s *stream) Close() error {
+	if s.response != nil {
+		s.response.Close()
+		s.release()
+	}
+	return nil
+}
+
+// release makes s ready for another call, but for what grew too large to keep.
+func (s *stream) release() {
+	s.split.Reset()
+	e := s.engine
+	next := stream{
+		engine: e, split: s.split, reader: s.reader, doc: s.doc, header: s.header,
+		body: kept(s.body), spliced: kept(s.spliced), edits: s.edits[:0], deltas: s.deltas[:0],
+	}
+	if next.doc.Size() > maxKept {
+		next.doc = scan.Doc{}
+	}
+	clear(s.deltas)
+	*s = next
+	e.idle.Put(s)
+}
+
+const (
+	maxKept  = 64 << 10
+	httpDate = "Mon, 02 Jan 2006 15:04:05 GMT" // RFC 9110 5.6.7
+)
+
+func kept(b []byte) []byte {
+	if cap(b) > maxKept {
+		return nil
+	}
+	return b[:0]
+}
+
+// Next implements Stream.
+func (s *stream) Next(until time.Time) (Chunk, error) {
+	if s.err != nil {
+		return Chunk{}, s.err
+	}
+	if s.status == 0 {
+		if err := s.head(until); err != nil {
+			return Chunk{}, quiet(err)
+		}
+	}
+	switch {
+	case s.status != 200:
+		return Chunk{}, s.refused(until)
+	case s.plain:
+		c, err := s.answer(until)
+		if err == nil && c.Last { // an error would have said so
+			err = broken("a whole answer came where a stream was asked for")
+		}
+		return Chunk{}, err
+	case !s.call.Request.Stream:
+		return s.answer(until)
+	}
+	for {
+		c, err := s.events()
+		if err != nil || c.Last || len(c.Raw) > 0 || len(c.Deltas) > 0 || c.Event.Usage.Known {
+			return c, err
+		}
+		b, err := s.response.Read(s.patience(until))
+		switch {
+		case err == nil:
+			s.split.Feed(b)
+		case errors.Is(err, wire.ErrQuiet):
+			if !s.whole.IsZero() && !time.Now().Before(s.whole.Add(settle)) {
+				return s.end(nil)
+			}
+			return Chunk{}, ErrQuiet
+		default:
+			return s.end(err)
+		}
+	}
+}
+
+// head reads the status, and what it says of the body.
+func (s *stream) head(until time.Time) error {
+	status, err := s.response.Head(until)
+	if err != nil {
+		return err
+	}
+	s.status = status
+	if status != 200 {
+		return nil
+	}
+	kind, _ := s.response.Header("content-type")
+	want := "application/json"
+	if s.call.Request.Stream {
+		want = "text/event-stream"
+	}
+	switch {
+	case s.response.Encoded():
+		s.err = broken("the answer came in a coding that was not asked for")
+		return s.err
+	case isKind(kind, want):
+	case isKind(kind, "application/json"):
+		s.plain = true
+	default:
+		s.err = broken("the answer is of another type than was asked for")
+		return s.err
+	}
+	return nil
+}
+
+func isKind(field []byte, want string) bool {
+	kind, _, _ := bytes.Cut(field, []byte{';'})
+	return bytes.EqualFold(bytes.TrimSpace(kind), []byte(want))
+}
+
+func broken(why string) *fault.Error {
+	return fault.Wrap(fault.Malformed, "the upstream answered with something else than was asked for", errors.New(why))
+}
+
+// quiet tells in our own words that nothing came.
+func quiet(err error) error {
+	if errors.Is(err, wire.ErrQuiet) {
+		return ErrQuiet
+	}
+	return err
+}
+
+// patience is until, or sooner where only the end of an answer is awaited.
+func (s *stream) patience(until time.Time) time.Time {
+	if s.whole.IsZero() {
+		return until
+	}
+	if soon := s.whole.Add(settle); until.IsZero() || soon.Before(until) {
+		return soon
+	}
+	return until
+}
+
+// refused reads the body of an error.
+func (s *stream) refused(until time.Time) error {
+	body, err := s.response.Body(maxError, until)
+	switch {
+	case errors.Is(err, wire.ErrQuiet):
+		return ErrQuiet
+	case err != nil:
+		body = nil // the status alone tells enough
+	}
+	f := s.engine.protocol.ReadError(s.status, body, &s.doc)
+	f.After = s.wait(time.Now())
+	s.err = f
+	return f
+}
+
+// wait returns how long the upstream asks to wait (RFC 9110 10.2.3, and the
+// milliseconds that OpenAI's clients know).
+func (s *stream) wait(now time.Time) time.Duration {
+	if v, ok := s.response.Header("retry-after-ms"); ok {
+		if ms, err := strconv.ParseFloat(string(v), 64); err == nil && ms > 0 && ms < 1e9 {
+			return time.Duration(ms * float64(time.Millisecond))
+		}
+	}
+	v, ok := s.response.Header("retry-after")
+	if !ok {
+		return 0
+	}
+	if seconds, err := strconv.ParseFloat(string(v), 64); err == nil {
+		if seconds > 0 && seconds < 1e6 {
+			return time.Duration(seconds * float64(time.Second))
+		}
+		return 0
+	}
+	if at, err := time.Parse(httpDate, string(v)); err == nil {
+		return max(at.Sub(now), 0)
+	}
+	return 0
+}
+
+// answer reads a whole answer.
+func (s *stream) answer(until time.Time) (Chunk, error) {
+	body, err := s.response.Body(maxAnswer, until)
+	if errors.Is(err, wire.ErrQuiet) {
+		if n := s.response.Received(); n > s.seen {
+			s.seen = n
+			return Chunk{}, nil // a sign of life
+		}
+		return Chunk{}, ErrQuiet
+	}
+	if err != nil {
+		return Chunk{}, err
+	}
+	if err := s.doc.ScanLax(body); err != nil {
+		return Chunk{}, fault.Wrap(fault.Malformed, "the upstream's answer is not JSON", err)
+	}
+	c := Chunk{Last: true}
+	if err := s.engine.protocol.ReadAnswer(&s.doc, &c.Event); err != nil {
+		return Chunk{}, err
+	}
+	if s.same {
+		c.Raw = body
+		return c, nil
+	}
+	c.Answer, err = s.engine.protocol.DecodeAnswer(&s.doc)
+	return c, err
+}
+
+// events returns what the events at hand tell, up to the first that has to leave
+// by itself. Without any, the chunk is empty.
+func (s *stream) events() (Chunk, error) {
+	var c Chunk
+	s.deltas = s.deltas[:0]
+	for {
+		told, ok, err := s.pull()
+		switch {
+		case err != nil && len(c.Raw)+len(c.Deltas) > 0:
+			s.err = err
+			return c, nil
+		case err != nil:
+			return c, err
+		case !ok:
+			return c, nil
+		}
+		if told.Terminal {
+			s.event = nil
+			c.Last = true
+			return s.close(c), nil
+		}
+		raw := s.event.Raw
+		if edits := s.reader.Edits(s.edits[:0]); len(edits) > 0 && s.same {
+			if len(c.Raw) > 0 {
+				return c, nil
+			}
+			s.spliced = wire.AppendEvent(s.spliced[:0], string(s.event.Name), scan.Splice(nil, s.event.Data, edits))
+			raw = s.spliced
+		}
+		switch {
+		case !s.same:
+			s.deltas = s.reader.Deltas(s.deltas)
+			c.Deltas = s.deltas
+		case told.Aside && !s.call.Request.WantUsage:
+		default:
+			joined, ok := wire.Extend(c.Raw, raw)
+			if !ok {
+				return c, nil // the event waits for the next call
+			}
+			c.Raw = joined
+		}
+		s.event = nil
+		merge(&c.Event, &told)
+		if s.whole.IsZero() && told.Finishes > 0 && s.reader.End() == nil {
+			s.whole = time.Now()
+		}
+	}
+}
+
+// pull gives the event that waits, or reads the next that says something.
+func (s *stream) pull() (told inference.Event, ok bool, err error) {
+	if s.event != nil {
+		return s.told, true, nil
+	}
+	for {
+		e, err := s.split.Next()
+		if err != nil || e == nil {
+			return told, false, err
+		}
+		if e.Other {
+			if said, ok := e.Field("error"); ok {
+				_, err := s.reader.Read([]byte("error"), said, &s.doc)
+				return told, false, err
+			}
+		}
+		if e.Data == nil {
+			continue // a comment, or a name without data: nothing is dispatched
+		}
+		if s.told, err = s.reader.Read(e.Name, e.Data, &s.doc); err != nil {
+			return told, false, err
+		}
+		s.event = e
+		return s.told, true, nil
+	}
+}
+
+func merge(into, e *inference.Event) {
+	into.Content = into.Content || e.Content
+	into.Text += e.Text
+	into.Finishes += e.Finishes
+	if e.Finish != inference.Unfinished {
+		into.Finish = e.Finish
+	}
+	if e.Usage.Known {
+		into.Usage = e.Usage
+	}
+}
+
+// close adds the last steps of an answer that goes to another dialect.
+func (s *stream) close(c Chunk) Chunk {
+	if !s.same {
+		s.deltas = s.reader.Deltas(s.deltas)
+		c.Deltas = s.deltas
+	}
+	return c
+}
+
+// end says what it means that the bytes ended, or that their reading failed: an
+// answer in which every choice has finished is whole all the same.
+func (s *stream) end(err error) (Chunk, error) {
+	cut := s.reader.End()
+	if cut == nil {
+		return s.close(Chunk{Last: true}), nil
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		cut = err
+	}
+	s.err = cut
+	return Chunk{}, cut
+}
