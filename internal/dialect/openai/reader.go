@@ -18,8 +18,9 @@ type Reader struct {
 	left     int       // how many did not
 	id       []byte
 	model    []byte
-	terminal bool
-	begun    bool // the first event came
+	begun    bool // Reset was called
+	terminal bool // [DONE] came
+	over     bool // the answer is whole, and nothing follows
 
 	doc *scan.Doc // of the last event; nil for the terminal
 	cut scan.Edit
@@ -220,6 +221,7 @@ func (r *Reader) Edits(dst []scan.Edit) []scan.Edit {
 func (r *Reader) End() error {
 	switch {
 	case r.begun && r.left == 0:
+		r.over = true
 		return nil
 	case r.terminal:
 		return dialect.Broken(fault.Incomplete, "[DONE] without a finish_reason for every choice")
@@ -236,7 +238,7 @@ func (r *Reader) Deltas(dst []inference.Delta) []inference.Delta {
 	doc := r.doc
 	r.doc = nil
 	if doc == nil {
-		if h.ended || r.End() != nil {
+		if h.ended || !r.over {
 			return dst
 		}
 		h.ended = true

@@ -1,0 +1,176 @@
+package anthropic
+
+import (
+	"math"
+	"strconv"
+
+	"headworks/internal/dialect"
+	"headworks/internal/inference"
+	"headworks/internal/scan"
+)
+
+// ReadRequest reads the facts of a request that was scanned with Shape. The
+// fields on which decisions rest must have exact types; its errors are
+// *fault.Error. ID is left alone, and Model keeps its string if it is the right
+// one already, so a reused Request costs no allocation.
+func ReadRequest(d *scan.Doc, into *inference.Request) error {
+	root := d.Root()
+	if root.Kind() != scan.Object {
+		return dialect.Invalid("", "the body must be a JSON object")
+	}
+	r := inference.Request{
+		ID: into.ID, Dialect: inference.Anthropic, Model: into.Model, N: 1, Bytes: len(d.Bytes()),
+	}
+	var f dialect.Fields
+	var messages scan.Value
+	var w weight
+	model, limit := false, false
+	for m := range root.All() {
+		switch string(m.Key()) {
+		case "model":
+			if model = f.Want(m, scan.String, "model"); model && !m.Is(r.Model) {
+				r.Model = m.Text()
+			}
+		case "messages":
+			messages = m
+		case "max_tokens": // 0 warms a cache
+			limit = m.Given()
+			r.MaxTokens = f.Int(m, "max_tokens", 0, math.MaxInt32)
+		case "stream":
+			r.Stream = f.Bool(m, "stream")
+		case "system":
+			if !w.blocks(m) {
+				f.Wrong("system", "must be a string or an array of blocks with a type")
+			}
+		case "tools":
+			r.Tools = tools(&f, m)
+			w.bytes += len(m.Raw())
+		case "tool_choice":
+			if f.Want(m, scan.Object, "tool_choice") && m.Get("type").TextLen() == 0 {
+				f.Wrong("tool_choice.type", "must be a string")
+			}
+		case "thinking":
+			if f.Want(m, scan.Object, "thinking") {
+				f.Int(m.Get("budget_tokens"), "thinking.budget_tokens", 0, math.MaxInt32)
+			}
+		case "metadata":
+			if f.Want(m, scan.Object, "metadata") {
+				f.Want(m.Get("user_id"), scan.String, "metadata.user_id")
+				r.Session = dialect.Session(m.Get("user_id").Bytes())
+			}
+		}
+	}
+	if !model || r.Model == "" {
+		f.Wrong("model", "is missing; name one of those that GET /v1/models lists")
+	}
+	if !limit {
+		f.Wrong("max_tokens", "is missing; say how many tokens the answer may have")
+	}
+	switch {
+	case messages.Kind() != scan.Array:
+		f.Wrong("messages", "must be an array of messages")
+	case messages.Len() == 0:
+		f.Wrong("messages", "must not be empty")
+	}
+	i := 0
+	for m := range messages.All() {
+		switch role := m.Get("role"); {
+		case m.Kind() != scan.Object:
+			f.Wrong(at("messages", i, ""), "must be an object")
+		case !role.Is("user") && !role.Is("assistant") && !role.Is("system"):
+			f.Wrong(at("messages", i, "role"), "must be one of user, assistant, system")
+		case !w.blocks(m.Get("content")):
+			f.Wrong(at("messages", i, "content"), "must be a string or an array of blocks with a type")
+		}
+		i++
+	}
+	r.Input = max(1, w.tokens+w.bytes/dialect.BytesPerToken)
+	r.WantUsage = r.Stream
+	if err := f.Failed(); err != nil {
+		return err
+	}
+	*into = r
+	return nil
+}
+
+func tools(f *dialect.Fields, v scan.Value) int {
+	if !f.Want(v, scan.Array, "tools") {
+		return 0
+	}
+	i := 0
+	for t := range v.All() {
+		switch {
+		case t.Kind() != scan.Object:
+			f.Wrong(at("tools", i, ""), "must be an object")
+		case t.Get("type").Given() && t.Get("type").Kind() != scan.String:
+			f.Wrong(at("tools", i, "type"), "must be a string")
+		case !t.Get("type").Given() && t.Get("name").TextLen() == 0:
+			f.Wrong(at("tools", i, "name"), "must be a string")
+		}
+		i++
+	}
+	return i
+}
+
+// weight is how much a prompt weighs: its text in bytes, the rest in tokens.
+type weight struct{ bytes, tokens int }
+
+// blocks weighs a content; false if it is none.
+func (w *weight) blocks(content scan.Value) bool {
+	switch content.Kind() {
+	case scan.String:
+		w.bytes += content.TextLen()
+		return true
+	case scan.Array:
+	default:
+		return false
+	}
+	for b := range content.All() {
+		kind := b.Get("type")
+		if kind.TextLen() == 0 {
+			return false
+		}
+		switch string(kind.Bytes()) {
+		case "text":
+			w.bytes += b.Get("text").TextLen()
+		case "thinking":
+			w.bytes += b.Get("thinking").TextLen()
+		case "tool_use":
+			w.bytes += len(b.Get("input").Raw())
+		case "image":
+			w.tokens += dialect.ImageTokens
+		case "document":
+			if source := b.Get("source"); source.Get("type").Is("text") {
+				w.bytes += source.Get("data").TextLen()
+			} else {
+				w.tokens += dialect.DocumentTokens
+			}
+		case "tool_result":
+			if inside := b.Get("content"); inside.Given() && !w.blocks(inside) {
+				return false
+			}
+		default:
+			w.bytes += len(b.Raw())
+		}
+	}
+	return true
+}
+
+// at returns the path of a field of an element of an array.
+func at(array string, i int, field string) string {
+	path := array + "[" + strconv.Itoa(i) + "]"
+	if field != "" {
+		path += "." + field
+	}
+	return path
+}
+
+// Edits appends the edits of a request for an upstream of this dialect: its own
+// name for the model. A model of the same name costs no edit.
+func Edits(dst []scan.Edit, d *scan.Doc, model string) []scan.Edit {
+	name := d.Root().Get("model")
+	if name.Is(model) {
+		return dst
+	}
+	return append(dst, scan.Replace(name, scan.AppendString(make([]byte, 0, len(model)+2), model)))
+}
