@@ -38,7 +38,7 @@ const (
 // Line is what one request used.
 type Line struct {
 	ID       inference.ID
-	Time     int64
+	Time     int64 // of arrival
 	KeyID    string
 	Tenant   string
 	Model    string
@@ -53,6 +53,16 @@ type Line struct {
 
 	Source record.UsageSource
 	End    record.End
+}
+
+// lineOf returns the line of a request. What was not measured was not used.
+func lineOf(r *record.Record) Line {
+	return Line{
+		ID: r.ID, Time: r.Time, KeyID: r.KeyID, Tenant: r.Tenant, Model: r.Model, Upstream: r.Upstream,
+		Input: max(r.Input, 0), Output: max(r.Output, 0),
+		CacheRead: max(r.CacheRead, 0), CacheWrite: max(r.CacheWrite, 0), Reasoning: max(r.Reasoning, 0),
+		Cost: max(r.Cost, 0), Source: r.UsageSource, End: r.End,
+	}
 }
 
 // Total is a sum over lines.
@@ -124,14 +134,15 @@ func Open(dir string, o Options) (*Ledger, []journal.Repair, error) {
 	return l, append(repairs, damage...), nil
 }
 
-// Charge writes the line of a request. It returns once the line is written; a
-// *fault.Error tells that it is not. Tokens that were used count against the key
-// either way.
-func (l *Ledger) Charge(line *Line) error {
+// Charge writes the line of a request that used tokens. It returns once the line
+// is written; a *fault.Error tells that it is not. What was used counts against
+// the key either way.
+func (l *Ledger) Charge(r *record.Record) error {
+	line := lineOf(r)
 	l.mu.Lock()
 	l.scratch = line.append(l.scratch[:0])
 	staged, err := l.log.Stage(l.scratch)
-	l.accounts.add(line)
+	l.accounts.add(&line)
 	l.since += len(l.scratch)
 	l.mu.Unlock()
 	if err == nil {

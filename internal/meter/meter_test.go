@@ -45,40 +45,59 @@ func open(t testing.TB, dir string) *Ledger {
 
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
+// used returns the record of a request that used tokens.
+func used(key string, at time.Time, cost int64) *record.Record {
+	r := new(record.Record)
+	r.Reset()
+	r.ID, r.Time = inference.NewID(at, 1, uint64(cost)), at.UnixMicro()
+	r.KeyID, r.Key, r.Tenant, r.Model, r.Upstream = key, "its name", "acme", "assistant", "eu-vllm"
+	r.Input, r.Output, r.CacheRead, r.Reasoning, r.Cost = 100, 10, 50, 3, cost
+	r.UsageSource, r.End = record.Provider, record.OK
+	return r
+}
+
 func line(key string, at time.Time, cost int64) *Line {
-	return &Line{
-		ID: inference.NewID(at, 1, uint64(cost)), Time: at.UnixMicro(),
-		KeyID: key, Tenant: "acme", Model: "assistant", Upstream: "eu-vllm",
-		Input: 100, Output: 10, CacheRead: 50, CacheWrite: 5, Reasoning: 3, Cost: cost,
-		Source: record.Provider, End: record.OK,
+	l := lineOf(used(key, at, cost))
+	return &l
+}
+
+func charge(t testing.TB, l *Ledger, all ...*record.Record) {
+	t.Helper()
+	for _, r := range all {
+		if err := l.Charge(r); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
-func charge(t testing.TB, l *Ledger, lines ...*Line) {
-	t.Helper()
-	for _, line := range lines {
-		if err := l.Charge(line); err != nil {
-			t.Fatal(err)
-		}
+func TestLineOf(t *testing.T) {
+	got := lineOf(used("key_1", noon, 7))
+	want := Line{
+		ID: inference.NewID(noon, 1, 7), Time: noon.UnixMicro(), KeyID: "key_1", Tenant: "acme",
+		Model: "assistant", Upstream: "eu-vllm", Input: 100, Output: 10, CacheRead: 50, Reasoning: 3, Cost: 7,
+		Source: record.Provider, End: record.OK,
+	}
+	if got != want {
+		t.Errorf("got %+v, want %+v", got, want)
 	}
 }
 
 func TestLinesComeBack(t *testing.T) {
 	dir := t.TempDir()
 	l := open(t, dir)
-	want := []*Line{line("a", noon, 1), line("b", noon.Add(time.Second), 2), line("", noon, 3)}
-	want[1].Source, want[1].End = record.Estimated, record.ClientClosed
-	charge(t, l, want...)
+	all := []*record.Record{used("a", noon, 1), used("b", noon.Add(time.Second), 2), used("", noon, 3)}
+	all[1].UsageSource, all[1].End = record.Estimated, record.ClientClosed
+	charge(t, l, all...)
 	for range 2 {
 		var i int
 		for got, err := range l.Lines() {
-			if err != nil || i >= len(want) || got != *want[i] {
+			if err != nil || i >= len(all) || got != lineOf(all[i]) {
 				t.Fatalf("line %d is %+v (%v)", i, got, err)
 			}
 			i++
 		}
-		if i != len(want) {
-			t.Errorf("%d lines, want %d", i, len(want))
+		if i != len(all) {
+			t.Errorf("%d lines, want %d", i, len(all))
 		}
 		l.Close()
 		l = open(t, dir)
@@ -88,7 +107,7 @@ func TestLinesComeBack(t *testing.T) {
 func TestSpent(t *testing.T) {
 	l := open(t, t.TempDir())
 	day := 24 * time.Hour
-	charge(t, l, line("a", noon, 1), line("a", noon.Add(-day), 10), line("a", noon.Add(-29*day), 100), line("b", noon, 1000))
+	charge(t, l, used("a", noon, 1), used("a", noon.Add(-day), 10), used("a", noon.Add(-29*day), 100), used("b", noon, 1000))
 	for _, c := range []struct {
 		since time.Time
 		want  int64
@@ -107,14 +126,14 @@ func TestSpent(t *testing.T) {
 		t.Errorf("another tenant's key spent %+v", got)
 	}
 	// A month later the oldest days cannot be told apart any more, the sum can.
-	charge(t, l, line("a", noon.Add(20*day), 5))
+	charge(t, l, used("a", noon.Add(20*day), 5))
 	for i := range 40 {
-		charge(t, l, line("b", noon.Add(time.Duration(i)*day), 1))
+		charge(t, l, used("b", noon.Add(time.Duration(i)*day), 1))
 	}
 	if n := len(l.accounts[owner{"acme", "b"}].days); n != keptDays {
 		t.Errorf("%d days are kept, want %d", n, keptDays)
 	}
-	charge(t, l, line("b", noon.Add(-9*day), 7)) // too late for a day of its own
+	charge(t, l, used("b", noon.Add(-9*day), 7)) // too late for a day of its own
 	got := l.Accounts(time.Time{})
 	want := []int64{116, 1047}
 	if len(got) != 2 || got[0].KeyID != "a" || got[0].Cost != want[0] || got[1].Cost != want[1] {
@@ -161,13 +180,13 @@ func TestSumsSurvive(t *testing.T) {
 			case 3: // a balance of which half reached the disk
 				l.log.Append([]byte{kindBalance, 0, 2})
 			default:
-				x := line(rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "key"),
+				x := used(rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "key"),
 					noon.Add(time.Duration(rapid.IntRange(-50, 50).Draw(t, "hours"))*time.Hour),
 					rapid.Int64Range(0, 1e9).Draw(t, "cost"))
 				if err := l.Charge(x); err != nil {
 					t.Fatal(err)
 				}
-				want.add(x)
+				want.add(new(lineOf(x)))
 			}
 		}
 		l.log.Close()
@@ -223,7 +242,7 @@ func TestPruneKeepsTheSums(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range 50 {
-		charge(t, l, line("a", noon, int64(i)))
+		charge(t, l, used("a", noon, int64(i)))
 	}
 	if err := l.prune(noon); err != nil {
 		t.Fatal(err)
@@ -241,7 +260,7 @@ func TestPruneKeepsTheSums(t *testing.T) {
 func TestRefusesWhatItCannotWrite(t *testing.T) {
 	l := open(t, t.TempDir())
 	l.log.Close()
-	err := l.Charge(line("a", noon, 1))
+	err := l.Charge(used("a", noon, 1))
 	f, ok := errors.AsType[*fault.Error](err)
 	if !ok || f.Kind != fault.BudgetUnavailable || !errors.Is(err, journal.ErrClosed) {
 		t.Errorf("got %v, want budget_unavailable for the closed journal", err)
@@ -261,9 +280,9 @@ func TestRun(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() { done <- l.Run(ctx) }()
-		charge(t, l, line("a", time.Now(), 1))
+		charge(t, l, used("a", time.Now(), 1))
 		time.Sleep(2*time.Minute + time.Second)
-		charge(t, l, line("a", time.Now(), 1))
+		charge(t, l, used("a", time.Now(), 1))
 		time.Sleep(4 * time.Hour)
 		if s := l.log.Segments(); len(s) != 0 {
 			t.Errorf("segments %v outlived their hour", s)
@@ -289,7 +308,7 @@ func TestManyAtOnce(t *testing.T) {
 	for w := range writers {
 		wg.Go(func() {
 			for i := range each {
-				if err := l.Charge(line(fmt.Sprint("key", w%4), noon, 1)); err != nil {
+				if err := l.Charge(used(fmt.Sprint("key", w%4), noon, 1)); err != nil {
 					t.Error(err)
 				}
 				if i == each/2 {
@@ -321,7 +340,7 @@ func victim(dir string) {
 		go func() {
 			for i := int64(0); ; i++ {
 				id := i*4 + int64(w)
-				if err := l.Charge(line("a", noon, id)); err != nil {
+				if err := l.Charge(used("a", noon, id)); err != nil {
 					panic(err)
 				}
 				out.Lock()
@@ -428,14 +447,14 @@ func BenchmarkCharge(b *testing.B) {
 			b.ReportAllocs()
 			b.SetParallelism(max(1, parallel/2))
 			if parallel == 1 {
-				x := line("key_7", noon, 12)
+				x := used("key_7", noon, 12)
 				for b.Loop() {
 					l.Charge(x)
 				}
 				return
 			}
 			b.RunParallel(func(pb *testing.PB) {
-				x := line("key_7", noon, 12)
+				x := used("key_7", noon, 12)
 				for pb.Next() {
 					l.Charge(x)
 				}

@@ -208,16 +208,23 @@ func (a *Attempt) decode(b []byte) bool {
 	return !d.bad
 }
 
-// numbered returns the column of that number. Numbers follow the table's order
-// but for derived columns, so the search is short.
+// numbered returns the column of that number.
 func numbered(n uint64) *Column {
-	for i := int(min(n, uint64(len(table)))); i > 0 && i <= len(table); i++ {
-		if c := &table[i-1]; uint64(c.number) == n {
-			return c
+	if n >= uint64(len(byNumber)) || byNumber[n] == 0 {
+		return nil
+	}
+	return &table[byNumber[n]-1]
+}
+
+// byNumber holds each column's place in the table, from 1.
+var byNumber = func() (places [attemptNumber + 1]byte) {
+	for i, c := range table {
+		if c.number != 0 {
+			places[c.number] = byte(i + 1)
 		}
 	}
-	return nil
-}
+	return places
+}()
 
 // reader takes values off the front of b. Once something is bad it stays so, and
 // every value after it is zero.

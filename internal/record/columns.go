@@ -74,6 +74,7 @@ var table = []Column{
 	ints(4, "seq", "", func(r *Record) *int64 { return &r.Seq }),
 	texts(5, "tenant", func(r *Record) *string { return &r.Tenant }),
 	texts(6, "project", func(r *Record) *string { return &r.Project }),
+	texts(56, "key_id", func(r *Record) *string { return &r.KeyID }),
 	texts(7, "key", func(r *Record) *string { return &r.Key }),
 	texts(8, "tier", func(r *Record) *string { return &r.Tier }),
 	texts(9, "origin", func(r *Record) *string { return &r.Origin }),

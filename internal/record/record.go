@@ -76,7 +76,8 @@ type Record struct {
 	Seq       int64    // order of the end among the records of this process
 	Tenant    string
 	Project   string
-	Key       string // the key's name
+	KeyID     string
+	Key       string // its name
 	Tier      string
 	Origin    string // app, console, canary, probe, batch
 	Simulated bool
