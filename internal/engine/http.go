@@ -42,6 +42,7 @@ type Reader interface {
 type Options struct {
 	Header    [][2]string // sent with every request, credentials among them
 	Forwarded []string    // names of the caller's fields that pass through, lower case
+	Defaults  [][2]string // sent where the caller names no such field
 	Connect   time.Duration
 }
 

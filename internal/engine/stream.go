@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"slices"
 	"strconv"
 	"time"
 
@@ -80,19 +81,30 @@ func (s *stream) write(target string) error {
 	if c.Trace != "" {
 		s.header.Add("traceparent", c.Trace)
 	}
-	if s.same {
-		s.forward(c.Header)
-	}
+	s.forward(c.Header)
 	s.request = wire.Request{Method: "POST", Target: target, Header: &s.header, Body: body}
 	return nil
 }
 
+// forward passes on what the caller said in a dialect that is ours, and says the
+// defaults where it said nothing.
 func (s *stream) forward(header []string) {
+	o := &s.engine.options
+	if !s.same {
+		header = nil
+	}
 	for i := 0; i+1 < len(header); i += 2 {
-		for _, name := range s.engine.options.Forwarded {
-			if header[i] == name {
-				s.header.Add(name, header[i+1])
-			}
+		if slices.Contains(o.Forwarded, header[i]) {
+			s.header.Add(header[i], header[i+1])
+		}
+	}
+	for _, d := range o.Defaults {
+		said := false
+		for i := 0; i+1 < len(header); i += 2 {
+			said = said || header[i] == d[0]
+		}
+		if !said {
+			s.header.Add(d[0], d[1])
 		}
 	}
 }

@@ -64,7 +64,8 @@ func (x *exchange) fill(f *fault.Error, now time.Time) {
 	r, t, req := &x.record, &x.ticket, x.req
 	r.Reset()
 	r.ID, r.Trace, r.Time = req.ID, req.TraceID, req.Arrived.UnixMicro()
-	r.Tenant, r.Project, r.Key, r.Tier = req.Caller.Tenant, req.Caller.Project, req.Caller.Key, req.Caller.Tier.Name
+	r.Tenant, r.Project, r.KeyID, r.Key = req.Caller.Tenant, req.Caller.Project, req.Caller.KeyID, req.Caller.Key
+	r.Tier = req.Caller.Tier.Name
 	r.Class = req.Caller.Tier.Class
 	r.Origin = "app"
 	r.Cell, r.Generation = x.world.Region, int64(x.world.Fleet.Generation)

@@ -90,6 +90,16 @@ func (s *Server) Drain(ctx context.Context) error {
 	}
 }
 
+// Cancel cancels the contexts of all exchanges with a cause. Their connections
+// stay: handlers can still tell their clients why the answer ends.
+func (s *Server) Cancel(cause error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.conns {
+		c.leave(cause)
+	}
+}
+
 // Close ends every connection, cancels the contexts of their exchanges and
 // returns when all handlers have.
 func (s *Server) Close() {

@@ -1,0 +1,22 @@
+// Package anthropic speaks to Anthropic.
+package anthropic
+
+import (
+	"headworks/internal/engine"
+	"headworks/internal/fleet"
+)
+
+// version is the API version sent where the caller names none.
+const version = "2023-06-01"
+
+// New returns the engine of an upstream's replicas; an empty key is not sent.
+func New(replicas []fleet.Replica, key string) (*engine.HTTP, error) {
+	o := engine.Options{
+		Defaults:  [][2]string{{"anthropic-version", version}},
+		Forwarded: []string{"anthropic-version", "anthropic-beta"},
+	}
+	if key != "" {
+		o.Header = [][2]string{{"x-api-key", key}}
+	}
+	return engine.NewHTTP(engine.Messages(), replicas, o)
+}

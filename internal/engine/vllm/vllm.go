@@ -1,0 +1,16 @@
+// Package vllm speaks to vLLM's OpenAI server. Of its paths only chat completions
+// is ever asked: most others are open to anybody and some change the engine.
+//
+// A failure in mid-stream comes as an error event with [DONE] behind it; the
+// dialect's reader lets the error decide.
+package vllm
+
+import (
+	"headworks/internal/engine"
+	"headworks/internal/fleet"
+)
+
+// New returns the engine of an upstream's replicas; an empty key is not sent.
+func New(replicas []fleet.Replica, key string) (*engine.HTTP, error) {
+	return engine.NewHTTP(engine.Chat(), replicas, engine.Options{Header: engine.Bearer(key)})
+}
