@@ -6,6 +6,8 @@ import (
 )
 
 const (
+	over = " > " // between a heading and the one below it
+
 	passageBytes = 1200             // a passage grows by whole blocks up to here
 	blockBytes   = 4 * passageBytes // a fenced block stays whole up to here
 )
@@ -108,7 +110,7 @@ func (c *cutter) heading() string {
 			named = append(named, h)
 		}
 	}
-	return strings.Join(named, " > ")
+	return strings.Join(named, over)
 }
 
 // split appends a block to blocks, in pieces if it is too long: a table over

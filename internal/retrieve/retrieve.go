@@ -13,6 +13,7 @@ import (
 	"math"
 	"path"
 	"slices"
+	"strings"
 )
 
 // The weights of BM25 (Robertson, Zaragoza: The Probabilistic Relevance
@@ -23,6 +24,10 @@ const (
 	k1 = 0.9
 	b  = 0.4
 )
+
+// A word of a passage's own heading counts as if it stood there so many times; one
+// of the headings above counts once. Neither makes the passage longer.
+const ownWeight = 3
 
 // Bounds of an Index and of a question.
 const (
@@ -48,6 +53,7 @@ type Hit struct {
 // Index is a searchable set of passages.
 type Index struct {
 	passages []Passage
+	headings [][]asked            // the terms of each passage's own heading
 	norm     []float64            // k1(1 - b + b*length/average) by passage
 	postings map[string][]posting // by term, passages ascending
 }
@@ -92,19 +98,30 @@ func New(documents fs.FS) (*Index, error) {
 	return x, nil
 }
 
-// weigh counts the words of every passage, its headings included.
+// weigh counts the words of every passage and of the headings over it.
 func (x *Index) weigh() {
 	lengths := make([]int, len(x.passages))
 	total := 0
 	for i, p := range x.passages {
-		for term := range words(p.Heading + "\n" + p.Text) {
-			lengths[i]++
+		add := func(term string, times int32) {
 			list := x.postings[term]
 			if n := len(list); n > 0 && list[n-1].passage == int32(i) {
-				list[n-1].count++
-				continue
+				list[n-1].count += times
+				return
 			}
-			x.postings[term] = append(list, posting{int32(i), 1})
+			x.postings[term] = append(list, posting{int32(i), times})
+		}
+		for term := range words(p.Heading) {
+			add(term, 1)
+		}
+		own := ask(p.Heading[max(0, strings.LastIndex(p.Heading, over)):])
+		for _, t := range own {
+			add(t.term, (ownWeight-1)*t.count)
+		}
+		x.headings = append(x.headings, own)
+		for term := range words(withoutTargets(p.Text)) {
+			add(term, 1)
+			lengths[i]++
 		}
 		total += lengths[i]
 	}
@@ -117,9 +134,11 @@ func (x *Index) weigh() {
 // Len returns how many passages there are.
 func (x *Index) Len() int { return len(x.passages) }
 
-// Find returns the at most n passages that fit a question best, the best first;
-// of equals, the one that comes first in the documents. A word that the question
-// repeats counts again; beyond 256 different words the question is not read.
+// Find returns the at most n passages that fit a question best, the best first; of
+// equals, the one that comes first in the documents. A passage whose heading asks
+// the very question has as much on top as its words could score at most. A word
+// that the question repeats counts again; beyond 256 different words the question
+// is not read.
 func (x *Index) Find(question string, n int) []Hit {
 	var (
 		scores = make([]float64, len(x.passages))
@@ -127,7 +146,8 @@ func (x *Index) Find(question string, n int) []Hit {
 		found  []int32
 		whole  float64
 	)
-	for _, t := range ask(question) {
+	terms := ask(question)
+	for _, t := range terms {
 		list := x.postings[t.term]
 		idf := x.idf(len(list))
 		whole += idf
@@ -138,6 +158,11 @@ func (x *Index) Find(question string, n int) []Hit {
 			tf := float64(p.count)
 			scores[p.passage] += float64(t.count) * idf * tf / (tf + x.norm[p.passage])
 			covers[p.passage] += idf
+		}
+	}
+	for _, i := range found {
+		if slices.Equal(x.headings[i], terms) {
+			scores[i] += whole
 		}
 	}
 	slices.SortFunc(found, func(i, j int32) int {
@@ -152,10 +177,10 @@ func (x *Index) Find(question string, n int) []Hit {
 
 type asked struct {
 	term  string
-	count int
+	count int32
 }
 
-// ask returns the terms of a question in the order in which they come.
+// ask returns the different terms of a question in the order in which they come.
 func ask(question string) []asked {
 	var terms []asked
 	for term := range words(question) {

@@ -41,7 +41,9 @@ func TestFind(t *testing.T) {
 		{"one word", "cutting", 3, []string{"b.md Streams"}},
 		{"plural and case", "STREAM", 1, []string{"b.md Streams"}},
 		{"heading counts", "revocation revoke", 1, []string{"a/keys.md Keys > Revoke"}},
-		{"more of the question first", "create a key", 2, []string{"a/keys.md Keys", "a/keys.md Keys > Revoke"}},
+		{"more of the question first", "create a key", 1, []string{"a/keys.md Keys"}},
+		{"a passage's own heading before one above", "keys", 3, []string{"a/keys.md Keys", "b.md Streams > Keys", "a/keys.md Keys > Revoke"}},
+		{"the very question", "how do I revoke?", 1, []string{"a/keys.md Keys > Revoke"}},
 		{"nothing fits", "weather in Paris", 3, nil},
 		{"stop words alone", "is it not the", 3, nil},
 		{"no question", "", 3, nil},
@@ -74,6 +76,20 @@ func TestScoreIsBM25(t *testing.T) {
 	lead := math.Log(1 + (3+0.5)/0.5)
 	if cover := idf / (idf + lead); math.Abs(hits[0].Cover-cover) > 1e-12 {
 		t.Errorf("cover %v, want %v", hits[0].Cover, cover)
+	}
+}
+
+// In documents that all speak of one thing, the passage that says what it is comes
+// first, however often the others name it.
+func TestAHeadingThatIsTheQuestion(t *testing.T) {
+	x := index(t, map[string]string{
+		"a.md": "# Commands\n\nheadworks headworks headworks",
+		"b.md": "# Documents\n\n## What is Headworks?\n\nA long answer with many words in it, and headworks once.",
+		"c.md": "# More\n\nheadworks",
+	})
+	hits := x.Find("what is headworks", 3)
+	if len(hits) != 3 || hits[0].Path != "b.md" {
+		t.Errorf("got %+v", hits)
 	}
 }
 
@@ -142,6 +158,21 @@ func TestWords(t *testing.T) {
 	for _, test := range tests {
 		if got := slices.Collect(words(test.text)); !slices.Equal(got, test.want) {
 			t.Errorf("words(%q) = %q, want %q", test.text, got, test.want)
+		}
+	}
+}
+
+func TestLinkTargetsAreNotSearched(t *testing.T) {
+	for text, want := range map[string]string{
+		"see [keys](howto/keys.md).":            "see [keys]).",
+		"[a](b) and [c](d)":                     "[a]) and [c])",
+		"plain":                                 "plain",
+		"[cut](off":                             "[cut]",
+		"[a](never\nclosed":                     "[a]\nclosed",
+		"`f[i](x)` is code; the call is a link": "`f[i])` is code; the call is a link",
+	} {
+		if got := withoutTargets(text); got != want {
+			t.Errorf("withoutTargets(%q) = %q, want %q", text, got, want)
 		}
 	}
 }

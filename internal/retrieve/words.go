@@ -41,6 +41,25 @@ func words(text string) iter.Seq[string] {
 	}
 }
 
+// withoutTargets takes the targets of links out of a Markdown text: an address is
+// not what a passage is about.
+func withoutTargets(text string) string {
+	var out strings.Builder
+	for {
+		words, rest, ok := strings.Cut(text, "](")
+		out.WriteString(words)
+		if !ok {
+			return out.String()
+		}
+		out.WriteByte(']')
+		end := strings.IndexAny(rest, ")\n")
+		if end < 0 {
+			return out.String()
+		}
+		text = rest[end:]
+	}
+}
+
 // run returns how many bytes of letters and digits a text opens with.
 func run(text string) int {
 	for i, r := range text {
