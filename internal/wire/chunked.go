@@ -15,7 +15,8 @@ type chunkState uint8
 
 const (
 	inSize      chunkState = iota // the size of the next chunk
-	inExtension                   // behind the size
+	inSpace                       // behind the size, before an extension
+	inExtension                   // up to CR
 	afterSize                     // LF
 	inPayload
 	afterPayload    // CR
@@ -69,13 +70,15 @@ func (d *chunked) step(c byte) bool {
 			d.digits++
 			return d.digits <= mostChunkDigits
 		}
-		if d.digits == 0 {
-			return false
-		}
-		d.at = inExtension
-		return d.extension(c, c == ';' || c == ' ' || c == '\t')
+		return d.digits > 0 && d.behindSize(c)
+	case inSpace:
+		return d.behindSize(c)
 	case inExtension:
-		return d.extension(c, c != '\n')
+		if c == '\r' {
+			d.at = afterSize
+			return true
+		}
+		return kindOf[c]&text != 0
 	case afterSize:
 		// The line of a chunk and the end of its payload are not in excess.
 		d.excess = max(0, d.excess-16-2*d.left)
@@ -111,12 +114,18 @@ func (d *chunked) step(c byte) bool {
 	}
 }
 
-func (d *chunked) extension(c byte, ok bool) bool {
-	if c == '\r' {
+func (d *chunked) behindSize(c byte) bool {
+	switch c {
+	case '\r':
 		d.at = afterSize
-		return true
+	case ';':
+		d.at = inExtension
+	case ' ', '\t':
+		d.at = inSpace
+	default:
+		return false
 	}
-	return ok
+	return true
 }
 
 func hexDigit(c byte) int {
