@@ -287,7 +287,7 @@ func TestNoTimeDrift(t *testing.T) {
 }
 
 func TestProfiles(t *testing.T) {
-	for _, name := range []string{Qwen32B, DemoSmall, DemoLarge} {
+	for _, name := range Profiles() {
 		p, ok := Profile(name)
 		if err := p.Check(); !ok || err != nil {
 			t.Errorf("%s: %v, %v", name, ok, err)

@@ -95,6 +95,9 @@ const (
 	DemoLarge = "demo-large"
 )
 
+// Profiles returns the names of all profiles.
+func Profiles() []string { return []string{DemoLarge, DemoSmall, Qwen32B} }
+
 // Profile returns the parameters of a named engine.
 func Profile(name string) (Params, bool) {
 	p := Params{PerSequence: 5 * Microsecond, BlockSize: 16, StepTokens: 8192}

@@ -1,0 +1,191 @@
+// Package simulated plays engines that are not there: the timing, queueing,
+// batching and KV behaviour of the step model, in real time, and canned words
+// that say so.
+//
+// All calls of one model on one replica share one engine of the model. Nothing
+// runs while no call is open: a timer wakes the engine for its next step, and
+// there is none without work. A token is one word.
+package simulated
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"headworks/internal/engine"
+	"headworks/internal/fault"
+	"headworks/internal/fleet"
+	"headworks/internal/latency"
+)
+
+// maxWaiting bounds the queue of one engine.
+const maxWaiting = 4096
+
+// Engine plays the replicas of one upstream.
+type Engine struct {
+	replicas map[at]*replica // never changed
+}
+
+var _ engine.Engine = (*Engine)(nil)
+
+type at struct {
+	id    fleet.ReplicaID
+	model string
+}
+
+// New returns an Engine that serves every profile of package latency, as a model
+// of that name.
+func New(replicas []fleet.Replica) *Engine {
+	e := &Engine{make(map[at]*replica)}
+	epoch := time.Now()
+	for _, name := range latency.Profiles() {
+		p, _ := latency.Profile(name)
+		for _, r := range replicas {
+			e.replicas[at{r.ID, name}] = newReplica(p, epoch)
+		}
+	}
+	return e
+}
+
+// Open hands the call to the engine of its replica and model.
+func (e *Engine) Open(ctx context.Context, c *engine.Call) (engine.Stream, error) {
+	r, ok := e.replicas[at{c.Replica.ID, c.Model}]
+	if !ok {
+		f := fault.New(fault.UpstreamRejected, "no engine of this name is simulated here")
+		f.Status, f.Code, f.Param = 404, "model_not_found", "model"
+		return nil, f
+	}
+	conversation, dropped, err := c.Conversation()
+	if err != nil {
+		return nil, fault.Of(err)
+	}
+	s := &stream{
+		ctx:     ctx,
+		call:    c,
+		replica: r,
+		words:   compose(c.Model, c.Request.ID.Seed()),
+		dropped: append(dropped, engine.Ignored(c.Request, conversation)...),
+		wake:    make(chan struct{}, 1),
+	}
+	if err := r.submit(s); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// replica is one engine in real time.
+type replica struct {
+	params latency.Params
+	epoch  time.Time // of the model's times
+
+	mu      sync.Mutex // guards all below, and the progress of the streams
+	model   *latency.Engine
+	streams []*stream // by the model's job id
+	vacant  []uint64
+	told    []latency.Progress
+	alarm   *time.Timer // for the model's next moment; nil until there was one
+}
+
+func newReplica(p latency.Params, epoch time.Time) *replica {
+	return &replica{params: p, epoch: epoch, model: latency.New(p, latency.Tokens)}
+}
+
+func (r *replica) now() time.Duration { return time.Since(r.epoch) }
+
+// submit puts a stream's call into the engine's queue.
+func (r *replica) submit(s *stream) error {
+	prompt := max(s.call.Request.Input, 1)
+	output := len(s.words)
+	if limit := s.call.Request.MaxTokens; limit > 0 {
+		output = min(output, limit)
+	}
+	for ; !r.params.Fits(prompt, output); output-- {
+		if output <= 1 {
+			f := fault.New(fault.ContextTooLong, "the prompt does not fit the window of this simulated model; shorten it")
+			f.Param = "messages"
+			return f
+		}
+	}
+	s.prompt, s.words, s.cut = prompt, s.words[:output], output < len(s.words)
+
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := r.now()
+	if r.model.Load(now).Waiting >= maxWaiting {
+		f := fault.New(fault.UpstreamCapacity, "the queue of this simulated engine is full")
+		f.After = time.Second
+		return f
+	}
+	s.id = r.place(s)
+	s.job, s.open = r.model.Submit(now, latency.Job{ID: s.id, Prompt: prompt, Output: output})
+	r.deliver(now)
+	return nil
+}
+
+// cancel takes a call back, if it is still under way.
+func (r *replica) cancel(s *stream) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !s.open {
+		return
+	}
+	now := r.now()
+	r.model.Cancel(now, s.job)
+	r.deliver(now)
+	r.leave(s)
+}
+
+// tick is what the alarm does.
+func (r *replica) tick() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.deliver(r.now())
+}
+
+// deliver tells the streams what was made for them, and sets the alarm.
+func (r *replica) deliver(now time.Duration) {
+	r.told = r.model.Advance(now, r.told[:0])
+	for _, p := range r.told {
+		s := r.streams[p.ID]
+		s.made = p.Tokens
+		if p.Last {
+			r.leave(s)
+		}
+		if p.Last || s.call.Request.Stream {
+			select {
+			case s.wake <- struct{}{}:
+			default:
+			}
+		}
+	}
+	next, ok := r.model.Next()
+	switch {
+	case ok && r.alarm == nil:
+		r.alarm = time.AfterFunc(next-now, r.tick)
+	case ok:
+		r.alarm.Reset(next - now)
+	case r.alarm != nil:
+		r.alarm.Stop()
+	}
+}
+
+// place gives a stream an id among the open ones.
+func (r *replica) place(s *stream) uint64 {
+	if n := len(r.vacant); n > 0 {
+		id := r.vacant[n-1]
+		r.vacant = r.vacant[:n-1]
+		r.streams[id] = s
+		return id
+	}
+	r.streams = append(r.streams, s)
+	return uint64(len(r.streams) - 1)
+}
+
+// leave gives the id back: nothing more is told of it.
+func (r *replica) leave(s *stream) {
+	if s.open {
+		s.open = false
+		r.streams[s.id] = nil
+		r.vacant = append(r.vacant, s.id)
+	}
+}
