@@ -1,0 +1,280 @@
+// Package admin is the surface for operators, on a listener of its own: status,
+// requests and the reasons behind them, keys, reload, drain, metrics. All but
+// health and metrics want the admin token. What it answers is JSON; its shapes
+// are declared here, and the client reads the same.
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"headworks/internal/api"
+	"headworks/internal/fault"
+	"headworks/internal/inference"
+	"headworks/internal/record"
+)
+
+// Records finds what was kept of requests.
+type Records interface {
+	Find(id inference.ID) (record.Record, bool, error)
+	Recent(n int, match func(*record.Record) bool) ([]record.Record, error)
+}
+
+// Keys creates, lists and revokes keys. Its errors are *fault.Error where the
+// operator can mend them.
+type Keys interface {
+	Create(ctx context.Context, k NewKey) (CreatedKey, error)
+	List(ctx context.Context) ([]Key, error)
+	Revoke(ctx context.Context, idOrName string) (Key, error)
+}
+
+// Process is the running program.
+type Process interface {
+	Status() Status
+	Reload(ctx context.Context) (Reloaded, error)
+	Drain()
+}
+
+// NewKey is what a key is created with.
+type NewKey struct {
+	Name    string    `json:"name"`
+	Tenant  string    `json:"tenant,omitempty"`
+	Project string    `json:"project,omitempty"`
+	Tier    string    `json:"tier,omitempty"`
+	Models  []string  `json:"models,omitempty"`
+	Expires time.Time `json:"expires,omitzero"`
+}
+
+// Key is a key as it may be seen: never with its secret.
+type Key struct {
+	ID       string    `json:"id"`
+	Name     string    `json:"name"`
+	Tenant   string    `json:"tenant"`
+	Project  string    `json:"project,omitempty"`
+	Tier     string    `json:"tier,omitempty"`
+	Models   []string  `json:"models,omitempty"`
+	Created  time.Time `json:"created,omitzero"`
+	Expires  time.Time `json:"expires,omitzero"`
+	Revoked  time.Time `json:"revoked,omitzero"`
+	Pinned   bool      `json:"pinned"` // in the file, and managed there
+	Requests int64     `json:"requests"`
+	Input    int64     `json:"input_tokens"`
+	Output   int64     `json:"output_tokens"`
+	Cost     int64     `json:"cost_micro_usd"`
+}
+
+// CreatedKey is a key with its secret, which is shown this once.
+type CreatedKey struct {
+	Key
+	Secret string `json:"key"`
+}
+
+// Status is what runs, and how it is.
+type Status struct {
+	Version    string     `json:"version"`
+	Status     string     `json:"status"` // ok, draining
+	BaseURL    string     `json:"base_url"`
+	Region     string     `json:"region"`
+	Generation uint64     `json:"generation"`
+	Config     string     `json:"config"`
+	Since      time.Time  `json:"since"`
+	InFlight   int        `json:"in_flight"`
+	Waiting    int        `json:"waiting"`
+	Dropped    uint64     `json:"records_dropped"`
+	Models     []Model    `json:"models"`
+	Upstreams  []Upstream `json:"upstreams"`
+}
+
+// Model is what callers may ask for.
+type Model struct {
+	Name      string   `json:"name"`
+	Targets   []string `json:"targets"` // upstream/model, in order
+	Simulated bool     `json:"simulated"`
+}
+
+// Upstream is a pool of replicas.
+type Upstream struct {
+	Name      string    `json:"name"`
+	Kind      string    `json:"kind"`
+	Region    string    `json:"region,omitempty"`
+	Zone      string    `json:"zone,omitempty"`
+	Simulated bool      `json:"simulated"`
+	Replicas  []Replica `json:"replicas"`
+}
+
+// Replica is one engine, and whether it deserves traffic.
+type Replica struct {
+	Name     string    `json:"name"`
+	URL      string    `json:"url,omitempty"`
+	InFlight int       `json:"in_flight"`
+	Up       bool      `json:"up"`
+	Why      string    `json:"why,omitempty"`
+	Until    time.Time `json:"until,omitzero"`
+}
+
+// Reloaded is what a reload changed.
+type Reloaded struct {
+	Generation uint64   `json:"generation"`
+	Config     string   `json:"config"`
+	Changes    []string `json:"changes"`
+	Restart    []string `json:"restart,omitempty"` // changed in the file, and only a restart takes them
+	Warnings   []string `json:"warnings,omitempty"`
+}
+
+// Requests is a list of records, the one that ended last first.
+type Requests struct {
+	Requests []*record.Record `json:"requests"`
+}
+
+// Surface answers operators.
+type Surface struct {
+	Health  *api.Health
+	Records Records
+	Keys    Keys
+	Process Process
+	Metrics http.Handler
+	Token   func(presented string) bool
+}
+
+// maxBody bounds what an operator sends.
+const maxBody = 1 << 20
+
+// Handler returns the surface as one handler.
+func (s *Surface) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", s.Metrics)
+	guarded := func(pattern string, h func(w http.ResponseWriter, r *http.Request) (any, error)) {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+			if !ok || !s.Token(token) {
+				w.Header().Set("WWW-Authenticate", "Bearer")
+				answer(w, nil, fault.New(fault.Unauthenticated, "the admin API wants the token of <data>/admin.token as Authorization: Bearer"))
+				return
+			}
+			r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+			v, err := h(w, r)
+			answer(w, v, err)
+		})
+	}
+	guarded("GET /api/status", func(http.ResponseWriter, *http.Request) (any, error) { return s.Process.Status(), nil })
+	guarded("GET /api/requests", s.requests)
+	guarded("GET /api/requests/{id}", s.request)
+	guarded("GET /api/requests/{id}/explanation", s.explanation)
+	guarded("GET /api/keys", func(_ http.ResponseWriter, r *http.Request) (any, error) {
+		keys, err := s.Keys.List(r.Context())
+		return map[string][]Key{"keys": keys}, err
+	})
+	guarded("POST /api/keys", s.createKey)
+	guarded("DELETE /api/keys/{id}", func(_ http.ResponseWriter, r *http.Request) (any, error) {
+		return s.Keys.Revoke(r.Context(), r.PathValue("id"))
+	})
+	guarded("POST /api/reload", func(_ http.ResponseWriter, r *http.Request) (any, error) { return s.Process.Reload(r.Context()) })
+	guarded("POST /api/drain", func(http.ResponseWriter, *http.Request) (any, error) {
+		s.Process.Drain()
+		return map[string]string{"status": "draining"}, nil
+	})
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		if p, ok := s.Health.Page(r.URL.Path); ok && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
+			w.Header().Set("Content-Type", p.Type)
+			w.WriteHeader(p.Status)
+			_, _ = w.Write(p.Body) // fails only if the client is gone
+			return
+		}
+		answer(w, nil, fault.New(fault.NotFound, "no such path on the admin listener; see docs/reference/http.md"))
+	})
+	return http.NewCrossOriginProtection().Handler(mux)
+}
+
+func (s *Surface) requests(_ http.ResponseWriter, r *http.Request) (any, error) {
+	q := r.URL.Query()
+	n := 50
+	if v := q.Get("limit"); v != "" {
+		var err error
+		if n, err = strconv.Atoi(v); err != nil || n < 1 || n > 1000 {
+			return nil, fault.New(fault.InvalidRequest, "limit is a number from 1 to 1000")
+		}
+	}
+	model, upstream, kind, key := q.Get("model"), q.Get("upstream"), q.Get("fault"), q.Get("key")
+	fits := func(want, is string) bool { return want == "" || want == is }
+	found, err := s.Records.Recent(n, func(r *record.Record) bool {
+		return fits(model, r.Model) && fits(upstream, r.Upstream) && fits(kind, r.Fault.String()) && fits(key, r.Key)
+	})
+	if err != nil && len(found) == 0 {
+		return nil, err
+	}
+	list := Requests{Requests: make([]*record.Record, len(found))}
+	for i := range found {
+		list.Requests[i] = &found[i]
+	}
+	return list, nil
+}
+
+func (s *Surface) find(r *http.Request) (*record.Record, error) {
+	id, err := inference.ParseID(r.PathValue("id"))
+	if err != nil {
+		return nil, fault.Wrap(fault.InvalidRequest, err.Error(), err)
+	}
+	found, ok, err := s.Records.Find(id)
+	switch {
+	case err != nil:
+		return nil, err
+	case !ok:
+		return nil, fault.New(fault.NotFound, "no record of this request; records are kept for a time, and by the instance that served it")
+	}
+	return &found, nil
+}
+
+func (s *Surface) request(_ http.ResponseWriter, r *http.Request) (any, error) { return s.find(r) }
+
+func (s *Surface) explanation(_ http.ResponseWriter, r *http.Request) (any, error) {
+	found, err := s.find(r)
+	if err != nil {
+		return nil, err
+	}
+	return found.Explain(), nil
+}
+
+func (s *Surface) createKey(_ http.ResponseWriter, r *http.Request) (any, error) {
+	var k NewKey
+	d := json.NewDecoder(r.Body)
+	d.DisallowUnknownFields()
+	if err := d.Decode(&k); err != nil {
+		return nil, fault.Wrap(fault.InvalidJSON, "the body is not a key: {\"name\": ..., \"tenant\": ..., \"tier\": ..., \"models\": [...]}", err)
+	}
+	return s.Keys.Create(r.Context(), k)
+}
+
+// Failure is the body of an answer that is an error.
+type Failure struct {
+	Error Problem `json:"error"`
+}
+
+// Problem says what happened and how to mend it.
+type Problem struct {
+	Kind    string `json:"kind"`
+	Message string `json:"message"`
+}
+
+func answer(w http.ResponseWriter, v any, err error) {
+	status := http.StatusOK
+	if err != nil {
+		f := fault.Of(err)
+		status, v = f.HTTPStatus(), Failure{Problem{f.Kind.String(), f.Words}}
+		if errors.Is(err, context.Canceled) {
+			status = 499
+		}
+	}
+	body, err := json.Marshal(v)
+	if err != nil {
+		status, body = 500, []byte(`{"error":{"kind":"internal","message":"the answer has no JSON form"}}`)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_, _ = w.Write(append(body, '\n')) // fails only if the client is gone
+}

@@ -1,0 +1,156 @@
+// Package client is what commands use to talk to a running instance: its admin
+// API, and its API as any application would.
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"headworks/internal/api/admin"
+	"headworks/internal/record"
+)
+
+// ErrAbsent means that no instance answers.
+var ErrAbsent = errors.New("no instance is running")
+
+// Admin talks to an instance's admin API.
+type Admin struct {
+	URL   string
+	Token string
+	http  http.Client
+}
+
+// Instance is what a running process leaves in its data folder, so that commands
+// find it.
+type Instance struct {
+	BaseURL string `json:"base_url"`
+	Admin   string `json:"admin"`
+	PID     int    `json:"pid"`
+}
+
+// The files of a data folder that commands read.
+const (
+	TokenFile    = "admin.token"
+	KeyFile      = "local.key"
+	InstanceFile = "instance.json"
+)
+
+// Find returns the client of the instance whose data folder is dir, at the given
+// admin URL or, where that is empty, at the one the instance wrote down.
+func Find(dir, adminURL string) (*Admin, error) {
+	token, err := os.ReadFile(filepath.Join(dir, TokenFile))
+	if err != nil {
+		return nil, fmt.Errorf("%w with its data in %s: start one with headworks up, or name its folder with --data", ErrAbsent, dir)
+	}
+	if adminURL == "" {
+		written, err := os.ReadFile(filepath.Join(dir, InstanceFile))
+		if err != nil {
+			return nil, fmt.Errorf("%w with its data in %s: start one with headworks up, or name it with --admin", ErrAbsent, dir)
+		}
+		var i Instance
+		if err := json.Unmarshal(written, &i); err != nil {
+			return nil, fmt.Errorf("reading %s: %w", InstanceFile, err)
+		}
+		adminURL = i.Admin
+	}
+	return &Admin{
+		URL: strings.TrimRight(adminURL, "/"), Token: strings.TrimSpace(string(token)),
+		http: http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{Proxy: nil}},
+	}, nil
+}
+
+// Error is an answer that is an error.
+type Error struct {
+	Status int
+	admin.Problem
+}
+
+func (e *Error) Error() string { return e.Message }
+
+// Do sends a request and reads the JSON answer into v, if that is not nil.
+func (a *Admin) Do(ctx context.Context, method, path string, body, v any) error {
+	var r io.Reader
+	if body != nil {
+		b, err := json.Marshal(body)
+		if err != nil {
+			return err
+		}
+		r = bytes.NewReader(b)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, a.URL+path, r)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Authorization", "Bearer "+a.Token)
+	resp, err := a.http.Do(req)
+	if err != nil {
+		return fmt.Errorf("%w at %s: %w", ErrAbsent, a.URL, err)
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, 64<<20))
+	if err != nil {
+		return fmt.Errorf("reading the answer of %s: %w", a.URL, err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		var f admin.Failure
+		if json.Unmarshal(answer, &f) != nil || f.Error.Message == "" {
+			f.Error.Message = fmt.Sprintf("%s answered %s, which is no answer of Headworks", a.URL, resp.Status)
+		}
+		return &Error{Status: resp.StatusCode, Problem: f.Error}
+	}
+	if v == nil {
+		return nil
+	}
+	return json.Unmarshal(answer, v)
+}
+
+// Status returns what runs.
+func (a *Admin) Status(ctx context.Context) (admin.Status, error) {
+	var s admin.Status
+	return s, a.Do(ctx, "GET", "/api/status", nil, &s)
+}
+
+// Explain returns why a request went where it went.
+func (a *Admin) Explain(ctx context.Context, id string) (record.Explanation, error) {
+	var e record.Explanation
+	return e, a.Do(ctx, "GET", "/api/requests/"+url.PathEscape(id)+"/explanation", nil, &e)
+}
+
+// Keys returns all keys.
+func (a *Admin) Keys(ctx context.Context) ([]admin.Key, error) {
+	var list struct {
+		Keys []admin.Key `json:"keys"`
+	}
+	return list.Keys, a.Do(ctx, "GET", "/api/keys", nil, &list)
+}
+
+// CreateKey creates a key; its secret is in the answer this once.
+func (a *Admin) CreateKey(ctx context.Context, k admin.NewKey) (admin.CreatedKey, error) {
+	var c admin.CreatedKey
+	return c, a.Do(ctx, "POST", "/api/keys", k, &c)
+}
+
+// RevokeKey ends a key at once.
+func (a *Admin) RevokeKey(ctx context.Context, idOrName string) (admin.Key, error) {
+	var k admin.Key
+	return k, a.Do(ctx, "DELETE", "/api/keys/"+url.PathEscape(idOrName), nil, &k)
+}
+
+// Reload reads the configuration file again.
+func (a *Admin) Reload(ctx context.Context) (admin.Reloaded, error) {
+	var r admin.Reloaded
+	return r, a.Do(ctx, "POST", "/api/reload", nil, &r)
+}
+
+// Drain makes the instance finish what runs and end.
+func (a *Admin) Drain(ctx context.Context) error { return a.Do(ctx, "POST", "/api/drain", nil, nil) }
