@@ -117,9 +117,10 @@ type sequence struct {
 	serial         uint64        // order of admission
 	finish         int64         // decoding: how many steps have ended when its last token is made
 	prompt, output int
-	done           int // tokens made; of a decoding one see made
-	left           int // reading: tokens not in a step yet
-	held           int // reading: KV blocks
+	done           int           // tokens made; of a decoding one see made
+	latest         time.Duration // preempted: when it made its newest token
+	left           int           // reading: tokens not in a step yet
+	held           int           // reading: KV blocks
 	prev, next     int32
 	place          int32 // in the agenda
 	turn           uint32
@@ -204,6 +205,25 @@ func (e *Engine) Advance(now time.Duration, dst []Progress) []Progress {
 	dst = append(dst, e.told...)
 	e.told = e.told[:0]
 	return dst
+}
+
+// Latest returns the newest progress of a job under way, told or not; false if it
+// has made nothing yet, or has ended.
+func (e *Engine) Latest(now time.Duration, h Handle) (Progress, bool) {
+	e.run(now)
+	if int(h.slot) >= len(e.sequences) {
+		return Progress{}, false
+	}
+	s := &e.sequences[h.slot]
+	if s.turn != h.turn || s.stage == absent || s.dead {
+		return Progress{}, false
+	}
+	if s.stage != decoding {
+		return Progress{ID: s.id, Tokens: s.done, At: s.latest}, s.done > 0
+	}
+	ended := e.stepAfterNow() - 1
+	at := e.start.add(e.length(ended)).ceil()
+	return Progress{ID: s.id, Tokens: e.made(s) + int(ended), At: at}, true
 }
 
 // Load returns how busy the engine is.
@@ -328,7 +348,7 @@ func (e *Engine) preempt() {
 	i := e.running.tail
 	s := &e.sequences[i]
 	e.leave(i)
-	s.stage = queued
+	s.stage, s.latest = queued, e.start.ceil()
 	e.pushFront(&e.waiting, i)
 	e.preemptions++
 }

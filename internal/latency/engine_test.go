@@ -208,27 +208,49 @@ func TestEngineMatchesOracle(t *testing.T) {
 	})
 }
 
-// TestLoad compares what an engine that skips steps says of itself with what one
-// that does not says, at moments inside the skipped steps too.
-func TestLoad(t *testing.T) {
+// TestLookInside compares what an engine that skips steps says of itself and of
+// its jobs with what one that does not says, at moments inside the skipped steps
+// too.
+func TestLookInside(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p := round()
-		p.PerPrefillToken, p.MaxSequences, p.KVTokens = 100*Microsecond, 5, 200
+		p.PerPrefillToken, p.MaxSequences, p.KVTokens = 100*Microsecond, 5, 100
 		skips, steps := New(p, Ends), New(p, Tokens)
 		var now time.Duration
+		var handles []Handle
+		newest := make(map[uint64]Progress) // of the jobs under way
 		for id := range uint64(rapid.IntRange(1, 60).Draw(t, "events")) {
 			now += time.Duration(rapid.IntRange(0, 40_000_000).Draw(t, "pause"))
-			if rapid.Bool().Draw(t, "submit") {
+			switch rapid.IntRange(0, 3).Draw(t, "event") {
+			case 0, 1:
 				j := Job{id, rapid.IntRange(1, 40).Draw(t, "prompt"), rapid.IntRange(1, 60).Draw(t, "output")}
-				skips.Submit(now, j)
-				steps.Submit(now, j)
+				h, _ := skips.Submit(now, j)
+				if other, _ := steps.Submit(now, j); other != h {
+					t.Fatalf("handles %v and %v", h, other)
+				}
+				handles = append(handles, h)
+			case 2:
+				if len(handles) > 0 {
+					i := rapid.IntRange(0, len(handles)-1).Draw(t, "who")
+					skips.Cancel(now, handles[i])
+					steps.Cancel(now, handles[i])
+				}
 			}
 			got, want := skips.Load(now), steps.Load(now)
-			if got != want {
+			if got != want || got.KV < 0 || got.KV > 1 {
 				t.Fatalf("at %v got %+v, want %+v", now, got, want)
 			}
-			if got.KV < 0 || got.KV > 1 {
-				t.Fatalf("at %v KV %v", now, got.KV)
+			for _, p := range steps.Advance(now, nil) {
+				newest[p.ID] = p
+			}
+			for _, h := range handles {
+				got, ok := skips.Latest(now, h)
+				if again, ok2 := steps.Latest(now, h); again != got || ok != ok2 {
+					t.Fatalf("latest of %v at %v: %+v, step by step %+v", h, now, got, again)
+				}
+				if ok && got != newest[got.ID] {
+					t.Fatalf("latest of %v at %v: %+v, want %+v", h, now, got, newest[got.ID])
+				}
 			}
 		}
 		skips.Advance(now+time.Hour, nil)
