@@ -370,6 +370,28 @@ func TestAllOut(t *testing.T) {
 	r.wantFault(r.step(Event{Kind: Arrived}), fault.UpstreamAuth)
 }
 
+// TestLightTrafficFindsOut: one request at a time, and still a replica that was
+// put out gets its probe once its time is over.
+func TestLightTrafficFindsOut(t *testing.T) {
+	r := newRig(t, admit.Limits{}, false, 2)
+	down := r.step(Event{Kind: Arrived}).Replica
+	r.want(r.step(failure(fault.Connect)), Send)
+	r.want(r.step(Event{Kind: Finished}), Done)
+	r.now = r.now.Add(10 * time.Second)
+	for range 20 {
+		r.t = r.begin(false)
+		a := r.want(r.after(time.Second, Event{Kind: Arrived}), Send)
+		r.want(r.step(Event{Kind: Finished}), Done)
+		if a.Replica == down {
+			if why := r.t.Attempts[0].Why; why != "half open: this request finds out" {
+				t.Errorf("sent there because: %q", why)
+			}
+			return
+		}
+	}
+	t.Error("twenty requests, and none found out")
+}
+
 func TestQueueIsServedInTurn(t *testing.T) {
 	r := newRig(t, admit.Limits{InFlight: 1, Queue: 2}, true, 1)
 	first := r.t

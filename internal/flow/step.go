@@ -256,16 +256,16 @@ func (p *Policy) settle(t *Ticket, f *fault.Error, now time.Time) bool {
 	a := &t.Attempts[t.Tries-1]
 	a.End = now
 	if f == nil {
-		p.Health.Passed(id, now)
+		p.Health.Passed(id, t.sent, now)
 		return false
 	}
 	a.Fault = f.Kind
 	if f.Kind.Info().Effect == fault.NoEffect {
-		p.Health.Spared(id)
+		p.Health.Spared(id, t.sent)
 		return false
 	}
 	draw := float64(t.src.Uint64()>>11) / (1 << 53)
-	return p.Health.Failed(id, t.pool, f, now, draw)
+	return p.Health.Failed(id, t.pool, f, t.sent, now, draw)
 }
 
 // done ends the request and gives back all that it holds.

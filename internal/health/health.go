@@ -78,14 +78,29 @@ type replica struct {
 	window   [slots]struct{ good, bad int32 }
 	slot     int64 // number of the newest slot
 
-	out      time.Time // zero: in
+	out      time.Time // until when; zero: in
+	since    time.Time // when it was last put out
 	hard     bool      // nobody was there
 	ejected  int       // times in a row, for the back-off
 	probing  bool
-	probed   time.Time
+	probed   time.Time // when the probe was sent
 	back     time.Time // since when it is in again
 	cool     time.Time
 	credless time.Time
+}
+
+// stale reports whether a request was sent before the replica was last put out.
+// Its fate tells of what was then: else the many requests that one crash cuts
+// would each double the back-off.
+func (r *replica) stale(sent time.Time) bool {
+	return !r.since.IsZero() && !sent.After(r.since)
+}
+
+// told ends the probe, if it is the one that was sent then.
+func (r *replica) told(sent time.Time) {
+	if sent.Equal(r.probed) {
+		r.probing = false
+	}
 }
 
 // Of returns what a replica deserves at now.
@@ -110,7 +125,9 @@ func (s *State) Of(id fleet.ReplicaID, now time.Time) Standing {
 	case r.probing && now.Before(r.probed.Add(s.Rules.Max)):
 		return Standing{Why: Probing, Resort: true}
 	default:
-		return Standing{Weight: minWeight, Probe: true}
+		// Its full share, since one request is all it gets: with less, the others
+		// would win every time where traffic is light, and nobody would find out.
+		return Standing{Weight: 1, Probe: true}
 	}
 }
 
@@ -138,15 +155,19 @@ func (s *State) Sent(id fleet.ReplicaID, now time.Time) {
 
 // Spared notes that a request ended there without telling anything of the
 // replica, as when the client left.
-func (s *State) Spared(id fleet.ReplicaID) {
+func (s *State) Spared(id fleet.ReplicaID, sent time.Time) {
 	if int(id) < len(s.replicas) {
-		s.replicas[id].probing = false
+		s.replicas[id].told(sent)
 	}
 }
 
-// Passed notes a success.
-func (s *State) Passed(id fleet.ReplicaID, now time.Time) {
+// Passed notes the success of a request.
+func (s *State) Passed(id fleet.ReplicaID, sent, now time.Time) {
 	r := s.at(id)
+	r.told(sent)
+	if r.stale(sent) {
+		return
+	}
 	s.count(r, now, true)
 	r.row = 0
 	if r.out.IsZero() {
@@ -155,52 +176,52 @@ func (s *State) Passed(id fleet.ReplicaID, now time.Time) {
 		}
 		return
 	}
-	r.out, r.hard, r.probing = time.Time{}, false, false
-	r.back = now
+	r.out, r.hard, r.probing, r.back = time.Time{}, false, false, now
 	r.window = [slots]struct{ good, bad int32 }{}
 }
 
-// Failed notes a failure; pool is the replica's own pool, of which soft failures
-// put out at most half and never the last. The draw is uniform in [0, 1) and
-// spreads the back-off. It reports whether the replica is out now.
-func (s *State) Failed(id fleet.ReplicaID, pool []fleet.Replica, f *fault.Error, now time.Time, draw float64) bool {
+// Failed notes the failure of a request; pool is the replica's own pool, of which
+// soft failures put out at most half and never the last. The draw is uniform in
+// [0, 1) and spreads the back-off. It reports whether the replica is out now.
+func (s *State) Failed(id fleet.ReplicaID, pool []fleet.Replica, f *fault.Error, sent, now time.Time, draw float64) bool {
 	r := s.at(id)
-	switch f.Kind.Info().Effect {
+	r.told(sent)
+	effect := f.Kind.Info().Effect
+	switch effect {
 	case fault.NoEffect:
-		r.probing = false
-		return false
-	case fault.Down:
-		s.count(r, now, false)
-		s.eject(r, now, draw, true)
-		return true
+		return !r.out.IsZero()
 	case fault.CoolDown:
-		r.probing = false
 		wait := f.After
 		if wait <= 0 {
 			wait = s.Rules.Cool
 		}
-		r.cool = now.Add(min(wait, s.Rules.CoolMax))
+		// Answers cross: one that names no time does not shorten one that did.
+		if until := now.Add(min(wait, s.Rules.CoolMax)); until.After(r.cool) {
+			r.cool = until
+		}
 		return true
 	case fault.Credential:
-		r.probing = false
 		r.credless = now.Add(s.Rules.Max)
 		return true
-	case fault.Counts:
+	case fault.Down, fault.Counts:
+	}
+	if r.stale(sent) {
+		return !r.out.IsZero()
 	}
 	if r.row == 0 {
 		r.rowSince = now
 	}
 	r.row++
 	s.count(r, now, false)
-	if !r.out.IsZero() { // half open, or tried as the last resort
+	switch {
+	case effect == fault.Down:
+		s.eject(r, now, draw, true)
+	case !r.out.IsZero(): // half open, or tried as the last resort
 		s.eject(r, now, draw, r.hard)
-		return true
-	}
-	if s.tripped(r, now) && s.spare(id, pool, now) {
+	case s.tripped(r, now) && s.spare(id, pool, now):
 		s.eject(r, now, draw, false)
-		return true
 	}
-	return false
+	return !r.out.IsZero()
 }
 
 func (s *State) eject(r *replica, now time.Time, draw float64, hard bool) {
@@ -209,9 +230,9 @@ func (s *State) eject(r *replica, now time.Time, draw float64, hard bool) {
 		wait = s.Rules.Max
 	}
 	wait = time.Duration(float64(wait) * (1 + s.Rules.Jitter*(2*draw-1)))
-	r.out, r.hard, r.probing = now.Add(wait), hard, false
-	r.ejected++
+	r.out, r.since, r.hard, r.probing = now.Add(wait), now, hard, false
 	r.back = time.Time{}
+	r.ejected++
 }
 
 func (s *State) tripped(r *replica, now time.Time) bool {

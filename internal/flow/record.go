@@ -1,0 +1,102 @@
+package flow
+
+import (
+	"time"
+
+	"headworks/internal/fault"
+	"headworks/internal/fleet"
+	"headworks/internal/record"
+)
+
+// Record writes down who asked, what was decided and how it ended: all that a
+// record says of a request but its times, its tokens and what the surface knows.
+// It arrived when the driver says, and f is the fault it was done with.
+func (t *Ticket) Record(r *record.Record, s *fleet.Snapshot, arrived time.Time, f *fault.Error) {
+	r.ID, r.Time = t.Request.ID, arrived.UnixMicro()
+	r.Tenant, r.Project, r.KeyID, r.Key = t.Caller.Tenant, t.Caller.Project, t.Caller.KeyID, t.Caller.Key
+	r.Tier, r.Class = t.Caller.Tier.Name, t.Caller.Tier.Class
+	r.Generation = int64(s.Generation)
+	r.Stream, r.MaxTokens, r.ToolsOffered = t.Request.Stream, int64(t.Request.MaxTokens), int64(t.Request.Tools)
+	r.EstimatedInput, r.BytesIn = int64(t.Request.Input), int64(t.Request.Bytes)
+	r.Queue = t.Waited.Microseconds()
+	r.Committed = t.Committed
+	switch {
+	case t.Tries == 0 && f != nil:
+		r.Admit = f.Kind.String()
+	case t.Waited > 0:
+		r.Admit = "waited"
+	default:
+		r.Admit = "entered"
+	}
+	if t.Model != nil {
+		r.AskedModel, r.Model = t.Model.Name, t.Model.Name
+	}
+	t.recordTarget(r, s)
+	t.recordReasons(r, s, arrived)
+	t.recordEnd(r, f)
+}
+
+func (t *Ticket) recordTarget(r *record.Record, s *fleet.Snapshot) {
+	if t.Target == nil {
+		return
+	}
+	u := &s.Upstreams[t.Target.Upstream]
+	r.Upstream, r.UpstreamModel, r.Replica = u.Name, t.Target.Model, t.Replica.Name
+	r.Region, r.Zone, r.Hardware, r.Simulated = u.Region, u.Zone, u.Hardware, u.Simulated
+	r.RouteReason = t.Why
+	if t.Model.Asked { // the names are the caller's own text
+		r.UpstreamModel, r.AskedModel, r.Model = "", u.Name, u.Name
+	}
+}
+
+func (t *Ticket) recordReasons(r *record.Record, s *fleet.Snapshot, arrived time.Time) {
+	for i := range t.Candidates[:t.Considered] {
+		c := &t.Candidates[i]
+		k := record.Candidate{
+			Upstream: s.Upstreams[c.Target.Upstream].Name, Model: c.Target.Model,
+			Score: c.Score, WhyNot: c.WhyNot, Won: c.Won,
+		}
+		if c.Replica != nil {
+			k.Replica = c.Replica.Name
+		}
+		if t.Model.Asked {
+			k.Model = ""
+		}
+		r.Consider(k)
+	}
+	for i := range t.Attempts[:t.Tries] {
+		a := &t.Attempts[i]
+		r.Try(record.Attempt{
+			Upstream: s.Upstreams[a.Target.Upstream].Name, Replica: a.Replica.Name,
+			Start: a.Start.Sub(arrived).Microseconds(), Duration: a.End.Sub(a.Start).Microseconds(),
+			Fault: a.Fault, Free: a.Free, Reason: a.Why,
+		})
+		if i > 0 {
+			r.FailoverFrom = t.Attempts[i-1].Replica.Name
+		}
+	}
+}
+
+func (t *Ticket) recordEnd(r *record.Record, f *fault.Error) {
+	if f == nil {
+		r.End, r.Status, r.Fault = record.OK, 200, fault.None
+		return
+	}
+	r.Fault = f.Kind
+	switch {
+	case f.Kind == fault.ClientClosed:
+		r.End = record.ClientClosed
+	case t.Committed:
+		r.End = record.AbnormalEnd
+	default:
+		r.End = record.Failed
+	}
+	switch {
+	case t.Committed || t.Opened:
+		r.Status = 200
+	case f.Kind == fault.ClientClosed:
+		r.Status = -1
+	default:
+		r.Status = int64(f.HTTPStatus())
+	}
+}
