@@ -3,11 +3,13 @@ package docs
 import (
 	"io/fs"
 	"path"
+	"reflect"
 	"regexp"
 	"strconv"
 	"strings"
 	"testing"
 
+	"headworks/internal/config"
 	"headworks/internal/fault"
 	"headworks/internal/record"
 )
@@ -77,6 +79,45 @@ func TestErrorsAreComplete(t *testing.T) {
 			t.Errorf("%s has status %s, the program says %d", i.Name, status, i.Status)
 		}
 	}
+}
+
+// The reference has every problem of a configuration in the program's own words.
+func TestConfigurationProblemsAreComplete(t *testing.T) {
+	page := pages(t)["reference/errors.md"]
+	for _, c := range config.Codes() {
+		title, mend, _ := config.Page(c.String())
+		row := "| `" + c.String() + "` | " + title + " | " + strings.ReplaceAll(mend, "|", "\\|") + " |\n"
+		if !strings.Contains(page, row) {
+			t.Errorf("reference/errors.md lacks the row\n%s", row)
+		}
+	}
+}
+
+// The reference names every field of a configuration.
+func TestConfigurationIsComplete(t *testing.T) {
+	page := pages(t)["reference/config.md"]
+	var visit func(reflect.Type)
+	seen := map[reflect.Type]bool{}
+	visit = func(of reflect.Type) {
+		for of.Kind() == reflect.Pointer || of.Kind() == reflect.Slice || of.Kind() == reflect.Map {
+			of = of.Elem()
+		}
+		if of.Kind() != reflect.Struct || seen[of] {
+			return
+		}
+		seen[of] = true
+		for f := range of.Fields() {
+			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+			if name == "" || name == "-" {
+				continue
+			}
+			if !regexp.MustCompile("[`.]" + name + "[`.[]").MatchString(page) {
+				t.Errorf("reference/config.md does not name %s of %s", name, of)
+			}
+			visit(f.Type)
+		}
+	}
+	visit(reflect.TypeFor[config.Config]())
 }
 
 // The reference names every column of a Record.

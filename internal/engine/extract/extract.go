@@ -75,7 +75,7 @@ func (e *Engine) Open(ctx context.Context, c *engine.Call) (engine.Stream, error
 		pieces:  pieces,
 		usage:   usage,
 		finish:  finish,
-		dropped: append(dropped, ignored(c.Request, conversation)...),
+		dropped: append(dropped, engine.Ignored(c.Request, conversation)...),
 	}, nil
 }
 
@@ -156,34 +156,6 @@ func limit(pieces []string, tokens int) ([]string, inference.Usage, inference.Fi
 		}
 	}
 	return pieces, usage, inference.Stop
-}
-
-// ignored names the fields of a request that a quotation has no use for.
-func ignored(r *inference.Request, c *inference.Conversation) []string {
-	stop, schema, thought := "stop", "response_format", "reasoning_effort"
-	if r.Dialect == inference.Anthropic {
-		stop, schema, thought = "stop_sequences", "output_config", "thinking"
-	}
-	var names []string
-	for _, field := range []struct {
-		name string
-		set  bool
-	}{
-		{"tools", len(c.Tools) > 0},
-		{schema, c.Schema != nil || c.JSON},
-		{stop, len(c.Stop) > 0},
-		{"n", r.N > 1},
-		{"temperature", c.Temperature != nil},
-		{"top_p", c.TopP != nil},
-		{"top_k", c.TopK != nil},
-		{"seed", c.Seed != nil},
-		{thought, c.Thinking > 0 || c.Effort != ""},
-	} {
-		if field.set {
-			names = append(names, field.name)
-		}
-	}
-	return names
 }
 
 // stream hands out an answer that is there already.
