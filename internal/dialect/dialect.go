@@ -264,7 +264,7 @@ func (s Said) Fault() *fault.Error {
 	if s.Status < 300 {
 		s.Status = s.status()
 	}
-	cause := fmt.Errorf("the upstream said status %d, type %q, code %q", s.Status, scan.Name(s.Type), scan.Name(s.Code))
+	cause := fmt.Errorf("the upstream's error has status %d", s.Status)
 	switch {
 	case s.Status < 400:
 		return fault.Wrap(fault.Redirected, "the upstream sent a redirect, which is never followed", cause)

@@ -76,7 +76,7 @@ func (w *Writer) KeepAlive(dst []byte) []byte {
 
 // block begins a block unless it is the open one.
 func (w *Writer) block(dst []byte, index int, kind inference.DeltaKind, empty string) []byte {
-	if w.open && w.kind == kind && w.number(index) == len(w.blocks)-1 {
+	if w.open && w.kind == kind && w.blocks[len(w.blocks)-1] == index {
 		return dst
 	}
 	return append(append(w.begin(dst, index, kind), empty...), "}\n\n"...)

@@ -1,0 +1,160 @@
+package openai
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"headworks/internal/fault"
+	"headworks/internal/inference"
+	"headworks/internal/scan"
+)
+
+func lax(t testing.TB, body string) *scan.Doc {
+	t.Helper()
+	var d scan.Doc
+	if err := d.ScanLax([]byte(body)); err != nil {
+		t.Fatal(err)
+	}
+	return &d
+}
+
+func TestReadAnswer(t *testing.T) {
+	tests := []struct {
+		name, body string
+		want       inference.Event
+		kind       fault.Kind
+	}{
+		{
+			"two choices", `{"choices":[{"message":{"content":"ab"},"finish_reason":"stop"},{"message":{"content":null,"tool_calls":[{"function":{"arguments":"{}"}}]},"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":4,"completion_tokens_details":{"reasoning_tokens":2}}}`,
+			inference.Event{Content: true, Terminal: true, Text: 4, Finishes: 2, Finish: inference.ToolCalls, Usage: inference.Usage{Input: 3, Output: 4, Reasoning: 2, Known: true}},
+			fault.None,
+		},
+		{"an empty answer is an answer", `{"choices":[{"message":{"content":""},"finish_reason":"length"}],"error":null}`,
+			inference.Event{Content: true, Terminal: true, Finishes: 1, Finish: inference.Length}, fault.None},
+		{"error inside 200", `{"error":{"message":"x","type":"rate_limit_exceeded"}}`, inference.Event{}, fault.UpstreamCapacity},
+		{"old vLLM error", `{"object":"error","code":404,"message":"x"}`, inference.Event{}, fault.UpstreamRejected},
+		{"no choices", `{"id":"x"}`, inference.Event{}, fault.Malformed},
+		{"empty choices", `{"choices":[]}`, inference.Event{}, fault.Malformed},
+		{"no message", `{"choices":[{"delta":{}}]}`, inference.Event{}, fault.Malformed},
+		{"not an object", `"ok"`, inference.Event{}, fault.Malformed},
+	}
+	for _, tt := range tests {
+		var got inference.Event
+		err := ReadAnswer(lax(t, tt.body), &got)
+		if kind(err) != tt.kind || got != tt.want {
+			t.Errorf("%s: got %+v, %v, want %+v, %v", tt.name, got, err, tt.want, tt.kind)
+		}
+	}
+}
+
+func TestAnswerRoundTrip(t *testing.T) {
+	for _, want := range []*inference.Answer{
+		{ID: "a", Model: "m", Created: 5, Finish: inference.Stop, Parts: []inference.Part{{Text: "hi \"x\"\n"}}, Usage: known},
+		{ID: "a", Model: "m", Finish: inference.ToolCalls, Parts: []inference.Part{
+			{Kind: inference.Thinking, Text: "t"}, {Text: "x"},
+			{Kind: inference.ToolUse, ID: "1", Name: "f", Data: `{"a":1}`}, {Kind: inference.ToolUse, ID: "2", Name: "g", Data: `{}`},
+		}},
+		{ID: "a", Model: "m", Finish: inference.ContentFilter, Parts: []inference.Part{{Kind: inference.Refusal, Text: "no"}}},
+		{ID: "a", Model: "m", Finish: inference.Length},
+	} {
+		body := EncodeAnswer(want)
+		if !json.Valid(body) {
+			t.Fatalf("not JSON: %s", body)
+		}
+		got, err := DecodeAnswer(lax(t, string(body)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("%s: -want +got\n%s", body, diff)
+		}
+	}
+}
+
+func TestReadError(t *testing.T) {
+	const secret = "sk-canary"
+	tests := []struct {
+		name   string
+		status int
+		body   string
+		want   fault.Error // kind, status, code and param
+	}{
+		{"limit", 429, `{"error":{"message":"sk-canary"}}`, fault.Error{Kind: fault.UpstreamCapacity}},
+		{"overloaded", 529, ``, fault.Error{Kind: fault.UpstreamCapacity}},
+		{"key", 401, `{"error":{"message":"Incorrect API key provided: sk-canary","code":"invalid_api_key"}}`, fault.Error{Kind: fault.UpstreamAuth}},
+		{"forbidden", 403, `<html>`, fault.Error{Kind: fault.UpstreamAuth}},
+		{"no money", 402, `{"error":{"message":"Insufficient Balance"}}`, fault.Error{Kind: fault.UpstreamAuth}},
+		{"timeout", 408, ``, fault.Error{Kind: fault.UpstreamError}},
+		{"conflict", 409, ``, fault.Error{Kind: fault.UpstreamError}},
+		{"failure", 500, `{"error":{"message":"sk-canary"}}`, fault.Error{Kind: fault.UpstreamError}},
+		{"bad gateway", 502, `<html>sk-canary</html>`, fault.Error{Kind: fault.UpstreamError}},
+		{"redirect", 302, ``, fault.Error{Kind: fault.Redirected}},
+		{"param", 400, `{"error":{"message":"sk-canary","type":"invalid_request_error","param":"messages[2].content[0].type","code":"invalid_value"}}`,
+			fault.Error{Kind: fault.UpstreamRejected, Status: 400, Code: "invalid_value", Param: "messages[2].content[0].type"}},
+		{"hostile param and code", 400, `{"error":{"message":"sk-canary","param":"sk-canary","code":"sk-canary"}}`, fault.Error{Kind: fault.UpstreamRejected, Status: 400}},
+		{"param that begins well", 422, `{"error":{"param":"tools[0].sk-canary"}}`, fault.Error{Kind: fault.UpstreamRejected, Status: 422, Param: "tools[0]"}},
+		{"no such model", 404, `{"error":{"code":"model_not_found","message":"sk-canary"}}`, fault.Error{Kind: fault.UpstreamRejected, Status: 404, Code: "model_not_found"}},
+		{"no such path", 404, `{"detail":"Not Found"}`, fault.Error{Kind: fault.UpstreamRejected, Status: 404, Code: "not_found"}},
+		{"too large", 413, ``, fault.Error{Kind: fault.UpstreamRejected, Status: 413, Code: "request_too_large"}},
+		{"OpenAI's window", 400, `{"error":{"message":"x","type":"invalid_request_error","param":"messages","code":"context_length_exceeded"}}`, fault.Error{Kind: fault.ContextTooLong, Param: "messages"}},
+		{"vLLM's window", 400, `{"object":"error","message":"This model's maximum context length is 2048 tokens. However, you requested 3000 tokens","type":"BadRequestError","param":null,"code":400}`, fault.Error{Kind: fault.ContextTooLong, Param: "messages"}},
+		{"vLLM's other window", 400, `{"error":{"message":"The decoder prompt (length 9000) is longer than the maximum model length of 8192.","code":400}}`, fault.Error{Kind: fault.ContextTooLong, Param: "messages"}},
+		{"llama.cpp's window", 400, `{"error":{"code":400,"message":"request (9412 tokens) exceeds the available context size (8192 tokens), try increasing it","type":"exceed_context_size_error"}}`, fault.Error{Kind: fault.ContextTooLong, Param: "messages"}},
+		{"SGLang's window", 400, `{"object":"error","message":"The input (9000 tokens) is longer than the model's context length (8192 tokens).","code":400}`, fault.Error{Kind: fault.ContextTooLong, Param: "messages"}},
+	}
+	var d scan.Doc
+	for _, tt := range tests {
+		f := ReadError(tt.status, []byte(tt.body), &d)
+		got := fault.Error{Kind: f.Kind, Status: f.Status, Code: f.Code, Param: f.Param}
+		if got != tt.want {
+			t.Errorf("%s: got %+v, want %+v", tt.name, got, tt.want)
+		}
+		if f.Words == "" || strings.Contains(f.Error(), secret) || strings.Contains(string(AppendError(nil, f, "")), secret) {
+			t.Errorf("%s: the words are %q", tt.name, f.Error())
+		}
+	}
+}
+
+// TestAppendError: each kind has a body that clients can read.
+func TestAppendError(t *testing.T) {
+	types := map[int]string{400: "invalid_request_error", 401: "invalid_request_error", 404: "invalid_request_error", 429: "rate_limit_error", 500: "server_error", 502: "server_error", 503: "server_error", 504: "server_error"}
+	for _, k := range fault.Kinds() {
+		f := &fault.Error{Kind: k, Words: "words"}
+		var body struct {
+			Error struct {
+				Message, Type string
+				Param, Code   *string
+			}
+		}
+		if err := json.Unmarshal(AppendError(nil, f, "req_1"), &body); err != nil {
+			t.Fatal(err)
+		}
+		want, ok := types[Status(f)]
+		if k == fault.Quota {
+			want = "insufficient_quota"
+		}
+		if ok && body.Error.Type != want || body.Error.Code == nil || *body.Error.Code != k.Info().Code || body.Error.Param != nil {
+			t.Errorf("%v: got %+v, want type %s, code %s", k, body.Error, want, k.Info().Code)
+		}
+	}
+	f := &fault.Error{Kind: fault.InvalidRequest, Words: "w", Param: "model", Code: "missing_required_parameter"}
+	want := `{"error":{"message":"w","type":"invalid_request_error","param":"model","code":"missing_required_parameter"}}`
+	if got := string(AppendError(nil, f, "")); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+func TestAppendModels(t *testing.T) {
+	for names, want := range map[string]string{
+		"":    `{"object":"list","data":[]}`,
+		"a b": `{"object":"list","data":[{"id":"a","object":"model","created":0,"owned_by":"headworks"},{"id":"b","object":"model","created":0,"owned_by":"headworks"}]}`,
+	} {
+		if got := string(AppendModels(nil, strings.Fields(names)...)); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}
