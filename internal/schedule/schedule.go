@@ -11,12 +11,10 @@ import (
 
 // Why a replica did not win.
 const (
-	Won       = ""
-	NotDrawn  = "not drawn"
-	Busier    = "more in flight"
-	NotHome   = "the session lives elsewhere"
-	Overrun   = "the session's home is too busy"
-	Unchecked = "not looked at"
+	Won      = ""
+	NotDrawn = "not drawn"
+	Busier   = "more in flight"
+	NotHome  = "the session lives elsewhere"
 )
 
 // Why the winner did.
@@ -60,8 +58,8 @@ const spill = 4
 
 // Pick chooses among the pool and writes those it considered to found, the
 // winner always among them. It returns how many it wrote. A pool larger than
-// found is sampled; two looks are nearly as good as a look at all (Mitzenmacher,
-// "The Power of Two Choices", 2001). A session other than 0 has a home by
+// found, which has room for 3 at least, is sampled; two looks are nearly as good
+// as a look at all (Mitzenmacher, "The Power of Two Choices", 2001). A session other than 0 has a home by
 // rendezvous hashing (Thaler and Ravishankar, 1998), so that a replica that
 // comes or goes moves only its own sessions.
 func Pick(pool []fleet.Replica, board Board, session uint64, src *rand.PCG, found []Candidate) (Choice, int) {
@@ -131,7 +129,7 @@ func Pick(pool []fleet.Replica, board Board, session uint64, src *rand.PCG, foun
 }
 
 // sample is Pick for a pool too large to look at whole: a session's home is still
-// found, and where a few draws meet nobody available, all are looked at.
+// found, and where a few draws meet fewer than two available, all are looked at.
 func sample(pool []fleet.Replica, board Board, session uint64, src *rand.PCG, found []Candidate) (Choice, int) {
 	n, open := 0, 0
 	look := func(i int) {
@@ -155,6 +153,30 @@ func sample(pool []fleet.Replica, board Board, session uint64, src *rand.PCG, fo
 	for tries := 0; open < 2 && tries < len(found)-1; tries++ {
 		look(int(below(src, uint64(len(pool)))))
 	}
+	resort, least := -1, 0.0
+	if open < 2 { // from anywhere on, or the first of the pool would serve all
+		for k, first := 0, int(below(src, uint64(len(pool)))); k < len(pool) && open < 2; k++ {
+			i := (first + k) % len(pool)
+			switch st := board.Standing(pool[i].ID); {
+			case st.Why == "":
+				look(i)
+			case st.Resort && (resort < 0 || score(st) < least):
+				resort, least = i, score(st)
+			}
+		}
+	}
+	if open == 0 {
+		if resort < 0 {
+			return Choice{Place: -1}, n
+		}
+		look(resort)
+		for i := range found[:n] {
+			if found[i].Place == resort {
+				found[i].WhyNot = Won
+			}
+		}
+		return Choice{Place: resort, Why: Resort}, n
+	}
 	home := -1
 	if session != 0 {
 		var best uint64
@@ -165,32 +187,7 @@ func sample(pool []fleet.Replica, board Board, session uint64, src *rand.PCG, fo
 				}
 			}
 		}
-		if home >= 0 {
-			look(home)
-		}
-	}
-	resort := -1
-	if open == 0 {
-		for i := range pool {
-			st := board.Standing(pool[i].ID)
-			if st.Why == "" {
-				look(i)
-				break
-			}
-			if st.Resort && resort < 0 {
-				resort = i
-			}
-		}
-	}
-	if open == 0 {
-		if resort < 0 {
-			return Choice{Place: -1}, n
-		}
-		if n == len(found) {
-			n--
-		}
-		found[n] = Candidate{Place: resort}
-		return Choice{Place: resort, Why: Resort}, n + 1
+		look(home)
 	}
 	win, why := 0, LessBusy
 	if open == 1 {
