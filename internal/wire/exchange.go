@@ -254,7 +254,9 @@ func (x *Exchange) Context() context.Context { return x.c.ctx }
 
 // Watch notices, from now until the handler returns, when the client closes the
 // connection or its sending side. It costs a goroutine: worth it for a stream
-// and for an upstream that takes its time, and only once the body is read.
+// and for an upstream that takes its time, and only once the body is read. What a
+// client sends ahead is kept for the next request; one that sent more than a few
+// bytes ahead is not seen to leave.
 func (x *Exchange) Watch() {
 	c := x.c
 	if c.watching || c.broken {

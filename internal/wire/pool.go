@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"headworks/internal/fault"
@@ -201,7 +200,7 @@ func (p *Pool) take(now time.Time) *link {
 		p.idle[n-1] = nil
 		p.idle = p.idle[:n-1]
 		p.mu.Unlock()
-		if now.Sub(l.since) <= p.limits.IdleTime && l.standing() {
+		if now.Sub(l.since) <= p.limits.IdleTime && (l.standing == nil || l.standing()) {
 			return l
 		}
 		l.close()
@@ -226,12 +225,9 @@ func (p *Pool) connect(ctx context.Context) (*link, error) {
 		return nil, err
 	}
 	l := &link{pool: p, nc: nc}
-	if s, ok := nc.(syscall.Conn); ok {
-		if raw, err := s.SyscallConn(); err == nil {
-			l.raw = raw
-		}
-	}
-	if p.tls != nil {
+	if p.tls == nil {
+		l.standing = standing(nc)
+	} else {
 		t := tls.Client(nc, p.tls)
 		shaking, stop := context.WithTimeout(ctx, p.limits.TLS)
 		defer stop()
@@ -254,8 +250,12 @@ func (p *Pool) connect(ctx context.Context) (*link, error) {
 type link struct {
 	pool *Pool
 	nc   net.Conn
-	raw  syscall.RawConn // nil where there is none
-	cut  func()          // closes nc, from any goroutine
+	cut  func() // closes nc, from any goroutine
+
+	// standing, where not nil, reports whether an idle connection has neither
+	// ended nor said anything: what comes unasked would be taken for the next
+	// answer. Under TLS records may come that carry none.
+	standing func() bool
 
 	buf             *buffer // nil while nothing is awaited
 	r, w            int     // buf.b[r:w] is read from nc and not yet used
@@ -279,12 +279,6 @@ func (l *link) freeBuf() {
 		l.buf = nil
 	}
 	l.r, l.w = 0, 0
-}
-
-// standing reports whether an idle connection has neither ended nor said
-// anything unasked. What comes unasked would be taken for the next answer.
-func (l *link) standing() bool {
-	return l.raw == nil || quiet(l.raw, l.pool.tls != nil)
 }
 
 // write sends a request by one write, its body uncopied if it is large.
