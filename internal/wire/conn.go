@@ -178,7 +178,8 @@ func (c *conn) exchange() (again bool) {
 			c.linger()
 			again = false
 		default:
-			again = true
+			// What was cancelled stays so: another request begins elsewhere.
+			again = c.ctx.Err() == nil
 		}
 		x.freeBody()
 		x.freeOut()

@@ -746,6 +746,23 @@ func TestCloseCancels(t *testing.T) {
 	})
 }
 
+func TestCancelLeavesTheConnectionToSayWhy(t *testing.T) {
+	why := fault.New(fault.Draining, "enough")
+	inMemory(t, Limits{}, func(x *Exchange) {
+		_ = x.Begin(200, "text/event-stream", nil)
+		<-x.Context().Done()
+		_ = x.WriteEnd([]byte(fault.Of(context.Cause(x.Context())).Words))
+	}, func(t *testing.T, s *Server, p *pipes) {
+		nc := p.dial()
+		nc.Write([]byte(start + "\r\n"))
+		synctest.Wait()
+		s.Cancel(why)
+		if got := say(t, nc, ""); !strings.HasSuffix(got, "6\r\nenough\r\n0\r\n\r\n") {
+			t.Errorf("got %q, want the reason, a whole answer, and the end of the connection", got)
+		}
+	})
+}
+
 func TestReleaseEndsTheViews(t *testing.T) {
 	inMemory(t, Limits{}, func(x *Exchange) {
 		_, _ = x.Body(10)
