@@ -1,0 +1,73 @@
+package telemetry
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// Sources tell what is so at this moment. Each is called at a scrape, perhaps
+// several at once, and returns quickly; nil ones are left out.
+type Sources struct {
+	InFlight       func(yield func(upstream string, n int))
+	QueueDepth     func(yield func(class string, n int))
+	ReplicaUp      func(yield func(upstream, replica string, up bool))
+	StreamsOpen    func() int
+	Dropped        func(yield func(stage string, records uint64))
+	Generation     func() uint64 // of the configuration that serves
+	ReloadFailures func() uint64
+}
+
+func gauge(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc(namespace+"_"+name, help, labels, nil)
+}
+
+var (
+	inFlight       = gauge("inflight", "Requests that an upstream has.", "upstream")
+	queueDepth     = gauge("queue_depth", "Requests that wait to be let in.", "class")
+	replicaUp      = gauge("replica_up", "Whether a replica may get requests.", "upstream", "replica")
+	streamsOpen    = gauge("streams_open", "Streams to callers that are open.")
+	dropped        = gauge("records_dropped_total", "Records that were lost.", "stage")
+	generation     = gauge("config_generation", "The generation of the configuration that serves.")
+	reloadFailures = gauge("config_reload_failures_total", "Times that a new configuration was refused.")
+)
+
+// Describe implements prometheus.Collector.
+func (s *Sources) Describe(out chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{inFlight, queueDepth, replicaUp, streamsOpen, dropped, generation, reloadFailures} {
+		out <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (s *Sources) Collect(out chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	counter := func(d *prometheus.Desc, v uint64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
+	}
+	if s.InFlight != nil {
+		s.InFlight(func(upstream string, n int) { gauge(inFlight, float64(n), upstream) })
+	}
+	if s.QueueDepth != nil {
+		s.QueueDepth(func(class string, n int) { gauge(queueDepth, float64(n), class) })
+	}
+	if s.ReplicaUp != nil {
+		s.ReplicaUp(func(upstream, replica string, up bool) {
+			v := 0.
+			if up {
+				v = 1
+			}
+			gauge(replicaUp, v, upstream, replica)
+		})
+	}
+	if s.StreamsOpen != nil {
+		gauge(streamsOpen, float64(s.StreamsOpen()))
+	}
+	if s.Dropped != nil {
+		s.Dropped(func(stage string, n uint64) { counter(dropped, n, stage) })
+	}
+	if s.Generation != nil {
+		gauge(generation, float64(s.Generation()))
+	}
+	if s.ReloadFailures != nil {
+		counter(reloadFailures, s.ReloadFailures())
+	}
+}
