@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"headworks/internal/api/admin"
+	"headworks/internal/identity"
 	"headworks/internal/record"
 )
 
@@ -38,17 +39,14 @@ type Instance struct {
 	PID     int    `json:"pid"`
 }
 
-// The files of a data folder that commands read.
-const (
-	TokenFile    = "admin.token"
-	KeyFile      = "local.key"
-	InstanceFile = "instance.json"
-)
+// InstanceFile is where in the data folder a running process writes down its
+// Instance.
+const InstanceFile = "instance.json"
 
 // Find returns the client of the instance whose data folder is dir, at the given
 // admin URL or, where that is empty, at the one the instance wrote down.
 func Find(dir, adminURL string) (*Admin, error) {
-	token, err := os.ReadFile(filepath.Join(dir, TokenFile))
+	token, err := os.ReadFile(filepath.Join(dir, identity.AdminTokenFile))
 	if err != nil {
 		return nil, fmt.Errorf("%w with its data in %s: start one with headworks up, or name its folder with --data", ErrAbsent, dir)
 	}

@@ -38,7 +38,7 @@ type stream struct {
 	event   *wire.Event // read, but kept for the next chunk
 	told    inference.Event
 	err     error     // kept for the next call: what came before it goes first
-	last    bool      // the answer is whole
+	last    bool      // the terminal came
 	whole   time.Time // when every choice had finished
 	seen    int64     // bytes of a whole answer at the last look
 }
@@ -112,9 +112,20 @@ func (s *stream) forward(header []string) {
 // Dropped implements Stream.
 func (s *stream) Dropped() []string { return s.dropped }
 
+// parting is how long the end of the message may take behind the end of the
+// answer: the connection is kept for the next call only if it was read.
+const parting = 20 * time.Millisecond
+
 // Close implements Stream.
 func (s *stream) Close() error {
 	if s.response != nil {
+		if s.last {
+			for until := time.Now().Add(parting); ; {
+				if _, err := s.response.Read(until); err != nil {
+					break // the end, or too late: Close tells them apart
+				}
+			}
+		}
 		s.response.Close()
 		s.release()
 	}
@@ -333,7 +344,7 @@ func (s *stream) events() (Chunk, error) {
 		}
 		if told.Terminal {
 			s.event = nil
-			c.Last = true
+			s.last, c.Last = true, true
 			return s.close(c), nil
 		}
 		raw := s.event.Raw

@@ -99,6 +99,8 @@ type Gateway struct {
 	world  atomic.Pointer[World]
 	idle   sync.Pool // of *exchange
 
+	streams atomic.Int64
+
 	mu     sync.Mutex // guards policy; a step is short and never blocks
 	policy *flow.Policy
 }
@@ -126,9 +128,16 @@ func (g *Gateway) Policy(f func(*flow.Policy)) {
 	f(g.policy)
 }
 
+// Streams returns how many streamed answers are under way.
+func (g *Gateway) Streams() int { return int(g.streams.Load()) }
+
 // Do carries one request from arrival to the end of its answer. When it returns,
 // nothing of the request runs any more, and its record is kept.
 func (g *Gateway) Do(ctx context.Context, req *Request, sink Sink) {
+	if req.Stream {
+		g.streams.Add(1)
+		defer g.streams.Add(-1)
+	}
 	x := g.idle.Get().(*exchange)
 	x.begin(ctx, g, req, sink)
 	defer x.end()

@@ -2,12 +2,13 @@
 // batching and KV behaviour of the step model, in real time, and canned words
 // that say so.
 //
-// All calls of one model on one replica share one engine of the model. Nothing
-// runs while no call is open: a timer wakes the engine for its next step, and
-// there is none without work. A token is one word.
+// All calls to one replica share one engine, whatever name they give the model.
+// Nothing runs while no call is open: a timer wakes the engine for its next step,
+// and there is none without work. A token is one word.
 package simulated
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"time"
@@ -21,39 +22,39 @@ import (
 // maxWaiting bounds the queue of one engine.
 const maxWaiting = 4096
 
+// Options say how an upstream behaves.
+type Options struct {
+	Params    latency.Params
+	MinTokens int // of an answer, unless the caller allows fewer; 0 is 40
+	MaxTokens int // 0 is 120
+}
+
 // Engine plays the replicas of one upstream.
 type Engine struct {
-	replicas map[at]*replica // never changed
+	replicas map[fleet.ReplicaID]*replica // never changed
+	min, max int
 }
 
 var _ engine.Engine = (*Engine)(nil)
 
-type at struct {
-	id    fleet.ReplicaID
-	model string
-}
-
-// New returns an Engine that serves every profile of package latency, as a model
-// of that name.
-func New(replicas []fleet.Replica) *Engine {
-	e := &Engine{make(map[at]*replica)}
+// New returns an Engine that plays these replicas.
+func New(replicas []fleet.Replica, o Options) *Engine {
+	e := &Engine{
+		replicas: make(map[fleet.ReplicaID]*replica, len(replicas)),
+		min:      cmp.Or(o.MinTokens, 40), max: cmp.Or(o.MaxTokens, 120),
+	}
 	epoch := time.Now()
-	for _, name := range latency.Profiles() {
-		p, _ := latency.Profile(name)
-		for _, r := range replicas {
-			e.replicas[at{r.ID, name}] = newReplica(p, epoch)
-		}
+	for _, r := range replicas {
+		e.replicas[r.ID] = newReplica(o.Params, epoch)
 	}
 	return e
 }
 
 // Open hands the call to the engine of its replica and model.
 func (e *Engine) Open(ctx context.Context, c *engine.Call) (engine.Stream, error) {
-	r, ok := e.replicas[at{c.Replica.ID, c.Model}]
+	r, ok := e.replicas[c.Replica.ID]
 	if !ok {
-		f := fault.New(fault.UpstreamRejected, "no engine of this name is simulated here")
-		f.Status, f.Code, f.Param = 404, "model_not_found", "model"
-		return nil, f
+		return nil, fault.New(fault.Internal, "the replica belongs to another upstream")
 	}
 	conversation, dropped, err := c.Conversation()
 	if err != nil {
@@ -63,7 +64,7 @@ func (e *Engine) Open(ctx context.Context, c *engine.Call) (engine.Stream, error
 		ctx:     ctx,
 		call:    c,
 		replica: r,
-		words:   compose(c.Model, c.Request.ID.Seed()),
+		words:   compose(c.Model, c.Request.ID.Seed(), e.min, e.max),
 		dropped: append(dropped, engine.Ignored(c.Request, conversation)...),
 		wake:    make(chan struct{}, 1),
 	}
@@ -99,12 +100,11 @@ func (r *replica) submit(s *stream) error {
 	if limit := s.call.Request.MaxTokens; limit > 0 {
 		output = min(output, limit)
 	}
-	for ; !r.params.Fits(prompt, output); output-- {
-		if output <= 1 {
-			f := fault.New(fault.ContextTooLong, "the prompt does not fit the window of this simulated model; shorten it")
-			f.Param = "messages"
-			return f
-		}
+	output = r.params.Limit(prompt, output)
+	if output == 0 {
+		f := fault.New(fault.ContextTooLong, "the prompt does not fit the window of this simulated model; shorten it")
+		f.Param = "messages"
+		return f
 	}
 	s.prompt, s.words, s.cut = prompt, s.words[:output], output < len(s.words)
 

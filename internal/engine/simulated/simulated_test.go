@@ -24,6 +24,14 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+const minTokens, maxTokens = 40, 120
+
+// play returns an engine of a profile.
+func play(profile string) *Engine {
+	p, _ := latency.Profile(profile)
+	return New(pool, Options{Params: p})
+}
+
 var pool = []fleet.Replica{{ID: 4, Name: "r4"}, {ID: 7, Name: "r7"}}
 
 func call(id uint64, model string, stream bool) *engine.Call {
@@ -92,7 +100,7 @@ func idle(t *testing.T, e *Engine) {
 func TestTokenTimes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const calls = 150
-		e := New(pool)
+		e := play(latency.DemoLarge)
 		start := time.Now()
 		params, _ := latency.Profile(latency.DemoLarge)
 		model := latency.New(params, latency.Tokens)
@@ -106,7 +114,7 @@ func TestTokenTimes(t *testing.T) {
 			c := call(uint64(i), latency.DemoLarge, true)
 			c.Request.Input = 1 + src.IntN(4000)
 			all = model.Advance(at, all)
-			model.Submit(at, latency.Job{ID: uint64(i), Prompt: c.Request.Input, Output: len(compose(c.Model, c.Request.ID.Seed()))})
+			model.Submit(at, latency.Job{ID: uint64(i), Prompt: c.Request.Input, Output: len(compose(c.Model, c.Request.ID.Seed(), 40, 120))})
 			joins := at
 			wg.Go(func() {
 				time.Sleep(joins)
@@ -138,12 +146,12 @@ func TestTokenTimes(t *testing.T) {
 
 func TestAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := New(pool)
+		e := play(latency.DemoSmall)
 		for _, stream := range []bool{true, false} {
 			start := time.Now()
 			s := open(t, e, call(3, latency.DemoSmall, stream))
 			text, last := finish(t, s)
-			words := strings.Join(compose(latency.DemoSmall, call(3, "", stream).Request.ID.Seed()), "")
+			words := strings.Join(compose(latency.DemoSmall, call(3, "", stream).Request.ID.Seed(), 40, 120), "")
 			if text != words {
 				t.Errorf("got %q\nwant %q", text, words)
 			}
@@ -175,7 +183,7 @@ func TestAnswers(t *testing.T) {
 
 func TestFirstChunkBegins(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := New(pool)
+		e := play(latency.DemoSmall)
 		s := open(t, e, call(1, latency.DemoSmall, true))
 		defer s.Close()
 		c, err := s.Next(time.Time{})
@@ -192,7 +200,7 @@ func TestFirstChunkBegins(t *testing.T) {
 
 func TestQuiet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := New(pool)
+		e := play(latency.DemoSmall)
 		start := time.Now()
 		for _, stream := range []bool{true, false} {
 			s := open(t, e, call(1, latency.DemoLarge, stream))
@@ -211,7 +219,7 @@ func TestQuiet(t *testing.T) {
 }
 
 func TestRefusals(t *testing.T) {
-	e := New(pool)
+	e := play(latency.DemoSmall)
 	open := func(adjust func(*engine.Call)) *fault.Error {
 		c := call(1, latency.DemoSmall, true)
 		adjust(c)
@@ -235,7 +243,7 @@ func TestRefusals(t *testing.T) {
 
 func TestQueueIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := New(pool)
+		e := play(latency.DemoSmall)
 		var streams []engine.Stream
 		for i := uint64(0); ; i++ {
 			s, err := e.Open(t.Context(), call(i, latency.DemoSmall, false))
@@ -258,7 +266,7 @@ func TestQueueIsBounded(t *testing.T) {
 func TestCancelFreesTheSlot(t *testing.T) {
 	for _, by := range []string{"close", "context"} {
 		synctest.Test(t, func(t *testing.T) {
-			e := New(pool)
+			e := play(latency.DemoSmall)
 			params, _ := latency.Profile(latency.DemoSmall)
 			ctx, cancel := context.WithCancel(t.Context())
 			first, err := e.Open(ctx, call(0, latency.DemoSmall, true))
@@ -307,7 +315,7 @@ func TestComposed(t *testing.T) {
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		seed := rapid.Uint64().Draw(t, "seed")
-		words := compose("demo-large", seed)
+		words := compose("demo-large", seed, minTokens, maxTokens)
 		text := strings.Join(words, "")
 		if n := len(words); n < minTokens || n > maxTokens || n != len(strings.Fields(text)) {
 			t.Errorf("%d words", n)
@@ -315,7 +323,7 @@ func TestComposed(t *testing.T) {
 		if !strings.HasPrefix(text, "This is demo-large, a simulated model:") || !strings.HasSuffix(text, ".") {
 			t.Errorf("%q", text)
 		}
-		if !slices.Equal(words, compose("demo-large", seed)) {
+		if !slices.Equal(words, compose("demo-large", seed, minTokens, maxTokens)) {
 			t.Error("the same seed gives other words")
 		}
 	})

@@ -5,13 +5,8 @@ import (
 	"strings"
 )
 
-// An answer has this many tokens, one a word, unless the caller allows fewer.
-const (
-	minTokens = 40
-	maxTokens = 120
-
-	longest = 20 // words of a sentence below
-)
+// longest is the words of the longest sentence below.
+const longest = 20
 
 var sentences = [...]string{
 	"What is real is the timing: each word leaves when an engine of this kind would have made it.",
@@ -26,20 +21,23 @@ var sentences = [...]string{
 	"Nothing that was asked is looked at here, only how long it is.",
 }
 
-// compose returns the words of an answer, each with the space before it. The same
-// seed gives the same words.
-func compose(model string, seed uint64) []string {
+// compose returns the words of an answer of low to high tokens, each with the
+// space before it. It ends with a sentence where the bounds have room for one. The
+// same seed gives the same words.
+func compose(model string, seed uint64, low, high int) []string {
 	src := rand.New(rand.NewPCG(seed, 0))
-	enough := minTokens + src.IntN(maxTokens-longest-minTokens+1)
-	words := split(make([]string, 0, maxTokens),
+	enough := low + src.IntN(max(high-longest-low, 0)+1)
+	words := split(make([]string, 0, high),
 		"This is "+model+", a simulated model: no model runs here, and these words were written beforehand.")
-	for _, i := range src.Perm(len(sentences)) {
-		if len(words) >= enough {
-			break
+	for len(words) < enough {
+		for _, i := range src.Perm(len(sentences)) {
+			words = split(words, sentences[i])
+			if len(words) >= enough {
+				break
+			}
 		}
-		words = split(words, sentences[i])
 	}
-	return words
+	return words[:min(len(words), high)]
 }
 
 func split(words []string, sentence string) []string {

@@ -1,0 +1,395 @@
+// Package app builds the whole from a configuration, owns every goroutine that
+// outlives a request, and takes it down in a written order.
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"headworks/docs"
+	"headworks/internal/admit"
+	"headworks/internal/api"
+	"headworks/internal/api/admin"
+	"headworks/internal/api/anthropic"
+	"headworks/internal/api/openai"
+	"headworks/internal/client"
+	"headworks/internal/config"
+	"headworks/internal/engine/extract"
+	"headworks/internal/facts"
+	"headworks/internal/flow"
+	"headworks/internal/gateway"
+	"headworks/internal/identity"
+	"headworks/internal/meter"
+	"headworks/internal/retrieve"
+	"headworks/internal/store/sqlite"
+	"headworks/internal/telemetry"
+	"headworks/internal/tenant"
+	"headworks/internal/wire"
+)
+
+// Version is what this program calls itself.
+const Version = "0.1.0"
+
+// Options are what a process is started with.
+type Options struct {
+	Config *config.Config
+	// Read reads the configuration again; nil where there is no file.
+	Read func() (*config.Config, *config.Report)
+	// File is watched for changes; empty for none.
+	File string
+	// LocalKey makes a key in the data folder for whoever may read that.
+	LocalKey bool
+	Log      io.Writer // JSON lines, without secrets
+}
+
+// App is the whole program, built and listening. Run serves until its context
+// ends; Close gives up an App that is not run.
+type App struct {
+	options Options
+	log     *slog.Logger
+	level   slog.LevelVar
+	hidden  telemetry.Redactor
+	since   time.Time
+
+	data     *os.Root
+	store    *sqlite.Store
+	facts    *facts.Store
+	ledger   *meter.Ledger
+	metrics  *telemetry.Metrics
+	requests *telemetry.RequestLog
+	keys     *keyring
+	gateway  *gateway.Gateway
+	room     *fleetRoom
+	health   *api.Health
+	server   *wire.Server
+	front    net.Listener
+	back     net.Listener
+	local    tenant.Secret
+
+	limits  atomic.Pointer[api.Limits]
+	reload  sync.Mutex // guards config, room
+	config  *config.Config
+	refused atomic.Uint64 // configurations that were not taken over
+	drain   chan struct{}
+	drained sync.Once
+}
+
+// The fits of what is built on lower floors into what is asked for above them.
+var (
+	_ gateway.Ledger = (*meter.Ledger)(nil)
+	_ api.Keys       = (*identity.Resolver)(nil)
+	_ admin.Records  = (*facts.Store)(nil)
+	_ admin.Keys     = (*keyring)(nil)
+	_ admin.Process  = (*App)(nil)
+)
+
+// New builds an App and opens its listeners. Nothing is sent anywhere.
+func New(o Options) (a *App, err error) {
+	a = &App{options: o, since: time.Now(), config: o.Config, drain: make(chan struct{}), health: &api.Health{Version: Version}}
+	a.log = telemetry.NewLog(o.Log, &a.level, &a.hidden)
+	defer func() {
+		if err != nil {
+			a.Close()
+		}
+	}()
+	if err := a.listen(); err != nil {
+		return nil, err
+	}
+	if err := a.open(); err != nil {
+		return nil, err
+	}
+	a.room = newFleetRoom(finder())
+	policy := flow.NewPolicy(admit.Limits{})
+	policy.Rules.Seed = uint64(a.since.UnixNano())
+	a.gateway = gateway.New(policy, a.ledger, a.facts.Put)
+	if err := a.use(o.Config); err != nil {
+		return nil, err
+	}
+	front := api.NewFront(a.gateway, a.keys.resolver, a.health, func() api.Limits { return *a.limits.Load() }, openai.Routes(), anthropic.Routes())
+	a.server = wire.NewServer(front.Serve, wire.Limits{})
+	a.server.Refuse = api.Refusal
+	a.server.Panicked = func(cause any, stack []byte) {
+		a.log.Error("a request panicked", "cause", fmt.Sprint(cause), "stack", string(stack))
+	}
+	return a, nil
+}
+
+// finder lets the engine that quotes documents ask an index of the documentation
+// inside the binary. It is built with the first question, not with the process.
+func finder() extract.Find {
+	index := sync.OnceValues(func() (*retrieve.Index, error) { return retrieve.New(docs.Files) })
+	return func(question string, n int) []extract.Passage {
+		x, err := index()
+		if err != nil { // the files are part of the program: a test reads them all
+			return nil
+		}
+		hits := x.Find(question, n)
+		passages := make([]extract.Passage, len(hits))
+		for i, h := range hits {
+			passages[i] = extract.Passage{Path: "docs/" + h.Path, Heading: h.Heading, Text: h.Text, Score: h.Score, Cover: h.Cover}
+		}
+		return passages
+	}
+}
+
+func (a *App) listen() (err error) {
+	if a.front, err = listen(a.config.Listen, "listen"); err != nil {
+		return err
+	}
+	a.back, err = listen(a.config.Admin.Listen, "admin-listen")
+	return err
+}
+
+func listen(addr, flag string) (net.Listener, error) {
+	var c net.ListenConfig
+	ln, err := c.Listen(context.Background(), "tcp", addr)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("%s is taken by another process%s; choose another address with --%s, or 127.0.0.1:0 for any free port", addr, holder(addr), flag)
+	}
+	return ln, err
+}
+
+// open opens what is kept in the data folder.
+func (a *App) open() error {
+	dir := a.config.Data
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("the data folder: %w", err)
+	}
+	var err error
+	if a.data, err = os.OpenRoot(dir); err != nil {
+		return fmt.Errorf("the data folder: %w", err)
+	}
+	pepper, err := identity.OpenPepper(a.data)
+	if err != nil {
+		return err
+	}
+	token, err := identity.OpenAdminToken(a.data)
+	if err != nil {
+		return err
+	}
+	if a.options.LocalKey {
+		if a.local, err = identity.OpenSecret(a.data, identity.LocalKeyFile, "local"); err != nil {
+			return err
+		}
+	}
+	if a.store, err = sqlite.Open(context.Background(), filepath.Join(dir, "headworks.db")); err != nil {
+		return err
+	}
+	ledger, repairs, err := meter.Open(filepath.Join(dir, "ledger"), meter.Options{})
+	if err != nil {
+		return fmt.Errorf("the ledger: %w", err)
+	}
+	a.ledger = ledger
+	for _, r := range repairs {
+		a.log.Warn("the ledger was repaired", "repair", r.String())
+	}
+	a.keys = newKeyring(a.store, pepper, token, a.ledger, a.local)
+	a.metrics = telemetry.New(telemetry.Coarse, a.sources())
+	a.requests = telemetry.NewRequestLog(a.log, telemetry.Faults)
+	a.facts, repairs, err = facts.Open(filepath.Join(dir, "facts"), facts.Options{
+		Observers: []facts.Observer{a.metrics, a.requests}, Log: a.log,
+	})
+	if err != nil {
+		return fmt.Errorf("the records: %w", err)
+	}
+	for _, r := range repairs {
+		a.log.Warn("the records were repaired", "repair", r.String())
+	}
+	return nil
+}
+
+// use takes a configuration into use: all of it, or nothing.
+func (a *App) use(c *config.Config) error {
+	world, take, drop, err := a.room.build(c)
+	if err != nil {
+		return err
+	}
+	if err := a.keys.pin(c); err != nil {
+		drop()
+		return err
+	}
+	a.limits.Store(&api.Limits{Body: int64(c.Limits.Body)})
+	a.gateway.Policy(func(p *flow.Policy) {
+		p.Gate.Limits = admit.Limits{InFlight: c.Limits.InFlight, Queue: c.Limits.Queue}
+		p.Rules.QueueWait = c.Limits.QueueWait
+	})
+	a.listenTo(c)
+	a.gateway.Publish(world)
+	take()
+	a.config = c
+	a.health.Ready(world.Config)
+	return nil
+}
+
+// listenTo sets what the log says, and what it never may.
+func (a *App) listenTo(c *config.Config) {
+	a.requests.Choose(map[string]telemetry.Requests{
+		config.LogFaults: telemetry.Faults, config.LogAll: telemetry.All, config.LogOff: telemetry.Off,
+	}[c.Log.Requests])
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.Log.Level)); err == nil { // the configuration was checked
+		a.level.Set(level)
+	}
+	secrets := []tenant.Secret{a.local, a.keys.token.Secret}
+	for _, k := range c.Keys {
+		secrets = append(secrets, tenant.NewSecret(k.Secret.Reveal()))
+	}
+	for _, u := range c.Upstreams {
+		secrets = append(secrets, tenant.NewSecret(u.Key.Reveal()))
+	}
+	a.hidden.Hide(secrets...)
+}
+
+// Close closes what New opened.
+func (a *App) Close() {
+	for _, ln := range []net.Listener{a.front, a.back} {
+		if ln != nil {
+			ln.Close()
+		}
+	}
+	closing := func(what string, c interface{ Close() error }) {
+		if err := c.Close(); err != nil {
+			a.log.Error("closing failed", "what", what, "cause", err.Error())
+		}
+	}
+	if a.facts != nil {
+		closing("records", a.facts)
+	}
+	if a.ledger != nil {
+		closing("ledger", a.ledger)
+	}
+	if a.store != nil {
+		closing("store", a.store)
+	}
+	if a.data != nil {
+		closing("data folder", a.data)
+	}
+}
+
+// BaseURL is what OpenAI's clients are given.
+func (a *App) BaseURL() string { return "http://" + a.front.Addr().String() + "/v1" }
+
+// AdminURL is where the admin API is.
+func (a *App) AdminURL() string { return "http://" + a.back.Addr().String() }
+
+// LocalKey returns the key in the data folder; empty unless asked for.
+func (a *App) LocalKey() string { return a.local.Reveal() }
+
+// Config returns the configuration that is in use.
+func (a *App) Config() *config.Config {
+	a.reload.Lock()
+	defer a.reload.Unlock()
+	return a.config
+}
+
+// Drain begins the end, as the first signal does.
+func (a *App) Drain() { a.drained.Do(func() { close(a.drain) }) }
+
+// inBand is how long the last answers have to say that this process goes away.
+const inBand = 5 * time.Second
+
+// Run serves until ctx ends or Drain is called, then takes everything down in
+// this order:
+//
+//  1. readiness says no, while requests are still accepted, for drain_delay
+//  2. no more connections; answers finish, for drain_timeout at most
+//  3. the rest end with an honest error in their dialect
+//  4. the admin listener closes, the background loops end
+//  5. records and ledger reach the disk, stores close
+//
+// ready is called once requests are answered.
+func (a *App) Run(ctx context.Context, ready func()) error {
+	defer a.Close()
+	loops, stopLoops := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopLoops()
+	var running sync.WaitGroup
+	failed := make(chan error, 4)
+	start := func(name string, f func() error) {
+		running.Go(func() {
+			if err := f(); err != nil {
+				failed <- fmt.Errorf("%s: %w", name, err)
+			}
+		})
+	}
+	start("records", func() error { a.facts.Run(loops); return nil })
+	start("ledger", func() error { return a.ledger.Run(loops) })
+	start("keys", func() error { a.keys.run(loops, a.log); return nil })
+	start("upkeep", func() error { a.upkeep(loops); return nil })
+	if a.options.File != "" {
+		start("watching the configuration", func() error { return a.watch(loops) })
+	}
+	operators := &http.Server{
+		Handler: (&admin.Surface{
+			Health: a.health, Records: a.facts, Keys: a.keys, Process: a,
+			Metrics: a.metrics.Handler(), Token: a.keys.isAdmin,
+		}).Handler(),
+		ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute, ReadTimeout: 30 * time.Second,
+	}
+	start("the admin listener", func() error {
+		if err := operators.Serve(a.back); !errors.Is(err, http.ErrServerClosed) {
+			return err
+		}
+		return nil
+	})
+	start("the listener", func() error { return a.server.Serve(a.front) })
+	a.leaveNote()
+	if ready != nil {
+		ready()
+	}
+
+	var err error
+	select {
+	case <-ctx.Done():
+	case <-a.drain:
+	case err = <-failed:
+		a.log.Error("going down", "cause", err.Error())
+	}
+	c := a.Config()
+	a.health.Drain()
+	a.log.Info("draining", "in_flight", a.server.InFlight(), "drain_delay", c.DrainDelay.String(), "drain_timeout", c.DrainTimeout.String())
+	time.Sleep(c.DrainDelay)
+	patience, stop := context.WithTimeout(context.WithoutCancel(ctx), c.DrainTimeout)
+	if a.server.Drain(patience) != nil {
+		a.log.Warn("answers did not finish in time", "in_flight", a.server.InFlight())
+		a.server.Cancel(gateway.ErrDraining)
+		last, stop := context.WithTimeout(context.WithoutCancel(ctx), inBand)
+		_ = a.server.Drain(last) // whoever still does not read is cut by Close
+		stop()
+	}
+	stop()
+	a.server.Close()
+	operators.Close()
+	stopLoops()
+	running.Wait()
+	a.removeNote()
+	return err
+}
+
+// leaveNote tells commands where this instance is.
+func (a *App) leaveNote() {
+	note, err := json.Marshal(client.Instance{BaseURL: a.BaseURL(), Admin: a.AdminURL(), PID: os.Getpid()})
+	if err == nil {
+		err = a.data.WriteFile(client.InstanceFile, append(note, '\n'), 0o600)
+	}
+	if err != nil {
+		a.log.Warn("commands will not find this instance by its data folder", "cause", err.Error())
+	}
+}
+
+func (a *App) removeNote() {
+	if err := a.data.Remove(client.InstanceFile); err != nil && !errors.Is(err, os.ErrNotExist) {
+		a.log.Warn("a stale note is left behind", "file", client.InstanceFile, "cause", err.Error())
+	}
+}

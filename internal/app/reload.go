@@ -1,0 +1,131 @@
+package app
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+
+	"headworks/internal/api/admin"
+	"headworks/internal/config"
+	"headworks/internal/engine"
+	"headworks/internal/fault"
+)
+
+// Reload reads the configuration again and takes it into use, whole; a file with
+// a problem changes nothing, and the last good one stays.
+func (a *App) Reload(context.Context) (admin.Reloaded, error) {
+	a.reload.Lock()
+	defer a.reload.Unlock()
+	if a.options.Read == nil {
+		return admin.Reloaded{}, fault.New(fault.InvalidRequest, "this instance runs without a configuration file; start one with headworks serve --config")
+	}
+	refuse := func(err error) (admin.Reloaded, error) {
+		a.refused.Add(1)
+		a.log.Error("the configuration is not taken over; the last good one stays", "generation", a.generation(), "cause", err.Error())
+		return admin.Reloaded{}, fault.Wrap(fault.InvalidRequest, err.Error(), err)
+	}
+	next, report := a.options.Read()
+	if err := report.Err(); err != nil {
+		return refuse(err)
+	}
+	if p := config.Guard(a.config, next); p != nil {
+		return refuse(p)
+	}
+	changes := config.Diff(a.config, next)
+	r := admin.Reloaded{Changes: config.Summary(changes), Restart: config.Restart(changes)}
+	for _, p := range report.Problems {
+		r.Warnings = append(r.Warnings, p.Error())
+	}
+	if len(changes) > 0 {
+		if err := a.use(next); err != nil {
+			return refuse(err)
+		}
+		a.log.Info("the configuration is taken over", "generation", a.generation(), "changes", r.Changes)
+	}
+	if len(r.Restart) > 0 {
+		a.log.Warn("only a restart takes these over", "fields", r.Restart)
+	}
+	r.Generation, r.Config = a.generation(), a.gateway.World().Config
+	return r, nil
+}
+
+func (a *App) generation() uint64 { return a.gateway.World().Fleet.Generation }
+
+// settled is how long a file is left alone before it counts as written.
+const settled = 200 * time.Millisecond
+
+// watch reloads when the file changes, until ctx ends. The folder is watched,
+// since editors and Kubernetes replace files.
+func (a *App) watch(ctx context.Context) error {
+	w, err := fsnotify.NewWatcher()
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	if err := w.Add(filepath.Dir(a.options.File)); err != nil {
+		return err
+	}
+	last := stamp(a.options.File)
+	calm := time.NewTimer(time.Hour)
+	calm.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case _, ok := <-w.Events:
+			if !ok {
+				return nil
+			}
+			if stamp(a.options.File) != last {
+				calm.Reset(settled)
+			}
+		case err, ok := <-w.Errors:
+			if !ok {
+				return nil
+			}
+			a.log.Warn("changes of the configuration may be missed; SIGHUP reloads it", "cause", err.Error())
+		case <-calm.C:
+			if last = stamp(a.options.File); last != (mark{}) {
+				_, _ = a.Reload(ctx) // says in the log what is wrong
+			}
+		}
+	}
+}
+
+// mark tells one content of a file from another, as far as that is cheap.
+type mark struct {
+	size int64
+	time time.Time
+}
+
+func stamp(file string) mark {
+	i, err := os.Stat(file) // through links: Kubernetes swaps those
+	if err != nil {
+		return mark{}
+	}
+	return mark{i.Size(), i.ModTime()}
+}
+
+// sweeps is how often idle connections to upstreams are looked at.
+const sweeps = 15 * time.Second
+
+// upkeep closes what nobody used for a while, until ctx ends.
+func (a *App) upkeep(ctx context.Context) {
+	tick := time.NewTicker(sweeps)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			for _, e := range a.gateway.World().Engines {
+				if h, ok := e.(*engine.HTTP); ok {
+					h.Sweep(now)
+				}
+			}
+		}
+	}
+}

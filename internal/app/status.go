@@ -1,0 +1,85 @@
+package app
+
+import (
+	"time"
+
+	"headworks/internal/api/admin"
+	"headworks/internal/flow"
+	"headworks/internal/telemetry"
+	"headworks/internal/tenant"
+)
+
+// sources tell metrics what is so at the moment of a scrape.
+func (a *App) sources() telemetry.Sources {
+	return telemetry.Sources{
+		InFlight: func(yield func(string, int)) {
+			for _, u := range a.Status().Upstreams {
+				n := 0
+				for _, r := range u.Replicas {
+					n += r.InFlight
+				}
+				yield(u.Name, n)
+			}
+		},
+		QueueDepth: func(yield func(string, int)) {
+			var depth [4]int
+			a.gateway.Policy(func(p *flow.Policy) { depth = p.Gate.Queued() })
+			for class, n := range depth {
+				yield(tenant.Class(class).String(), n)
+			}
+		},
+		ReplicaUp: func(yield func(string, string, bool)) {
+			for _, u := range a.Status().Upstreams {
+				for _, r := range u.Replicas {
+					yield(u.Name, r.Name, r.Up)
+				}
+			}
+		},
+		StreamsOpen: func() int { return a.gateway.Streams() },
+		Dropped: func(yield func(string, uint64)) {
+			overrun, write := a.facts.Dropped()
+			yield("ring", overrun)
+			yield("disk", write)
+		},
+		Generation:     func() uint64 { return a.generation() },
+		ReloadFailures: a.refused.Load,
+	}
+}
+
+// Status implements admin.Process.
+func (a *App) Status() admin.Status {
+	w, now := a.gateway.World(), time.Now()
+	s := admin.Status{
+		Version: Version, Status: "ok", BaseURL: a.BaseURL(), Region: w.Region,
+		Generation: w.Fleet.Generation, Config: w.Config, Since: a.since,
+		Models: []admin.Model{}, Upstreams: []admin.Upstream{},
+	}
+	if a.health.Draining() {
+		s.Status = "draining"
+	}
+	overrun, write := a.facts.Dropped()
+	s.Dropped = overrun + write
+	for _, m := range w.Fleet.Models {
+		shown := admin.Model{Name: m.Name, Simulated: len(m.Targets) > 0}
+		for _, t := range m.Targets {
+			u := &w.Fleet.Upstreams[t.Upstream]
+			shown.Targets = append(shown.Targets, u.Name+"/"+t.Model)
+			shown.Simulated = shown.Simulated && u.Simulated
+		}
+		s.Models = append(s.Models, shown)
+	}
+	a.gateway.Policy(func(p *flow.Policy) {
+		s.InFlight, s.Waiting = p.Gate.InFlight(), p.Gate.Waiting()
+		for _, u := range w.Fleet.Upstreams {
+			shown := admin.Upstream{Name: u.Name, Kind: u.Kind, Region: u.Region, Zone: u.Zone, Simulated: u.Simulated}
+			for _, r := range u.Replicas {
+				st := p.Health.Of(r.ID, now)
+				shown.Replicas = append(shown.Replicas, admin.Replica{
+					Name: r.Name, URL: r.URL, InFlight: p.Load(r.ID), Up: st.Why == "", Why: st.Why, Until: st.Until,
+				})
+			}
+			s.Upstreams = append(s.Upstreams, shown)
+		}
+	})
+	return s
+}

@@ -1,0 +1,194 @@
+package app
+
+import (
+	"fmt"
+	"hash/fnv"
+	"maps"
+	"reflect"
+	"slices"
+
+	"headworks/internal/config"
+	"headworks/internal/engine"
+	"headworks/internal/engine/anthropic"
+	"headworks/internal/engine/extract"
+	"headworks/internal/engine/llamacpp"
+	"headworks/internal/engine/openai"
+	"headworks/internal/engine/simulated"
+	"headworks/internal/engine/vllm"
+	"headworks/internal/fleet"
+	"headworks/internal/gateway"
+)
+
+// fleetRoom turns configurations into worlds, one generation after the other. A
+// replica keeps its place, and an upstream that did not change its engine, so
+// that what is known of them and what runs on them stays.
+type fleetRoom struct {
+	documents extract.Find
+	places    map[place]fleet.ReplicaID
+	engines   map[string]built
+	number    uint64
+}
+
+// place is what makes a replica the same over reloads.
+type place struct{ upstream, url string }
+
+// built is an engine and what it was built from.
+type built struct {
+	engine   engine.Engine
+	from     config.Upstream
+	replicas []fleet.Replica
+	close    func()
+}
+
+func newFleetRoom(documents extract.Find) *fleetRoom {
+	return &fleetRoom{documents: documents, places: map[place]fleet.ReplicaID{}, engines: map[string]built{}}
+}
+
+// build returns the next generation's world, and what takes it into use: take
+// keeps its engines for the generation after and closes those that are no longer
+// in use, drop closes those that were made in vain.
+func (r *fleetRoom) build(c *config.Config) (w *gateway.World, take, drop func(), err error) {
+	s := &fleet.Snapshot{Generation: r.number + 1}
+	w = &gateway.World{Fleet: s, Region: c.Region, Config: c.Fingerprint()}
+	next := map[string]built{}
+	drop = func() {
+		for name, b := range next {
+			if reflect.ValueOf(b.engine) != reflect.ValueOf(r.engines[name].engine) {
+				b.close()
+			}
+		}
+	}
+	upstreams := map[string]int{}
+	for i, name := range slices.Sorted(maps.Keys(c.Upstreams)) {
+		u := c.Upstreams[name]
+		replicas := r.replicas(name, i, &u)
+		b, err := r.engine(name, u, replicas)
+		if err != nil {
+			drop()
+			return nil, nil, nil, fmt.Errorf("upstream %s: %w", name, err)
+		}
+		upstreams[name] = i
+		next[name] = b
+		w.Engines = append(w.Engines, b.engine)
+		s.Upstreams = append(s.Upstreams, fleet.Upstream{
+			Name: name, Kind: u.Kind, Region: u.Region, Zone: u.Zone, Hardware: u.Hardware,
+			Replicas: replicas, Simulated: u.Kind == config.Simulated,
+		})
+	}
+	s.Replicas = len(r.places)
+	for _, name := range slices.Sorted(maps.Keys(c.Models)) {
+		m := model(name, c.Models[name])
+		for _, t := range c.Models[name].Targets {
+			m.Targets = append(m.Targets, target(upstreams[t.Upstream], t))
+		}
+		s.Models = append(s.Models, m)
+	}
+	s.Direct = model("", config.DefaultModel())
+	take = func() {
+		for name, old := range r.engines {
+			if reflect.ValueOf(old.engine) != reflect.ValueOf(next[name].engine) {
+				old.close()
+			}
+		}
+		r.engines = next
+		r.number++
+	}
+	return w, take, drop, nil
+}
+
+func (r *fleetRoom) replicas(name string, upstream int, u *config.Upstream) []fleet.Replica {
+	urls := u.URLs
+	if config.BuiltIn(u.Kind) {
+		n := 1
+		if u.Engine != nil {
+			n = u.Engine.Replicas
+		}
+		urls = make([]string, n)
+		for i := range urls {
+			urls[i] = fmt.Sprint("#", i)
+		}
+	}
+	replicas := make([]fleet.Replica, 0, len(urls))
+	for _, url := range urls {
+		p := place{name, url}
+		id, known := r.places[p]
+		if !known {
+			id = fleet.ReplicaID(len(r.places))
+			r.places[p] = id
+		}
+		replicas = append(replicas, fleet.Replica{ID: id, Upstream: upstream, Name: opaque(p), URL: url})
+	}
+	return replicas
+}
+
+// opaque names a replica to callers without telling where it is.
+func opaque(p place) string {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(p.upstream + "\x00" + p.url)) // never fails
+	return fmt.Sprintf("r%06x", h.Sum64()&0xffffff)
+}
+
+// engine returns the engine of an upstream: the one that is in use, if nothing
+// of it changed.
+func (r *fleetRoom) engine(name string, u config.Upstream, replicas []fleet.Replica) (built, error) {
+	if old, ok := r.engines[name]; ok && reflect.DeepEqual(old.from, u) && sameReplicas(old.replicas, replicas) {
+		return old, nil
+	}
+	b := built{from: u, replicas: replicas, close: func() {}}
+	over := func(e *engine.HTTP, err error) (built, error) {
+		if err != nil {
+			return built{}, err
+		}
+		b.engine, b.close = e, e.Close
+		return b, nil
+	}
+	switch u.Kind {
+	case config.OpenAI:
+		return over(openai.New(replicas, u.Key.Reveal()))
+	case config.Anthropic:
+		return over(anthropic.New(replicas, u.Key.Reveal()))
+	case config.VLLM:
+		return over(vllm.New(replicas, u.Key.Reveal()))
+	case config.LlamaCpp:
+		return over(llamacpp.New(replicas, u.Key.Reveal()))
+	case config.Simulated:
+		b.engine = simulated.New(replicas, simulated.Options{
+			Params: u.Engine.Params(), MinTokens: u.Engine.MinOutputTokens, MaxTokens: u.Engine.MaxOutputTokens,
+		})
+		return b, nil
+	case config.LocalExtract:
+		b.engine = extract.New(r.documents)
+		return b, nil
+	default:
+		return built{}, fmt.Errorf("no engine of kind %q", u.Kind)
+	}
+}
+
+func sameReplicas(a, b []fleet.Replica) bool {
+	return slices.EqualFunc(a, b, func(x, y fleet.Replica) bool { return x.ID == y.ID && x.URL == y.URL })
+}
+
+func model(name string, m config.Model) fleet.Model {
+	f := fleet.Model{
+		Name: name, Tries: m.Tries,
+		Timeouts: fleet.Timeouts{
+			FirstToken: m.Timeouts.FirstToken, Idle: m.Timeouts.Idle, Total: m.Timeouts.Total,
+			FirstTokenSet: m.Timeouts.FirstTokenSet,
+		},
+	}
+	if m.Policy == config.ByWeight {
+		f.Policy = fleet.Weighted
+	}
+	return f
+}
+
+func target(upstream int, t config.Target) fleet.Target {
+	f := fleet.Target{Upstream: upstream, Model: t.Model, Quality: t.Quality, Weight: t.Weight, Window: t.Window}
+	if p := t.Price; p != nil {
+		f.Price = fleet.Price{Known: true, Input: p.Input, Output: p.Output, CacheRead: p.Input, CacheWrite: p.Input}
+		if p.CacheRead != nil {
+			f.Price.CacheRead = *p.CacheRead
+		}
+	}
+	return f
+}
