@@ -106,6 +106,7 @@ func TestWhenAReplicaIsPutOut(t *testing.T) {
 		"busy: four in a row are not, either":      {"++++++++++++++++++++----", false},
 		"busy: five in a row are":                  {"++++++++++++++++++++-----", true},
 		"twenty results, but not within 30 s":      {"+-+-+-+-+-:::::+-+-+-+-+-", false},
+		"twenty results, but 55 s apart":           {"+-+-+-+-+-:::::.....+-+-+-+-+-", false},
 		"half bad within 30 s, though not at once": {"+-+-+.-+-+-.+-+-+.-+-+-", true},
 	}
 	for name, tt := range tests {
@@ -323,6 +324,21 @@ func TestProbeThatTellsNothing(t *testing.T) {
 		if !r.want(0, "").Probe {
 			t.Errorf("after %v it is not half open", k)
 		}
+	}
+}
+
+// TestBackWithACleanSlate: what led out does not count again.
+func TestBackWithACleanSlate(t *testing.T) {
+	r := newRig(t, 2)
+	for range 10 {
+		r.pass(0)
+		r.fail(0, fault.UpstreamError)
+	}
+	r.want(0, Failing)
+	r.after(5 * time.Second)
+	r.pass(0)
+	if r.fail(0, fault.UpstreamError) {
+		t.Error("one failure put it out again")
 	}
 }
 
