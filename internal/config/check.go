@@ -1,0 +1,326 @@
+package config
+
+import (
+	"maps"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+)
+
+// check notes what no single value shows: references between sections, secrets that
+// are no good, addresses that clash, settings without effect.
+func (r *reader) check() {
+	c := r.cfg
+	r.address("listen", c.Listen)
+	r.address("admin.listen", c.Admin.Listen)
+	if c.Listen == c.Admin.Listen && !strings.HasSuffix(c.Listen, ":0") {
+		r.at("admin.listen", BadValue, "the admin API cannot share the address of the API: both are "+c.Listen)
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Upstreams)) {
+		r.upstream(join("upstreams", name), name, c.Upstreams[name])
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Models)) {
+		r.model(name)
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Tiers)) {
+		at, t := join("tiers", name), c.Tiers[name]
+		if t.Requests.Limited() {
+			r.without(at, "requests")
+		}
+		if t.Tokens.Limited() {
+			r.without(at, "tokens")
+		}
+	}
+	r.keys()
+}
+
+// at notes a problem with the value at a path, or with the nearest thing above it
+// that the file has.
+func (r *reader) at(path string, code Code, words string) {
+	r.report.add(r.place(path), path, code, words, false)
+}
+
+func (r *reader) warn(path string, code Code, words string) {
+	r.report.add(r.place(path), path, code, words, true)
+}
+
+// without warns of a setting that nothing enforces.
+func (r *reader) without(path, field string) {
+	r.warn(join(path, field), NotEnforced, field+": parsed, not enforced in this release")
+}
+
+func (r *reader) place(path string) span {
+	o, ok := r.cfg.origins[path]
+	switch {
+	case !ok && path == "":
+		return span{}
+	case !ok:
+		return r.place(parent(path))
+	case o.many:
+		return o.key
+	default:
+		return o.value
+	}
+}
+
+func parent(path string) string {
+	if strings.HasSuffix(path, "]") {
+		return path[:strings.LastIndexByte(path, '[')]
+	}
+	return path[:max(0, strings.LastIndexByte(path, '.'))]
+}
+
+// address checks a listen address: a literal address or localhost, and a port.
+func (r *reader) address(path, s string) {
+	host, port, ok := cutPort(s)
+	n, err := strconv.ParseUint(port, 10, 16)
+	switch {
+	case !ok || err != nil || strconv.FormatUint(n, 10) != port:
+		r.at(path, BadValue, r.shown(path, s)+" is no address; write one as 127.0.0.1:7300")
+		return
+	case host == "" || host == "localhost":
+		return
+	}
+	if _, err := netip.ParseAddr(host); err != nil {
+		r.at(path, BadValue, r.shown(path, s)+" is no address to listen on: its host is an IP address, localhost, or nothing for all of them")
+	}
+}
+
+// cutPort splits host:port and [host]:port.
+func cutPort(s string) (host, port string, ok bool) {
+	i := strings.LastIndexByte(s, ':')
+	if i < 0 {
+		return "", "", false
+	}
+	host, port = s[:i], s[i+1:]
+	if inner, bracket := strings.CutPrefix(host, "["); bracket {
+		host, ok = strings.CutSuffix(inner, "]")
+		return host, port, ok
+	}
+	return host, port, !strings.Contains(host, ":")
+}
+
+// shown is a value as words may repeat it: by its reference, where it has one.
+func (r *reader) shown(path, s string) string {
+	if o := r.cfg.origins[path]; o.safe != "" {
+		return "the value of " + o.safe
+	}
+	return repeat(s)
+}
+
+func (r *reader) upstream(path, name string, u Upstream) {
+	if strings.Contains(name, "/") {
+		r.at(path, BadValue, "an upstream's name has no /: callers ask for upstream/model")
+	}
+	r.clean(join(path, "key"), u.Key)
+	switch {
+	case u.Kind == "":
+		return // reported where it was read
+	case BuiltIn(u.Kind):
+		if len(u.URLs) > 0 {
+			r.at(join(path, "urls"), BadValue, "kind "+u.Kind+" is inside this process and has no urls")
+		}
+		if u.Key.Set() {
+			r.warn(join(path, "key"), Pointless, "kind "+u.Kind+" is inside this process and needs no key")
+		}
+	case len(u.URLs) == 0:
+		if DefaultURL(u.Kind) == "" {
+			r.at(path, Missing, path+" has no urls, which kind "+u.Kind+" requires, as [http://127.0.0.1:8000]")
+			return
+		}
+		if r.given[join(path, "urls")] {
+			r.at(join(path, "urls"), BadValue, "an empty list; leave urls out for "+DefaultURL(u.Kind))
+		}
+		if !r.given[join(path, "key")] {
+			r.warn(path, Pointless, path+" has no key, and "+DefaultURL(u.Kind)+" answers nobody without one")
+		}
+		u.URLs = []string{DefaultURL(u.Kind)}
+		r.cfg.Upstreams[name] = u
+	}
+	seen := map[string]int{}
+	for i, raw := range u.URLs {
+		at := join(path, "urls") + "[" + strconv.Itoa(i) + "]"
+		if why := badURL(raw); why != "" {
+			r.at(at, BadValue, why)
+			continue
+		}
+		u.URLs[i] = strings.TrimRight(raw, "/")
+		if first, twice := seen[u.URLs[i]]; twice {
+			r.at(at, Duplicate, "the same URL as urls["+strconv.Itoa(first)+"]: each is one replica")
+		}
+		seen[u.URLs[i]] = i
+	}
+	if r.given[join(path, "engine")] && u.Kind != Simulated {
+		r.at(join(path, "engine"), BadValue, "engine describes a simulated engine; kind is "+u.Kind)
+		return
+	}
+	if u.Kind != Simulated {
+		return
+	}
+	if u.Engine == nil {
+		u.Engine = new(Engine)
+		fill(u.Engine)
+		r.cfg.Upstreams[name] = u
+	}
+	if u.Engine.MinOutputTokens > u.Engine.MaxOutputTokens {
+		r.at(join(path, "engine.min_output_tokens"), BadValue, "the shortest answer is longer than the longest: min_output_tokens "+
+			strconv.Itoa(u.Engine.MinOutputTokens)+", max_output_tokens "+strconv.Itoa(u.Engine.MaxOutputTokens))
+	}
+	if err := u.Engine.Params().Check(); err != nil {
+		r.at(join(path, "engine"), BadValue, strings.TrimPrefix(err.Error(), "latency: "))
+	}
+}
+
+// badURL returns what is wrong with the base URL of an engine, without repeating it:
+// it may hold a password.
+func badURL(s string) string {
+	u, err := url.Parse(s)
+	switch {
+	case err != nil, u.Host == "" && u.Opaque == "" && u.Scheme == "", u.Scheme != "http" && u.Scheme != "https":
+		return "no URL of an engine; it starts with http:// or https://"
+	case u.Hostname() == "":
+		return "a URL without a host"
+	case u.User != nil:
+		return "a URL with a user or password in it; put the credential into key"
+	case u.RawQuery != "" || u.Fragment != "" || u.ForceQuery:
+		return "a base URL has no ? and no #"
+	}
+	if p := u.Port(); p != "" {
+		if n, err := strconv.ParseUint(p, 10, 16); err != nil || n == 0 {
+			return "a URL with a port that does not exist"
+		}
+	}
+	for _, end := range []string{"/chat/completions", "/completions", "/messages", "/models", "/embeddings", "/responses"} {
+		if strings.HasSuffix(strings.TrimRight(u.Path, "/"), end) {
+			return "a base URL ends before " + end + ", as in http://127.0.0.1:8000/v1"
+		}
+	}
+	return ""
+}
+
+func (r *reader) model(name string) {
+	path, m := join("models", name), r.cfg.Models[name]
+	_, m.Timeouts.FirstTokenSet = r.cfg.origins[join(path, "timeouts.first_token")]
+	r.cfg.Models[name] = m
+	if r.given[join(path, "targets")] && len(m.Targets) == 0 {
+		r.at(join(path, "targets"), Missing, path+" has no targets: nothing could serve it")
+	}
+	upstreams := slices.Sorted(maps.Keys(r.cfg.Upstreams))
+	for i, t := range m.Targets {
+		at := join(path, "targets") + "[" + strconv.Itoa(i) + "]"
+		if _, ok := r.cfg.Upstreams[t.Upstream]; !ok && t.Upstream != "" {
+			r.at(join(at, "upstream"), UnknownName, "no upstream "+r.shown(join(at, "upstream"), t.Upstream)+meant(t.Upstream, upstreams, "there are"))
+		}
+		if r.given[join(at, "weight")] && m.Policy != ByWeight {
+			r.warn(join(at, "weight"), Pointless, "weight counts under policy: weight, and the policy here is order")
+		}
+	}
+	if to := m.Timeouts; to.Total > 0 {
+		if to.FirstTokenSet && to.FirstToken > to.Total {
+			r.warn(join(path, "timeouts.first_token"), Pointless, "longer than total, "+showDuration(to.Total)+", which ends the answer before")
+		}
+		if r.given[join(path, "timeouts.idle")] && to.Idle > to.Total {
+			r.warn(join(path, "timeouts.idle"), Pointless, "longer than total, "+showDuration(to.Total)+", which ends the answer before")
+		}
+	}
+}
+
+// shortest is the least number of characters of a secret of the file's: fewer can
+// be guessed.
+const shortest = 16
+
+func (r *reader) keys() {
+	c := r.cfg
+	tiers := slices.Sorted(maps.Keys(c.Tiers))
+	names, secrets := map[string]int{}, map[string]int{}
+	for i, k := range c.Keys {
+		path := "keys[" + strconv.Itoa(i) + "]"
+		if first, twice := names[k.Name]; twice && k.Name != "" {
+			r.at(join(path, "name"), Duplicate, "the name of keys["+strconv.Itoa(first)+"] too; each key has a name of its own")
+		} else {
+			names[k.Name] = i
+		}
+		if k.Name != "" && !entryName.MatchString(k.Name) {
+			r.at(join(path, "name"), BadValue, "a key's name is made of letters, digits and . _ : / @ + -, starts with a letter or digit, and has 128 characters at most")
+		}
+		r.secret(join(path, "secret"), k.Secret, i, secrets)
+		if _, ok := c.Tiers[k.Tier]; !ok && k.Tier != "" {
+			r.at(join(path, "tier"), UnknownName, "no tier "+r.shown(join(path, "tier"), k.Tier)+meant(k.Tier, tiers, "there are"))
+		}
+		if k.Budget.Limited() {
+			r.without(path, "budget")
+		}
+		if r.given[join(path, "models")] && len(k.Models) == 0 {
+			r.at(join(path, "models"), BadValue, "an empty list would allow nothing; leave models out, or write [\"*\"], to allow everything")
+		}
+		for j, m := range k.Models {
+			r.allowed(join(path, "models")+"["+strconv.Itoa(j)+"]", m)
+		}
+	}
+}
+
+func (r *reader) secret(path string, s Secret, i int, secrets map[string]int) {
+	if !s.Set() {
+		return // reported where it was read
+	}
+	r.clean(path, s)
+	if n := len([]rune(s.Reveal())); n < shortest {
+		r.at(path, BadSecret, "a secret of "+strconv.Itoa(n)+" characters; "+strconv.Itoa(shortest)+" or more cannot be guessed")
+	}
+	if first, twice := secrets[s.Reveal()]; twice {
+		r.at(path, BadSecret, "the same secret as keys["+strconv.Itoa(first)+"]; it would be unclear who calls")
+	} else {
+		secrets[s.Reveal()] = i
+	}
+}
+
+// clean refuses a credential that no HTTP header can carry.
+func (r *reader) clean(path string, s Secret) {
+	if strings.ContainsFunc(s.Reveal(), func(c rune) bool { return c > unicode.MaxASCII || !unicode.IsPrint(c) || c == ' ' }) {
+		r.at(path, BadSecret, "a secret with a space, a line end or another character that no HTTP header carries")
+	}
+}
+
+// allowed warns of a pattern that no model of the file matches.
+func (r *reader) allowed(path, pattern string) {
+	c := r.cfg
+	prefix, wild := strings.CutSuffix(pattern, "*")
+	if strings.Contains(prefix, "*") {
+		r.at(path, BadValue, "a * stands at the end of a name, or alone")
+		return
+	}
+	if upstream, _, ok := strings.Cut(pattern, "/"); ok {
+		if _, known := c.Upstreams[upstream]; known {
+			return
+		}
+	}
+	names := slices.Sorted(maps.Keys(c.Models))
+	for _, n := range append(names, slices.Collect(maps.Keys(c.Upstreams))...) {
+		if n == pattern || wild && (strings.HasPrefix(n, prefix) || strings.HasPrefix(prefix, n+"/")) {
+			return
+		}
+	}
+	if pattern != "*" {
+		r.warn(path, Pointless, "no model "+r.shown(path, pattern)+" in this file"+meant(pattern, names, "there are"))
+	}
+}
+
+// notYet says what to use instead of what is known and not in this release.
+func notYet(path, field, value string) (string, bool) {
+	scheme, _, _ := strings.Cut(value, ":")
+	switch {
+	case path == "state" && slices.Contains([]string{"postgres", "postgresql"}, scheme):
+		return "PostgreSQL is not in this release; write state: sqlite", true
+	case path == "shared" && slices.Contains([]string{"redis", "rediss", "valkey", "valkeys"}, scheme):
+		return "Redis and Valkey are not in this release; write shared: none, and give each process its own limits", true
+	case path == "state" || path == "shared" || field != "kind":
+		return "", false
+	case slices.Contains([]string{"sglang", "ollama", "lmstudio", "gemini", "groq", "openrouter", "mistral", "deepseek", "azure", "bedrock"}, value):
+		return "kind " + value + " is not in this release; where it speaks the OpenAI dialect, write kind: openai and its urls", true
+	default:
+		return "", false
+	}
+}

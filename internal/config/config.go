@@ -1,0 +1,328 @@
+// Package config reads what an operator may set: strict, defaulted, checkable
+// offline, and every value knows its origin.
+//
+// One struct a section, its defaults beside it; field names, descriptions, bounds
+// and the JSON Schema come from the same struct tags: json is the name in the file
+// (required without omitzero), jsonschema the description, enum, min and max what
+// is accepted. Money is in USD, times are time.Duration, sizes are bytes.
+//
+// A file is read whole or not at all: a Config without problems, or every problem
+// with its place. Secrets are a type of their own that never prints.
+package config
+
+import (
+	"slices"
+	"time"
+
+	"headworks/internal/latency"
+	"headworks/internal/tenant"
+)
+
+// Config is one file, read and checked. Nobody changes it afterwards.
+type Config struct {
+	Listen       string              `json:"listen,omitzero" jsonschema:"address of the API and the console"`
+	Admin        Admin               `json:"admin,omitzero" jsonschema:"the admin API and /metrics, on a listener of their own"`
+	Region       string              `json:"region,omitzero" jsonschema:"the cell this process is"`
+	Data         string              `json:"data,omitzero" jsonschema:"folder of everything that is kept; created where missing"`
+	State        string              `json:"state,omitzero" enum:"sqlite" jsonschema:"where what must survive is kept"`
+	Shared       string              `json:"shared,omitzero" enum:"none" jsonschema:"where what several processes share is kept"`
+	Upstreams    map[string]Upstream `json:"upstreams,omitzero" jsonschema:"engines and providers, by name"`
+	Models       map[string]Model    `json:"models,omitzero" jsonschema:"what callers ask for, by name"`
+	Tiers        map[string]Tier     `json:"tiers,omitzero" jsonschema:"what a class of callers may use, by name"`
+	Keys         []Key               `json:"keys,omitzero" jsonschema:"who may call; keys usually live in the store and may be pinned here"`
+	Limits       Limits              `json:"limits,omitzero" jsonschema:"what this process takes on at once"`
+	Log          Log                 `json:"log,omitzero" jsonschema:"what is written to the log"`
+	DrainDelay   time.Duration       `json:"drain_delay,omitzero" jsonschema:"how long a stopping process still accepts while it says that it is not ready"`
+	DrainTimeout time.Duration       `json:"drain_timeout,omitzero" jsonschema:"how long a stopping process lets answers finish"`
+
+	name    string
+	origins map[string]origin
+}
+
+func (c *Config) defaults() {
+	c.Listen, c.Region, c.Data = "127.0.0.1:7300", "local", "./data"
+	c.State, c.Shared = "sqlite", "none"
+	c.DrainDelay, c.DrainTimeout = 5*time.Second, 10*time.Minute
+}
+
+// Admin is where operators and scrapers come in.
+type Admin struct {
+	Listen string `json:"listen,omitzero" jsonschema:"address of the admin API and /metrics"`
+}
+
+func (a *Admin) defaults() { a.Listen = "127.0.0.1:7301" }
+
+// The kinds of upstream.
+const (
+	OpenAI       = "openai"
+	Anthropic    = "anthropic"
+	VLLM         = "vllm"
+	LlamaCpp     = "llamacpp"
+	Simulated    = "simulated"
+	LocalExtract = "local-extract"
+)
+
+// Upstream is a pool of engines that serve the same models, or a provider.
+type Upstream struct {
+	Kind     string   `json:"kind" enum:"openai,anthropic,vllm,llamacpp,simulated,local-extract" jsonschema:"what is spoken to"`
+	Key      Secret   `json:"key,omitzero" jsonschema:"the credential to call it with, best as a reference"`
+	URLs     []string `json:"urls,omitzero" jsonschema:"base URL of each replica, with or without /v1; a provider has a default"`
+	Region   string   `json:"region,omitzero" jsonschema:"where it runs"`
+	Zone     string   `json:"zone,omitzero" jsonschema:"the failure domain inside the region"`
+	Hardware string   `json:"hardware,omitzero" jsonschema:"what it runs on"`
+	Engine   *Engine  `json:"engine,omitzero" jsonschema:"how a simulated engine behaves"`
+}
+
+// DefaultURL returns where a kind is reached unless the file says otherwise; empty
+// for kinds that run anywhere.
+func DefaultURL(kind string) string {
+	switch kind {
+	case OpenAI:
+		return "https://api.openai.com/v1"
+	case Anthropic:
+		return "https://api.anthropic.com"
+	default:
+		return ""
+	}
+}
+
+// BuiltIn reports whether engines of a kind live inside this process and have no
+// URL.
+func BuiltIn(kind string) bool { return kind == Simulated || kind == LocalExtract }
+
+// Engine says how fast a simulated engine is and how much it holds. What is zero
+// is the profile's.
+type Engine struct {
+	Profile         string        `json:"profile,omitzero" enum:"demo-small,demo-large,qwen3-32b-2xh100" jsonschema:"the engine to start from"`
+	Replicas        int           `json:"replicas,omitzero" min:"1" max:"1024" jsonschema:"how many of them"`
+	Prefill         float64       `json:"prefill,omitzero" min:"100" max:"10000000" jsonschema:"prompt tokens read a second"`
+	StepBase        time.Duration `json:"step_base,omitzero" jsonschema:"time of a step that only reads the weights"`
+	Kappa           float64       `json:"kappa,omitzero" min:"0" max:"10000" jsonschema:"nanoseconds a step takes longer for each KV token it reads"`
+	PerSequence     time.Duration `json:"per_sequence,omitzero" jsonschema:"time a step takes longer for each sequence in it"`
+	Overhead        time.Duration `json:"overhead,omitzero" jsonschema:"time to the first token that no step explains"`
+	KVTokens        int           `json:"kv_tokens,omitzero" min:"16" max:"134217728" jsonschema:"tokens the KV cache holds"`
+	StepTokens      int           `json:"step_tokens,omitzero" min:"1" max:"134217728" jsonschema:"tokens a step takes on (vLLM: max_num_batched_tokens)"`
+	MaxBatch        int           `json:"max_batch,omitzero" min:"1" max:"65536" jsonschema:"sequences a step takes on (vLLM: max_num_seqs)"`
+	MinOutputTokens int           `json:"min_output_tokens,omitzero" min:"1" max:"1000000" jsonschema:"the shortest answer"`
+	MaxOutputTokens int           `json:"max_output_tokens,omitzero" min:"1" max:"1000000" jsonschema:"the longest answer"`
+}
+
+func (e *Engine) defaults() {
+	e.Profile, e.Replicas = latency.DemoSmall, 1
+	e.MinOutputTokens, e.MaxOutputTokens = 40, 120
+}
+
+// Params returns the engine model: the profile with what the file changes.
+func (e *Engine) Params() latency.Params {
+	p, _ := latency.Profile(e.Profile)
+	time := func(to *latency.Picoseconds, d time.Duration) {
+		if d > 0 {
+			*to = latency.Picoseconds(min(d.Nanoseconds(), 1e9*1000)) * latency.Nanosecond
+		}
+	}
+	count := func(to *int, n int) {
+		if n > 0 {
+			*to = n
+		}
+	}
+	time(&p.Base, e.StepBase)
+	time(&p.PerSequence, e.PerSequence)
+	if e.Prefill > 0 {
+		p.PerPrefillToken = latency.Picoseconds(float64(latency.Second) / e.Prefill)
+	}
+	if e.Kappa > 0 {
+		p.PerKVToken = latency.Picoseconds(e.Kappa * float64(latency.Nanosecond))
+	}
+	if e.Overhead > 0 {
+		p.Overhead = e.Overhead
+	}
+	count(&p.KVTokens, e.KVTokens)
+	count(&p.StepTokens, e.StepTokens)
+	count(&p.MaxSequences, e.MaxBatch)
+	return p
+}
+
+// The policies of a model.
+const (
+	ByOrder  = "order"
+	ByWeight = "weight"
+)
+
+// Model is what callers ask for by name.
+type Model struct {
+	Targets  []Target `json:"targets" jsonschema:"ways to serve it"`
+	Policy   string   `json:"policy,omitzero" enum:"order,weight" jsonschema:"the first available target, or drawn by weight"`
+	Timeouts Timeouts `json:"timeouts,omitzero" jsonschema:"bounds on the phases of an answer; 0s is no bound"`
+	Tries    int      `json:"tries,omitzero" min:"1" max:"3" jsonschema:"tries on one target, once an engine got the work"`
+}
+
+func (m *Model) defaults() { m.Policy, m.Tries = ByOrder, 2 }
+
+// DefaultModel returns what holds for a model that the file does not name, as one
+// asked for as upstream/model. It has no targets.
+func DefaultModel() Model {
+	var m Model
+	fill(&m)
+	return m
+}
+
+// Target is one way to serve a model.
+type Target struct {
+	Upstream string  `json:"upstream" jsonschema:"name of an upstream"`
+	Model    string  `json:"model" jsonschema:"the upstream's name for the model"`
+	Quality  float64 `json:"quality,omitzero" min:"0" max:"1" jsonschema:"how good its answers are, 0 to 1; 0 is not measured"`
+	Price    *Price  `json:"price,omitzero" jsonschema:"what its tokens cost, USD per million"`
+	Weight   int     `json:"weight,omitzero" min:"1" max:"1000000" jsonschema:"share of requests under policy weight"`
+	Window   int     `json:"window,omitzero" min:"0" max:"1000000000" jsonschema:"tokens of prompt and answer together; 0 is not known"`
+}
+
+func (t *Target) defaults() { t.Weight = 1 }
+
+// Price is what tokens cost, in USD per million.
+type Price struct {
+	Input     float64  `json:"input" min:"0" max:"1000000" jsonschema:"USD per million prompt tokens"`
+	Output    float64  `json:"output" min:"0" max:"1000000" jsonschema:"USD per million tokens of the answer"`
+	CacheRead *float64 `json:"cache_read,omitzero" min:"0" max:"1000000" jsonschema:"USD per million prompt tokens read from the provider's cache; the input price unless given"`
+}
+
+// Timeouts bound the phases of an answer; 0 is no bound.
+type Timeouts struct {
+	FirstToken time.Duration `json:"first_token,omitzero" jsonschema:"a stream's first content; where set here, a whole answer's first byte too"`
+	Idle       time.Duration `json:"idle,omitzero" jsonschema:"silence in the middle of an answer"`
+	Total      time.Duration `json:"total,omitzero" jsonschema:"the whole answer"`
+
+	// FirstTokenSet tells that the file sets FirstToken, which then bounds answers
+	// that do not stream as well.
+	FirstTokenSet bool `json:"-"`
+}
+
+// Without a measured distribution the first token has the upper end of what is
+// ever granted: a long prompt on a slow machine is no failure.
+func (t *Timeouts) defaults() {
+	t.FirstToken, t.Idle, t.Total = 5*time.Minute, 30*time.Second, 10*time.Minute
+}
+
+// Tier is what a class of callers may use. What is zero is not limited.
+type Tier struct {
+	Priority    tenant.Class `json:"priority,omitzero" enum:"critical,standard,sheddable,batch" jsonschema:"who is served first when there is not room for all"`
+	Requests    tenant.Rate  `json:"requests,omitzero" jsonschema:"requests per time of one key"`
+	Tokens      tenant.Rate  `json:"tokens,omitzero" jsonschema:"tokens per time of one key"`
+	Concurrency int          `json:"concurrency,omitzero" min:"0" max:"10000000" jsonschema:"requests of one key at once; 0 is no limit"`
+}
+
+func (t *Tier) defaults() { t.Priority = tenant.Standard }
+
+// Key is who calls.
+type Key struct {
+	Name    string        `json:"name" jsonschema:"what it is called in logs and records"`
+	Secret  Secret        `json:"secret" jsonschema:"what the caller sends, 16 characters or more, best as a reference"`
+	Tenant  string        `json:"tenant,omitzero" jsonschema:"the organisation"`
+	Project string        `json:"project,omitzero" jsonschema:"the project inside it"`
+	Tier    string        `json:"tier,omitzero" jsonschema:"name of a tier; without one nothing is limited"`
+	Models  []string      `json:"models,omitzero" jsonschema:"what it may ask for: names, or beginnings with a trailing *; everything unless given"`
+	Budget  tenant.Budget `json:"budget,omitzero" jsonschema:"USD per time"`
+	Expires time.Time     `json:"expires,omitzero" jsonschema:"when it stops working"`
+}
+
+func (k *Key) defaults() { k.Tenant = "default" }
+
+// Limits bound what this process takes on at once.
+type Limits struct {
+	InFlight  int           `json:"in_flight,omitzero" min:"1" max:"10000000" jsonschema:"requests served at once"`
+	Queue     int           `json:"queue,omitzero" min:"0" max:"10000000" jsonschema:"requests that wait for a place"`
+	QueueWait time.Duration `json:"queue_wait,omitzero" jsonschema:"how long one waits at most"`
+	Body      Bytes         `json:"body,omitzero" min:"1024" max:"1073741824" jsonschema:"the largest request body"`
+}
+
+func (l *Limits) defaults() {
+	l.InFlight, l.Queue, l.QueueWait, l.Body = 10_000, 1_000, 2*time.Second, 32<<20
+}
+
+// What the log says of requests.
+const (
+	LogFaults = "faults"
+	LogAll    = "all"
+	LogOff    = "off"
+)
+
+// Log is what is written to the log.
+type Log struct {
+	Requests string `json:"requests,omitzero" enum:"faults,all,off" jsonschema:"a line for each request, for those that failed, or for none"`
+	Level    string `json:"level,omitzero" enum:"debug,info,warn,error" jsonschema:"the least that is worth a line"`
+}
+
+func (l *Log) defaults() { l.Requests, l.Level = LogFaults, "info" }
+
+// Default returns what holds where the file says nothing.
+func Default() *Config {
+	c := &Config{origins: map[string]origin{}}
+	fill(c)
+	return c
+}
+
+// Name returns the file's name as it was given; empty for defaults.
+func (c *Config) Name() string { return c.name }
+
+// Counts is how much a file holds.
+type Counts struct{ Upstreams, Replicas, Models, Targets, Tiers, Keys int }
+
+// Counts returns how much c holds.
+func (c *Config) Counts() Counts {
+	n := Counts{Upstreams: len(c.Upstreams), Models: len(c.Models), Tiers: len(c.Tiers), Keys: len(c.Keys)}
+	for _, u := range c.Upstreams {
+		switch {
+		case u.Engine != nil:
+			n.Replicas += u.Engine.Replicas
+		case BuiltIn(u.Kind):
+			n.Replicas++
+		default:
+			n.Replicas += len(u.URLs)
+		}
+	}
+	for _, m := range c.Models {
+		n.Targets += len(m.Targets)
+	}
+	return n
+}
+
+// doubled is how many entries a file must have before twice as many is suspicious;
+// below it, files grow by hand.
+const doubled = 100
+
+// Guard returns why next looks like an accident beside the running file: empty, or
+// more than twice as large; nil if it does not. A start has no running file and
+// needs no guard.
+func Guard(running, next *Config) *Problem {
+	was, is := running.Counts(), next.Counts()
+	for _, n := range []struct {
+		what    string
+		was, is int
+	}{
+		{"upstreams", was.Upstreams, is.Upstreams},
+		{"replicas", was.Replicas, is.Replicas},
+		{"models", was.Models, is.Models},
+		{"targets", was.Targets, is.Targets},
+		{"keys", was.Keys, is.Keys},
+	} {
+		if n.is > doubled && n.is > 2*n.was {
+			return &Problem{File: next.name, Code: Suspicious, Words: wordsf(
+				"%d %s, the running configuration has %d: more than twice as many looks like an accident; restart to take it", n.is, n.what, n.was)}
+		}
+	}
+	if was.Upstreams > 0 && is.Upstreams == 0 {
+		return &Problem{File: next.name, Code: Suspicious, Words: wordsf(
+			"no upstreams, the running configuration has %d: an empty file looks like an accident; restart to take it", was.Upstreams)}
+	}
+	return nil
+}
+
+// Restart returns the paths among changes that a reload cannot bring about.
+func Restart(changes []Change) []string {
+	var paths []string
+	for _, c := range changes {
+		if slices.Contains([]string{"listen", "admin.listen", "data", "state", "shared"}, c.Path) {
+			paths = append(paths, c.Path)
+		}
+	}
+	return paths
+}
