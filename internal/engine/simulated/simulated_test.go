@@ -226,8 +226,8 @@ func TestRefusals(t *testing.T) {
 		_, err := e.Open(t.Context(), c)
 		return fault.Of(err)
 	}
-	if f := open(func(c *engine.Call) { c.Model = "gpt-17" }); f == nil || f.Kind != fault.UpstreamRejected || f.HTTPStatus() != 404 {
-		t.Errorf("unknown model: %v", f)
+	if f := open(func(c *engine.Call) { c.Replica = &fleet.Replica{ID: 99} }); f == nil || f.Kind != fault.Internal {
+		t.Errorf("another upstream's replica: %v", f)
 	}
 	if f := open(func(c *engine.Call) { c.Request.Input = 1 << 20 }); f == nil || f.Kind != fault.ContextTooLong {
 		t.Errorf("long prompt: %v", f)
