@@ -142,9 +142,9 @@ func New(p Params, t Telling) *Engine {
 	}
 }
 
-// Submit hands a job in; false if it never fits.
+// Submit hands a job in; false if it is empty, or over Params.Limit.
 func (e *Engine) Submit(now time.Duration, j Job) (Handle, bool) {
-	if !e.params.Fits(j.Prompt, j.Output) {
+	if j.Output < 1 || j.Output > e.params.Limit(j.Prompt, j.Output) {
 		return Handle{}, false
 	}
 	e.run(now)

@@ -267,8 +267,11 @@ func TestSubmitRefusesWhatNeverFits(t *testing.T) {
 		want           bool
 	}{
 		{1, 1, true}, {64, 1, true}, {1, 64, true}, {32, 33, true}, // the last token's KV is never kept
-		{65, 1, false}, {33, 33, false}, {1, 65, false}, {0, 1, false}, {1, 0, false}, {1 << 62, 1 << 62, false},
+		{65, 1, false}, {-5, 1, false}, {33, 33, false}, {1, 65, false}, {0, 1, false}, {1, 0, false}, {1 << 62, 1 << 62, false},
 	} {
+		if limit := round().Limit(tt.prompt, tt.output); tt.want && limit != tt.output || limit < 0 || limit > 64 {
+			t.Errorf("%d+%d tokens: limit %d", tt.prompt, tt.output, limit)
+		}
 		if _, got := e.Submit(0, Job{Prompt: tt.prompt, Output: tt.output}); got != tt.want {
 			t.Errorf("%d+%d tokens: got %v, want %v", tt.prompt, tt.output, got, tt.want)
 		}
@@ -309,7 +312,7 @@ func TestNoTimeDrift(t *testing.T) {
 }
 
 func TestProfiles(t *testing.T) {
-	for _, name := range Profiles() {
+	for _, name := range []string{Qwen32B, DemoSmall, DemoLarge} {
 		p, ok := Profile(name)
 		if err := p.Check(); !ok || err != nil {
 			t.Errorf("%s: %v, %v", name, ok, err)

@@ -70,12 +70,15 @@ func (p Params) Check() error {
 	return nil
 }
 
-// Fits reports whether a job can ever run here.
-func (p Params) Fits(prompt, output int) bool {
-	if prompt < 1 || output < 1 || prompt > p.KVTokens || output > p.KVTokens {
-		return false
+// Limit returns how many of output tokens there is room for behind a prompt: fewer
+// where the two do not fit the KV cache, and none where the prompt alone does not.
+func (p Params) Limit(prompt, output int) int {
+	if prompt < 1 {
+		return 0
 	}
-	return p.blocks(prompt+output-1) <= p.KVTokens/p.BlockSize
+	// The last token's KV is never kept.
+	room := p.KVTokens/p.BlockSize*p.BlockSize - prompt + 1
+	return max(min(output, room), 0)
 }
 
 func (p Params) blocks(tokens int) int { return (tokens + p.BlockSize - 1) / p.BlockSize }
@@ -94,9 +97,6 @@ const (
 	DemoSmall = "demo-small"
 	DemoLarge = "demo-large"
 )
-
-// Profiles returns the names of all profiles.
-func Profiles() []string { return []string{DemoLarge, DemoSmall, Qwen32B} }
 
 // Profile returns the parameters of a named engine.
 func Profile(name string) (Params, bool) {

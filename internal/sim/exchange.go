@@ -1,0 +1,252 @@
+package sim
+
+import (
+	"time"
+
+	"headworks/internal/fault"
+	"headworks/internal/flow"
+	"headworks/internal/inference"
+	"headworks/internal/latency"
+	"headworks/internal/price"
+	"headworks/internal/record"
+)
+
+// unset is a time that has not come.
+const unset time.Duration = -1
+
+// exchange is one request on its way. It is used again for another.
+type exchange struct {
+	request inference.Request
+	ticket  flow.Ticket
+	number  int32
+	arrived time.Duration
+	leaves  time.Duration // when the client does; unset: never
+	output  int
+
+	attempt uint32   // tells apart what was made for earlier sends
+	replica *replica // of the last send
+	working bool     // job is under way there
+	job     latency.Handle
+
+	made    int           // tokens that came, of a stream
+	whole   bool          // all of them
+	first   time.Duration // content left for the client
+	firstIn time.Duration // content came
+	latest  time.Duration // the upstream's last sign
+	wrote   time.Duration // the client's last bytes
+}
+
+func (s *run) arrive(a *Arrival) {
+	var x *exchange
+	if n := len(s.vacant); n > 0 {
+		x = s.vacant[n-1]
+		s.vacant = s.vacant[:n-1]
+	} else {
+		x = new(exchange)
+		x.number = s.join(actor{exchange: x})
+	}
+	x.request, x.output = a.Request, a.Output
+	x.arrived, x.leaves = s.now, unset
+	if a.Leaves > 0 {
+		x.leaves = s.now + a.Leaves
+	}
+	x.made, x.whole = 0, false
+	x.first, x.firstIn, x.latest, x.wrote = unset, unset, unset, unset
+	s.policy.Begin(&x.ticket, &x.request, a.Caller, x)
+	s.step(x, flow.Event{Kind: flow.Arrived})
+}
+
+// step asks flow for the next action and carries it out.
+func (s *run) step(x *exchange, ev flow.Event) {
+	for {
+		a := s.policy.Step(&x.ticket, ev, s.Fleet, s.clock())
+		s.tally.steps++
+		if a.Wake != nil {
+			s.woken = append(s.woken, a.Wake.Owner.(*exchange))
+		}
+		switch a.Kind {
+		case flow.Send:
+			s.drop(x)
+			if f := s.send(x, &a); f != nil {
+				ev = flow.Event{Kind: flow.Failed, Fault: f}
+				continue
+			}
+		case flow.Commit:
+			if x.whole {
+				ev = flow.Event{Kind: flow.Finished}
+				continue
+			}
+			x.first, x.wrote = s.now, s.now
+		case flow.Open, flow.Alive:
+			x.wrote = s.now
+		case flow.Done:
+			s.done(x, a.Fault)
+			return
+		case flow.Ignore:
+			return
+		case flow.Queue, flow.Read: // to wait is all
+		}
+		s.wait(x, a.Until)
+		return
+	}
+}
+
+// wait waits until a moment, or until the client leaves.
+func (s *run) wait(x *exchange, until time.Time) {
+	when := int64(never)
+	if !until.IsZero() {
+		when = int64(max(until.Sub(s.Start), s.now))
+	}
+	if x.leaves != unset {
+		when = min(when, int64(x.leaves))
+	}
+	s.agenda.set(x.number, when)
+}
+
+// quiet tells flow that the moment came that the request waited for.
+func (s *run) quiet(x *exchange) {
+	if x.leaves != unset && s.now >= x.leaves {
+		s.step(x, flow.Event{Kind: flow.Left})
+		return
+	}
+	s.look(x)
+	ev := flow.Event{Kind: flow.Quiet}
+	if x.latest != unset {
+		ev.Progress = s.Start.Add(x.latest)
+	}
+	if x.wrote != unset {
+		ev.Wrote = s.Start.Add(x.wrote)
+	}
+	s.step(x, ev)
+}
+
+// send opens an attempt.
+func (s *run) send(x *exchange, a *flow.Action) *fault.Error {
+	r := s.replicas[a.Replica.ID]
+	r.tally.sent++
+	x.replica, x.made, x.latest = r, 0, unset
+	if s.now < r.back {
+		return fault.New(fault.Connect, "nobody answers there")
+	}
+	output := x.output
+	if limit := x.request.MaxTokens; limit > 0 {
+		output = min(output, limit)
+	}
+	x.attempt++
+	job, ok := r.engine.Submit(s.now, latency.Job{
+		ID:     uint64(x.attempt)<<32 | uint64(x.number),
+		Prompt: x.request.Input,
+		Output: r.params.Limit(x.request.Input, output),
+	})
+	if !ok {
+		return fault.New(fault.ContextTooLong, "the prompt does not fit the engine")
+	}
+	x.working, x.job = true, job
+	r.tally.add(s.now, 1)
+	s.plan(r)
+	return nil
+}
+
+// made learns of the first token and of the last.
+func (s *run) made(x *exchange, p latency.Progress) {
+	if p.Last {
+		x.whole, x.working = true, false
+		x.replica.tally.add(s.now, -1)
+		x.replica.tally.served++
+	} else if !x.request.Stream {
+		return // its first byte comes with its last
+	}
+	x.made, x.latest = p.Tokens, s.now
+	if x.firstIn == unset {
+		x.firstIn = s.now
+	}
+	if p.Last && (!x.request.Stream || x.ticket.Committed) {
+		s.step(x, flow.Event{Kind: flow.Finished})
+		return
+	}
+	s.step(x, flow.Event{Kind: flow.Content})
+}
+
+// look finds out what came of a stream since its first token.
+func (s *run) look(x *exchange) {
+	if !x.working || !x.request.Stream {
+		return
+	}
+	if p, ok := x.replica.engine.Latest(s.now, x.job); ok {
+		x.made, x.latest = p.Tokens, p.At
+		if x.ticket.Committed {
+			x.wrote = max(x.wrote, p.At)
+		}
+	}
+}
+
+// drop takes the job back that is under way, if one is.
+func (s *run) drop(x *exchange) {
+	if !x.working {
+		return
+	}
+	s.look(x)
+	x.replica.engine.Cancel(s.now, x.job)
+	s.plan(x.replica)
+	x.working = false
+	x.attempt++
+	x.replica.tally.add(s.now, -1)
+}
+
+// done writes the record of a request and lets it go.
+func (s *run) done(x *exchange, f *fault.Error) {
+	s.drop(x)
+	s.agenda.set(x.number, never)
+	if x.first == unset && f == nil {
+		x.first = s.now
+	}
+	r := &s.record
+	r.Reset()
+	x.ticket.Record(r, s.Fleet, s.Start.Add(x.arrived), f)
+	r.Origin, r.Cell, r.Surface, r.Operation = "app", s.Region, "sim", "chat"
+	r.Simulated = true
+	x.measure(r, s.now)
+	if s.bytes = r.Append(s.bytes); len(s.bytes) > 8<<10 {
+		s.flush()
+	}
+	s.tally.add(r)
+	if s.keep != nil {
+		s.keep(r)
+	}
+	s.vacant = append(s.vacant, x)
+}
+
+// measure writes times and tokens into a record.
+func (x *exchange) measure(r *record.Record, now time.Duration) {
+	r.Scan, r.Overhead = 0, 0
+	r.Total = (now - x.arrived).Microseconds()
+	var u inference.Usage
+	switch {
+	case x.whole:
+		u = inference.Usage{Input: x.request.Input, Output: x.made, Known: true}
+		r.UsageSource = record.Provider
+		r.Finish = inference.Stop
+		if x.made < x.output {
+			r.Finish = inference.Length
+		}
+	case x.made > 0:
+		u = inference.Usage{Input: x.request.Input, Output: x.made}
+		r.UsageSource = record.Estimated
+	}
+	r.Input, r.Output, r.CacheRead, r.CacheWrite, r.Reasoning = int64(u.Input), int64(u.Output), 0, 0, 0
+	if t := x.ticket.Target; t != nil {
+		if cost, known := price.Cost(t.Price, u); known {
+			r.Cost = cost
+		}
+	}
+	if x.first != unset {
+		r.TTFT = (x.first - x.arrived).Microseconds()
+	}
+	if x.firstIn != unset && x.ticket.Tries > 0 {
+		sent := x.ticket.Attempts[x.ticket.Tries-1].Start.Sub(x.ticket.Attempts[0].Start)
+		r.UpstreamTTFT = (x.firstIn - x.arrived - x.ticket.Waited - sent).Microseconds()
+		if n := r.Output - 1; r.Stream && n > 0 {
+			r.TPOT = (x.latest - x.firstIn).Microseconds() / n
+		}
+	}
+}
