@@ -22,6 +22,9 @@ import (
 	"headworks/internal/tenant"
 )
 
+// busyFor is how long a statement waits for another process.
+const busyFor = 5 * time.Second
+
 var (
 	// ErrNoKey is what RevokeKey returns for a key that is not there, or revoked.
 	ErrNoKey = errors.New("no such key")
@@ -92,7 +95,7 @@ func Open(ctx context.Context, path string) (*Store, error) {
 	}
 	f.Close()
 	options := url.Values{
-		"_pragma": {"busy_timeout(5000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(ON)", "trusted_schema(OFF)"},
+		"_pragma": {fmt.Sprintf("busy_timeout(%d)", busyFor.Milliseconds()), "synchronous(FULL)", "trusted_schema(OFF)"},
 		"_txlock": {"immediate"},
 	}
 	dsn := url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(path), RawQuery: options.Encode()}
@@ -102,7 +105,7 @@ func Open(ctx context.Context, path string) (*Store, error) {
 	}
 	db.SetMaxOpenConns(4)
 	s := &Store{db}
-	if err := s.migrate(ctx); err != nil {
+	if err := s.prepare(ctx); err != nil {
 		return nil, fmt.Errorf("sqlite: %s: %w", path, errors.Join(err, db.Close()))
 	}
 	return s, nil
@@ -110,6 +113,26 @@ func Open(ctx context.Context, path string) (*Store, error) {
 
 // Close closes the file.
 func (s *Store) Close() error { return s.db.Close() }
+
+// prepare makes the file ready for this version. The change to a write-ahead log
+// is refused at once while another process makes it too, whatever busy_timeout
+// says, so it is tried again for as long.
+func (s *Store) prepare(ctx context.Context) error {
+	for wait, waited := 5*time.Millisecond, time.Duration(0); ; waited += wait {
+		_, err := s.db.ExecContext(ctx, "PRAGMA journal_mode = WAL")
+		if err == nil {
+			err = s.migrate(ctx)
+		}
+		if e, ok := errors.AsType[*sqlite.Error](err); !ok || e.Code()&0xff != lib.SQLITE_BUSY || waited > busyFor {
+			return err
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
 
 // migrate brings the file to the newest version, whole or not at all.
 func (s *Store) migrate(ctx context.Context) error {
