@@ -253,14 +253,6 @@ var codes = []string{
 
 // Fault returns what the upstream's error means here.
 func (s Said) Fault() *fault.Error {
-	lower := bytes.ToLower(s.Message)
-	for _, sign := range tooLong {
-		if string(s.Code) == sign || string(s.Type) == sign || bytes.Contains(lower, []byte(sign)) {
-			f := fault.New(fault.ContextTooLong, "the prompt and the answer asked for do not fit the model's window; shorten one of them")
-			f.Param = s.Prompt
-			return f
-		}
-	}
 	if s.Status < 300 {
 		s.Status = s.status()
 	}
@@ -272,10 +264,24 @@ func (s Said) Fault() *fault.Error {
 		return fault.Wrap(fault.UpstreamCapacity, "the upstream is at its limit; try again later", cause)
 	case s.Status == 401, s.Status == 402, s.Status == 403:
 		return fault.Wrap(fault.UpstreamAuth, "the upstream does not accept the credential that Headworks holds for it; its operator must mend this", cause)
+	case s.tooLong():
+		f := fault.Wrap(fault.ContextTooLong, "the prompt and the answer asked for do not fit the model's window; shorten one of them", cause)
+		f.Param = s.Prompt
+		return f
 	case s.Status == 408, s.Status == 409, s.Status >= 500:
 		return fault.Wrap(fault.UpstreamError, "the upstream failed", cause)
 	}
 	return s.rejection(cause)
+}
+
+func (s Said) tooLong() bool {
+	message := bytes.ToLower(s.Message)
+	for _, sign := range tooLong {
+		if string(s.Code) == sign || string(s.Type) == sign || bytes.Contains(message, []byte(sign)) {
+			return true
+		}
+	}
+	return false
 }
 
 func (s Said) rejection(cause error) *fault.Error {

@@ -181,7 +181,7 @@ func TestScanLax(t *testing.T) {
 	if err := d.ScanLax([]byte(`{"a":1,"a":"\ud800"}`)); err != nil {
 		t.Fatal(err)
 	}
-	if got := d.Root().Get("a").Text(); got != "\uFFFD" {
+	if got := d.Root().Get("a").Text(); got != "\uFFFD" { // as encoding/json reads both
 		t.Errorf("the last of two keys: got %q, want U+FFFD", got)
 	}
 }
@@ -477,8 +477,12 @@ func same(t tester, v Value, want any) {
 		if v.Kind() != Object || v.Len() < len(want) {
 			t.Fatalf("got %v of %d, want an object of %d", v.Kind(), v.Len(), len(want))
 		}
+		members := make(map[string]Value)
+		for m := range v.All() {
+			members[string(m.Key())] = m // of duplicates the last counts
+		}
 		for name, value := range want {
-			same(t, v.Get(name), value)
+			same(t, members[name], value)
 		}
 	}
 }

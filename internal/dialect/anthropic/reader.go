@@ -20,10 +20,10 @@ type Reader struct {
 	counts   counts
 	finish   inference.Finish
 
-	doc  *scan.Doc // of the last event
-	cut  scan.Edit
-	hop  bool // Deltas gave the last step
-	stop string
+	doc   *scan.Doc // of the last event; nil for the terminal
+	cut   scan.Edit
+	stop  string // the stop_sequence
+	ended bool   // Deltas gave the last step
 }
 
 // Reset makes r ready for another answer. This dialect has one choice, whatever
@@ -100,7 +100,7 @@ func (r *Reader) event(name []byte, root scan.Value) (inference.Event, error) {
 			r.stop = delta.Get("stop_sequence").Text()
 		}
 	case "message_stop":
-		r.terminal = true
+		r.terminal, r.doc = true, nil
 		if err := r.End(); err != nil {
 			return e, err
 		}
@@ -151,17 +151,18 @@ func (r *Reader) End() error {
 // last step, End, waits for message_stop or for the end of the bytes: after End
 // has returned nil, Deltas gives it.
 func (r *Reader) Deltas(dst []inference.Delta) []inference.Delta {
-	if r.over && !r.hop {
-		r.hop = true
+	doc := r.doc
+	r.doc = nil
+	if doc == nil {
+		if r.ended || !r.over {
+			return dst
+		}
+		r.ended = true
 		return append(dst, inference.Delta{
 			Kind: inference.End, Finish: r.finish, StopSequence: r.stop, Usage: r.counts.usage(),
 		})
 	}
-	if r.doc == nil {
-		return dst
-	}
-	root := r.doc.Root()
-	r.doc = nil
+	root := doc.Root()
 	n, _ := root.Get("index").Int()
 	index := int(n)
 	add := func(kind inference.DeltaKind, v scan.Value) {
