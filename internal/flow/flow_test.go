@@ -251,6 +251,7 @@ func TestWhereAFailureLeads(t *testing.T) {
 		"too many requests: the next":             {[]int{1, 1}, []try{{fault.UpstreamCapacity, 1}, {fault.UpstreamCapacity, -1}}, 0},
 		"a refused credential: the next":          {[]int{1, 1}, []try{{fault.UpstreamAuth, 1}, {fault.UpstreamAuth, -1}}, 0},
 		"the request's own fault is not repeated": {[]int{3, 1}, []try{{fault.UpstreamRejected, -1}}, 0},
+		"too long for it: the next window":        {[]int{3, 1}, []try{{fault.ContextTooLong, 1}, {fault.ContextTooLong, -1}}, 0},
 		"our own defect is not repeated":          {[]int{3, 1}, []try{{fault.Internal, -1}}, 0},
 	}
 	for name, tt := range tests {
@@ -321,6 +322,41 @@ func TestRetryBudget(t *testing.T) {
 	}
 }
 
+// TestFailoverIsFreeOnce: with no budget at all, a request leaves one replica that
+// its failure put out, and not a second one.
+func TestFailoverIsFreeOnce(t *testing.T) {
+	r := newRig(t, admit.Limits{}, true, 1, 1, 1)
+	r.p.Rules.RetryShare, r.p.Rules.RetryFloor = 0, 0
+	for id := range fleet.ReplicaID(2) { // both are known to be out, and half open now
+		r.p.Health.Failed(id, r.s.Upstreams[id].Replicas, fault.New(fault.Connect, "test"), r.now, r.now, 0.5)
+	}
+	r.now = r.now.Add(5 * time.Second)
+	r.t = r.begin(true)
+	r.want(r.step(Event{Kind: Arrived}), Send)
+	a := r.want(r.step(failure(fault.UpstreamError)), Send)
+	if a.Replica.ID != 1 || !r.t.moved || r.p.Retries() != 0 {
+		t.Errorf("went to %d, with %d second tries", a.Replica.ID, r.p.Retries())
+	}
+	r.wantFault(r.step(failure(fault.UpstreamError)), fault.UpstreamError)
+	if r.t.Left != "the retry budget is spent" {
+		t.Errorf("ended since %q", r.t.Left)
+	}
+}
+
+// TestAttemptsAreBounded, also where none of them counts.
+func TestAttemptsAreBounded(t *testing.T) {
+	r := newRig(t, admit.Limits{}, true, 2*MaxAttempts)
+	a := r.step(Event{Kind: Arrived})
+	for range MaxAttempts {
+		r.want(a, Send)
+		a = r.step(failure(fault.Connect))
+	}
+	r.wantFault(a, fault.Connect)
+	if r.t.Tries != MaxAttempts || r.t.Left != "out of attempts" {
+		t.Errorf("%d attempts, ended since %q", r.t.Tries, r.t.Left)
+	}
+}
+
 func TestWaitToldAfterCapacity(t *testing.T) {
 	for _, tt := range []struct {
 		waits []time.Duration
@@ -332,14 +368,18 @@ func TestWaitToldAfterCapacity(t *testing.T) {
 	} {
 		r := newRig(t, admit.Limits{}, false, 1, 1)
 		a := r.step(Event{Kind: Arrived})
+		var ev Event
 		for _, w := range tt.waits {
-			ev := failure(fault.UpstreamCapacity)
+			ev = failure(fault.UpstreamCapacity)
 			ev.Fault.After = w
 			a = r.step(ev)
 		}
 		r.wantFault(a, fault.UpstreamCapacity)
 		if a.Fault.After != tt.want {
 			t.Errorf("told to wait %v after %v, want %v", a.Fault.After, tt.waits, tt.want)
+		}
+		if ev.Fault.After != tt.waits[len(tt.waits)-1] {
+			t.Error("the driver's fault was changed")
 		}
 		// The next request is told without being sent anywhere.
 		r.t = r.begin(false)
@@ -390,6 +430,14 @@ func TestLightTrafficFindsOut(t *testing.T) {
 		}
 	}
 	t.Error("twenty requests, and none found out")
+}
+
+// TestFailedWithoutAFault: a driver at fault does not make a failure a success.
+func TestFailedWithoutAFault(t *testing.T) {
+	for _, from := range []state{held, opened, committed} {
+		r := reach(t, from)
+		r.wantFault(r.step(Event{Kind: Failed}), fault.Internal)
+	}
 }
 
 func TestQueueIsServedInTurn(t *testing.T) {

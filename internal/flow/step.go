@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"math"
 	"time"
 
 	"headworks/internal/fault"
@@ -28,6 +29,9 @@ import (
 func (p *Policy) Step(t *Ticket, ev Event, s *fleet.Snapshot, now time.Time) Action {
 	if t.state == ended {
 		return Action{Kind: Ignore}
+	}
+	if ev.Kind == Failed && ev.Fault == nil { // or the answer would pass for whole
+		ev.Fault = fault.Wrap(fault.Internal, internalWords, misstep{t.state, ev.Kind})
 	}
 	switch ev.Kind {
 	case Left:
@@ -216,7 +220,10 @@ func (p *Policy) failed(t *Ticket, f *fault.Error, s *fleet.Snapshot, now time.T
 	case !f.Kind.Info().Another:
 		t.Left = "another try cannot help"
 		return p.done(t, f, now)
-	case f.Kind == fault.UpstreamCapacity, f.Kind == fault.UpstreamAuth, f.Kind == fault.ContextTooLong:
+	case f.Kind == fault.ContextTooLong:
+		t.used[t.choice] = math.MaxUint8 // all replicas of a target have its window
+		return p.send(t, s, now)
+	case f.Kind == fault.UpstreamCapacity, f.Kind == fault.UpstreamAuth:
 		// The engine turned the work away, so sending it elsewhere doubles nothing.
 		return p.send(t, s, now)
 	case out && !t.moved:
@@ -295,7 +302,9 @@ func (p *Policy) giveUp(t *Ticket, why string, now time.Time) Action {
 		f = p.nobody(t, now)
 	}
 	if f.Kind == fault.UpstreamCapacity {
-		f.After = p.wait(t, now)
+		told := *f // the driver's fault stays as it was
+		told.After = p.wait(t, now)
+		f = &told
 	}
 	return p.done(t, f, now)
 }
@@ -394,7 +403,11 @@ func (p *Policy) until(t *Ticket, now, progress, wrote time.Time) time.Time {
 	to := &t.Model.Timeouts
 	var first time.Time
 	at := func(from time.Time, d time.Duration) {
-		if moment := from.Add(d); d > 0 && (first.IsZero() || moment.Before(first)) {
+		moment := from.Add(d)
+		if moment.Before(now) { // a late driver looks at once
+			moment = now
+		}
+		if d > 0 && (first.IsZero() || moment.Before(first)) {
 			first = moment
 		}
 	}
