@@ -77,6 +77,7 @@ type App struct {
 	front    net.Listener
 	back     net.Listener
 	local    tenant.Secret
+	found    Found
 
 	limits  atomic.Pointer[api.Limits]
 	reload  sync.Mutex // guards config, room

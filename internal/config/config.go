@@ -326,3 +326,17 @@ func Restart(changes []Change) []string {
 	}
 	return paths
 }
+
+// Override puts what a command line says in the file's stead; what is empty says
+// nothing.
+func (c *Config) Override(listen, admin, data string) {
+	for path, v := range map[string]struct {
+		to  *string
+		say string
+	}{"listen": {&c.Listen, listen}, "admin.listen": {&c.Admin.Listen, admin}, "data": {&c.Data, data}} {
+		if v.say != "" {
+			*v.to = v.say
+			delete(c.origins, path)
+		}
+	}
+}

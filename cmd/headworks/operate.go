@@ -1,0 +1,236 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"headworks/internal/api/admin"
+	"headworks/internal/client"
+)
+
+// instance returns the client of the running instance that the command means.
+func (t *terminal) instance() (*client.Admin, error) { return client.Find(t.folder(), t.admin) }
+
+// table writes rows of cells in columns.
+func table(w io.Writer, rows ...[]string) {
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, r := range rows {
+		fmt.Fprintln(tw, strings.Join(r, "\t"))
+	}
+	_ = tw.Flush() // w tells its own errors
+}
+
+func newStatusCommand(t *terminal) *cobra.Command {
+	return &cobra.Command{
+		Use: "status", Short: "Show what runs, and whether every replica deserves traffic", Args: cobra.NoArgs,
+		Example: "  headworks status --json",
+		RunE: func(c *cobra.Command, _ []string) error {
+			a, err := t.instance()
+			if err != nil {
+				return &exit{exitUnhealthy, err}
+			}
+			s, err := a.Status(c.Context())
+			if err != nil {
+				return &exit{exitUnhealthy, err}
+			}
+			down := 0
+			err = t.print(s, func(w io.Writer) {
+				fmt.Fprintf(w, "headworks %s   %s   api %s   up for %s   generation %d (%s)\n", s.Version, s.Status, s.BaseURL, time.Since(s.Since).Round(time.Second), s.Generation, s.Config)
+				fmt.Fprintf(w, "%d in flight, %d waiting, %d records dropped\n\n", s.InFlight, s.Waiting, s.Dropped)
+				rows := [][]string{{"UPSTREAM", "KIND", "REPLICA", "IN FLIGHT", "STATE"}}
+				for _, u := range s.Upstreams {
+					for _, r := range u.Replicas {
+						state := "up"
+						if !r.Up {
+							state = r.Why
+						}
+						rows = append(rows, []string{u.Name, u.Kind, r.Name, fmt.Sprint(r.InFlight), state})
+					}
+				}
+				table(w, rows...)
+			})
+			for _, u := range s.Upstreams {
+				for _, r := range u.Replicas {
+					if !r.Up {
+						down++
+					}
+				}
+			}
+			if err == nil && (s.Status != "ok" || down > 0) {
+				return &exit{exitUnhealthy, fmt.Errorf("%s, %s out", s.Status, count(down, "replica"))}
+			}
+			return err
+		},
+	}
+}
+
+func newModelsCommand(t *terminal) *cobra.Command {
+	return &cobra.Command{
+		Use: "models", Short: "List what callers may ask for", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			a, err := t.instance()
+			if err != nil {
+				return err
+			}
+			s, err := a.Status(c.Context())
+			if err != nil {
+				return err
+			}
+			return t.print(map[string][]admin.Model{"models": s.Models}, func(w io.Writer) {
+				rows := [][]string{{"MODEL", "TARGETS", ""}}
+				for _, m := range s.Models {
+					note := ""
+					if m.Simulated {
+						note = "simulated"
+					}
+					rows = append(rows, []string{m.Name, strings.Join(m.Targets, ", "), note})
+				}
+				table(w, rows...)
+			})
+		},
+	}
+}
+
+func newReloadCommand(t *terminal) *cobra.Command {
+	return &cobra.Command{
+		Use: "reload", Short: "Make the running instance read its configuration again", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			a, err := t.instance()
+			if err != nil {
+				return err
+			}
+			r, err := a.Reload(c.Context())
+			if err != nil {
+				if _, ok := errors.AsType[*client.Error](err); ok {
+					return &exit{exitConfig, err}
+				}
+				return err
+			}
+			return t.print(r, func(w io.Writer) {
+				switch len(r.Changes) {
+				case 0:
+					fmt.Fprintf(w, "generation %d: nothing changed\n", r.Generation)
+				default:
+					fmt.Fprintf(w, "generation %d: %s changed\n", r.Generation, strings.Join(r.Changes, ", "))
+				}
+				if len(r.Restart) > 0 {
+					fmt.Fprintf(w, "only a restart takes over: %s\n", strings.Join(r.Restart, ", "))
+				}
+			})
+		},
+	}
+}
+
+func newDrainCommand(t *terminal) *cobra.Command {
+	return &cobra.Command{
+		Use: "drain", Short: "Make the running instance finish what runs and end", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			a, err := t.instance()
+			if err != nil {
+				return err
+			}
+			if err := a.Drain(c.Context()); err != nil {
+				return err
+			}
+			return t.print(map[string]string{"status": "draining"}, func(w io.Writer) { fmt.Fprintln(w, "draining") })
+		},
+	}
+}
+
+func newRequestsCommand(t *terminal) *cobra.Command {
+	var limit int
+	var model, fault, key, upstream string
+	c := &cobra.Command{
+		Use: "requests", Aliases: []string{"records"}, Short: "List the requests that ended last", Args: cobra.NoArgs,
+		Example: "  headworks requests --fault abnormal_end\n  headworks requests --limit 5 --json",
+		RunE: func(c *cobra.Command, _ []string) error {
+			a, err := t.instance()
+			if err != nil {
+				return err
+			}
+			list, err := a.Requests(c.Context(), limit, model, upstream, fault, key)
+			if err != nil {
+				return err
+			}
+			return t.print(list, func(w io.Writer) {
+				rows := [][]string{{"TIME", "REQUEST", "MODEL", "UPSTREAM", "MS", "FIRST MS", "IN", "OUT", "END"}}
+				for _, r := range list.Requests {
+					rows = append(rows, []string{
+						time.UnixMicro(r.Time).Format(time.TimeOnly), r.ID, r.Model, r.Upstream,
+						millis(r.Total), millis(r.TTFT), fmt.Sprint(r.Input), fmt.Sprint(r.Output), ending(r.End, r.Fault),
+					})
+				}
+				table(w, rows...)
+			})
+		},
+	}
+	f := c.Flags()
+	f.IntVar(&limit, "limit", 20, "how many, at most 1000")
+	f.StringVar(&model, "model", "", "only of this model")
+	f.StringVar(&upstream, "upstream", "", "only of this upstream")
+	f.StringVar(&fault, "fault", "", "only with this fault")
+	f.StringVar(&key, "key", "", "only of this key's name")
+	return c
+}
+
+func millis(us int64) string {
+	if us < 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.1f", float64(us)/1e3)
+}
+
+func ending(end, fault string) string {
+	if fault == "none" {
+		return end
+	}
+	return end + ": " + fault
+}
+
+func newExplainCommand(t *terminal) *cobra.Command {
+	return &cobra.Command{
+		Use: "explain REQUEST-ID", Short: "Tell why a request went where it went", Args: cobra.ExactArgs(1),
+		Example: "  headworks explain req_0193...",
+		RunE: func(c *cobra.Command, args []string) error {
+			a, err := t.instance()
+			if err != nil {
+				return err
+			}
+			e, err := a.Explain(c.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			return t.print(e, func(w io.Writer) {
+				fmt.Fprintf(w, "%s   model %s   %s   %s\n", e.RequestID, e.Model, time.UnixMicro(e.Time).Format(time.DateTime), ending(e.End, e.Fault))
+				if e.Chosen != nil {
+					fmt.Fprintf(w, "went to %s, replica %s: %s\n", e.Chosen.Upstream, e.Chosen.Replica, e.RouteReason)
+				} else {
+					fmt.Fprintf(w, "went nowhere: %s\n", e.Fault)
+				}
+				fmt.Fprintf(w, "total %s ms, first token %s ms, queue %s ms, ours %s ms; %d tokens in, %d out (%s); $%.6f\n\n",
+					millis(e.Total), millis(e.TTFT), millis(e.Queue), millis(e.Overhead), e.Input, e.Output, e.UsageSource, float64(max(e.Cost, 0))/1e6)
+				rows := [][]string{{"CANDIDATE", "REPLICA", "SCORE", "WHY NOT"}}
+				for _, k := range e.Candidates {
+					why := k.WhyNot
+					if why == "" {
+						why = "chosen"
+					}
+					rows = append(rows, []string{k.Upstream, k.Replica, fmt.Sprintf("%.2f", k.Score), why})
+				}
+				table(w, rows...)
+				fmt.Fprintln(w)
+				rows = [][]string{{"ATTEMPT", "REPLICA", "AT MS", "TOOK MS", "FAULT", "WHY"}}
+				for _, k := range e.Attempts {
+					rows = append(rows, []string{k.Upstream, k.Replica, millis(k.Start), millis(k.Duration), k.Fault, k.Reason})
+				}
+				table(w, rows...)
+			})
+		},
+	}
+}
