@@ -136,6 +136,8 @@ type Report struct {
 	File     string    `json:"file"`
 	Problems []Problem `json:"problems"` // by place, warnings among them
 
+	errors, warnings int
+
 	src   string
 	lines []string // of src for excerpts, made when the first is needed
 }
@@ -207,8 +209,13 @@ const (
 
 // add notes a problem at a place; a zero span is the file as a whole.
 func (r *Report) add(at span, path string, code Code, words string, warning bool) {
-	if errors, warnings := r.Errors(); !warning && errors >= noted || warning && warnings >= told {
+	if !warning && r.errors == noted || warning && r.warnings == told {
 		return
+	}
+	if warning {
+		r.warnings++
+	} else {
+		r.errors++
 	}
 	p := Problem{File: r.File, Line: at.line, Column: at.column, Path: path, Code: code, Words: words, Warning: warning}
 	if at.line > 0 {
