@@ -22,7 +22,8 @@ var floors = [][]string{
 	{"engine", "engine/*", "identity", "store", "store/*", "facts", "meter", "telemetry", "retrieve", "discover", "discover/*", "config"},
 	{"gateway", "sim"},
 	{"api", "api/*"},
-	{"app", "client"},
+	{"client"},
+	{"app"},
 	{"cmd/*"},
 }
 

@@ -95,7 +95,11 @@ func Ask(ctx context.Context, baseURL, key, model, question string, say func(str
 	}
 	req.Header.Set("Authorization", "Bearer "+key)
 	req.Header.Set("Content-Type", "application/json")
-	resp, err := (&http.Client{Transport: &http.Transport{Proxy: nil}}).Do(req)
+	web, err := to(baseURL)
+	if err != nil {
+		return Reply{}, err
+	}
+	resp, err := web.Do(req)
 	if err != nil {
 		return Reply{}, fmt.Errorf("%w at %s: %w", ErrAbsent, baseURL, err)
 	}

@@ -19,6 +19,7 @@ import (
 	"headworks/internal/api/admin"
 	"headworks/internal/identity"
 	"headworks/internal/record"
+	"headworks/internal/wire"
 )
 
 // ErrAbsent means that no instance answers.
@@ -28,7 +29,7 @@ var ErrAbsent = errors.New("no instance is running")
 type Admin struct {
 	URL   string
 	Token string
-	http  http.Client
+	http  *http.Client
 }
 
 // Instance is what a running process leaves in its data folder, so that commands
@@ -61,10 +62,26 @@ func Find(dir, adminURL string) (*Admin, error) {
 		}
 		adminURL = i.Admin
 	}
-	return &Admin{
-		URL: strings.TrimRight(adminURL, "/"), Token: strings.TrimSpace(string(token)),
-		http: http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{Proxy: nil}},
-	}, nil
+	web, err := to(adminURL)
+	if err != nil {
+		return nil, err
+	}
+	web.Timeout = 30 * time.Second
+	return &Admin{URL: strings.TrimRight(adminURL, "/"), Token: strings.TrimSpace(string(token)), http: web}, nil
+}
+
+// to returns a client that reaches the host of a URL and no other: a token and a
+// key belong to one origin.
+func to(base string) (*http.Client, error) {
+	u, err := url.Parse(base)
+	if err != nil || u.Host == "" {
+		return nil, fmt.Errorf("%q is not the URL of an instance, such as http://127.0.0.1:7301", base)
+	}
+	d, err := wire.NewDialer([]string{wire.HostPort(u)}, 0)
+	if err != nil {
+		return nil, err
+	}
+	return &http.Client{Transport: &http.Transport{DialContext: d.Dial}}, nil
 }
 
 // Error is an answer that is an error.
