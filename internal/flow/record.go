@@ -33,7 +33,7 @@ func (t *Ticket) Record(r *record.Record, s *fleet.Snapshot, arrived time.Time, 
 	}
 	t.recordTarget(r, s)
 	t.recordReasons(r, s, arrived)
-	t.recordEnd(r, f)
+	t.Outcome(r, f)
 }
 
 func (t *Ticket) recordTarget(r *record.Record, s *fleet.Snapshot) {
@@ -77,7 +77,8 @@ func (t *Ticket) recordReasons(r *record.Record, s *fleet.Snapshot, arrived time
 	}
 }
 
-func (t *Ticket) recordEnd(r *record.Record, f *fault.Error) {
+// Outcome writes down how the request ended: whole, or with a fault.
+func (t *Ticket) Outcome(r *record.Record, f *fault.Error) {
 	if f == nil {
 		r.End, r.Status, r.Fault = record.OK, 200, fault.None
 		return

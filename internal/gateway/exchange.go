@@ -71,7 +71,7 @@ func (x *exchange) end() {
 	if !x.done {
 		f := fault.New(fault.Internal, "a defect")
 		x.g.step(&x.ticket, flow.Event{Kind: flow.Left}, x.world, time.Now())
-		x.fill(f, time.Now())
+		x.fill(f)
 		x.g.keep(&x.record)
 		return // whatever panicked may still hold on to x
 	}
@@ -307,12 +307,11 @@ func (x *exchange) closeStream() {
 func (x *exchange) finishWith(f *fault.Error) {
 	x.done = true
 	x.fillHead()
-	now := time.Now()
-	x.fill(f, now)
+	x.fill(f)
 	if x.record.Input > 0 || x.record.Output > 0 {
 		if err := x.g.ledger.Charge(&x.record); err != nil && f == nil {
 			f = fault.Wrap(fault.BudgetUnavailable, "what this answer costs cannot be written down now, so it is not given", err)
-			x.fault(f)
+			x.ticket.Outcome(&x.record, f)
 		}
 	}
 	c := &x.chunk
@@ -321,9 +320,9 @@ func (x *exchange) finishWith(f *fault.Error) {
 		x.closeStream() // the upstream need not wait for the client
 	}
 	err := x.sink.End(&x.head, c, f)
-	now = time.Now()
+	now := time.Now()
 	if err != nil && f == nil {
-		x.fault(fault.New(fault.ClientClosed, "the client left before the end of the answer"))
+		x.ticket.Outcome(&x.record, fault.New(fault.ClientClosed, "the client left before the end of the answer"))
 	}
 	if x.first.IsZero() && err == nil && f == nil {
 		x.first = now

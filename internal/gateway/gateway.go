@@ -151,7 +151,7 @@ func (g *Gateway) Refuse(req *Request, f *fault.Error) {
 	x.begin(context.Background(), g, req, nil)
 	x.done = true
 	now := time.Now()
-	x.fill(f, now)
+	x.fill(f)
 	x.times(now)
 	x.end()
 }

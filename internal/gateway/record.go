@@ -60,83 +60,15 @@ func (x *exchange) counted() inference.Usage {
 }
 
 // fill writes the record of the request, all but its times.
-func (x *exchange) fill(f *fault.Error, now time.Time) {
-	r, t, req := &x.record, &x.ticket, x.req
+func (x *exchange) fill(f *fault.Error) {
+	r, req := &x.record, x.req
 	r.Reset()
-	r.ID, r.Trace, r.Time = req.ID, req.TraceID, req.Arrived.UnixMicro()
-	r.Tenant, r.Project, r.KeyID, r.Key = req.Caller.Tenant, req.Caller.Project, req.Caller.KeyID, req.Caller.Key
-	r.Tier = req.Caller.Tier.Name
-	r.Class = req.Caller.Tier.Class
-	r.Origin = "app"
-	r.Cell, r.Generation = x.world.Region, int64(x.world.Fleet.Generation)
-	r.Surface, r.Operation, r.Stream = req.Surface, "chat", req.Stream
-	r.MaxTokens, r.EstimatedInput, r.ToolsOffered = int64(req.MaxTokens), int64(req.Input), int64(req.Tools)
-	r.BytesIn = int64(req.Bytes)
-	r.Scan, r.Queue = req.Scanned.Microseconds(), t.Waited.Microseconds()
-	r.Admit = "entered"
-	if t.Waited > 0 {
-		r.Admit = "waited"
-	}
-	if t.Tries == 0 && f != nil {
-		r.Admit = f.Kind.String()
-	}
-	if t.Model != nil {
-		r.AskedModel, r.Model = t.Model.Name, t.Model.Name
-	}
-	r.Committed = t.Committed
+	x.ticket.Record(r, x.world.Fleet, req.Arrived, f)
+	r.Trace, r.Origin, r.Cell = req.TraceID, "app", x.world.Region
+	r.Surface, r.Operation = req.Surface, "chat"
+	r.Scan = req.Scanned.Microseconds()
 	r.Finish = x.finish
-	x.fillTarget()
-	x.fillReasons()
 	x.fillUsage()
-	r.End, r.Status = record.OK, 200
-	if f != nil {
-		x.fault(f)
-	}
-}
-
-func (x *exchange) fillTarget() {
-	r, t := &x.record, &x.ticket
-	if t.Target == nil {
-		return
-	}
-	u := &x.world.Fleet.Upstreams[t.Target.Upstream]
-	r.Upstream, r.UpstreamModel, r.Replica = u.Name, t.Target.Model, t.Replica.Name
-	r.Region, r.Zone, r.Hardware = u.Region, u.Zone, u.Hardware
-	r.Simulated = u.Simulated
-	r.RouteReason = t.Why
-	if t.Model.Asked {
-		r.UpstreamModel = "" // the caller's own text
-		r.AskedModel, r.Model = u.Name, u.Name
-	}
-}
-
-func (x *exchange) fillReasons() {
-	r, t := &x.record, &x.ticket
-	for i := range t.Candidates[:t.Considered] {
-		c := &t.Candidates[i]
-		k := record.Candidate{
-			Upstream: x.world.Fleet.Upstreams[c.Target.Upstream].Name, Model: c.Target.Model,
-			Score: c.Score, WhyNot: c.WhyNot, Won: c.Won,
-		}
-		if c.Replica != nil {
-			k.Replica = c.Replica.Name
-		}
-		if t.Model.Asked {
-			k.Model = ""
-		}
-		r.Consider(k)
-	}
-	for i := range t.Attempts[:t.Tries] {
-		a := &t.Attempts[i]
-		r.Try(record.Attempt{
-			Upstream: x.world.Fleet.Upstreams[a.Target.Upstream].Name, Replica: a.Replica.Name,
-			Start: a.Start.Sub(x.req.Arrived).Microseconds(), Duration: a.End.Sub(a.Start).Microseconds(),
-			Fault: a.Fault, Free: a.Free, Reason: a.Why,
-		})
-		if i > 0 {
-			r.FailoverFrom = t.Attempts[i-1].Replica.Name
-		}
-	}
 }
 
 func (x *exchange) fillUsage() {
@@ -155,28 +87,6 @@ func (x *exchange) fillUsage() {
 	}
 	if cost, known := price.Cost(x.ticket.Target.Price, u); known {
 		r.Cost = cost
-	}
-}
-
-// fault writes down how the answer failed.
-func (x *exchange) fault(f *fault.Error) {
-	r := &x.record
-	r.Fault = f.Kind
-	switch {
-	case f.Kind == fault.ClientClosed:
-		r.End = record.ClientClosed
-	case x.ticket.Committed:
-		r.End = record.AbnormalEnd
-	default:
-		r.End = record.Failed
-	}
-	switch {
-	case x.ticket.Committed || x.ticket.Opened:
-		r.Status = 200
-	case f.Kind == fault.ClientClosed:
-		r.Status = -1
-	default:
-		r.Status = int64(f.HTTPStatus())
 	}
 }
 
