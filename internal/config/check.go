@@ -166,7 +166,7 @@ func (r *reader) upstream(path, name string, u Upstream) {
 		r.cfg.Upstreams[name] = u
 	}
 	if u.Engine.MinOutputTokens > u.Engine.MaxOutputTokens {
-		r.at(join(path, "engine.min_output_tokens"), BadValue, "the shortest answer is longer than the longest: min_output_tokens "+
+		r.at(path+".engine.min_output_tokens", BadValue, "the shortest answer is longer than the longest: min_output_tokens "+
 			strconv.Itoa(u.Engine.MinOutputTokens)+", max_output_tokens "+strconv.Itoa(u.Engine.MaxOutputTokens))
 	}
 	if err := u.Engine.Params().Check(); err != nil {
@@ -203,7 +203,7 @@ func badURL(s string) string {
 
 func (r *reader) model(name string) {
 	path, m := join("models", name), r.cfg.Models[name]
-	_, m.Timeouts.FirstTokenSet = r.cfg.origins[join(path, "timeouts.first_token")]
+	_, m.Timeouts.FirstTokenSet = r.cfg.origins[path+".timeouts.first_token"]
 	r.cfg.Models[name] = m
 	if r.given[join(path, "targets")] && len(m.Targets) == 0 {
 		r.at(join(path, "targets"), Missing, path+" has no targets: nothing could serve it")
@@ -220,10 +220,10 @@ func (r *reader) model(name string) {
 	}
 	if to := m.Timeouts; to.Total > 0 {
 		if to.FirstTokenSet && to.FirstToken > to.Total {
-			r.warn(join(path, "timeouts.first_token"), Pointless, "longer than total, "+showDuration(to.Total)+", which ends the answer before")
+			r.warn(path+".timeouts.first_token", Pointless, "longer than total, "+showDuration(to.Total)+", which ends the answer before")
 		}
-		if r.given[join(path, "timeouts.idle")] && to.Idle > to.Total {
-			r.warn(join(path, "timeouts.idle"), Pointless, "longer than total, "+showDuration(to.Total)+", which ends the answer before")
+		if r.given[path+".timeouts.idle"] && to.Idle > to.Total {
+			r.warn(path+".timeouts.idle", Pointless, "longer than total, "+showDuration(to.Total)+", which ends the answer before")
 		}
 	}
 }

@@ -71,6 +71,41 @@ func TestWholeFile(t *testing.T) {
 	}
 }
 
+// Only what the file sets bounds answers that do not stream.
+func TestFirstTokenSet(t *testing.T) {
+	for timeouts, want := range map[string]bool{
+		"{first_token: 10s}": true, "{first_token: 5m}": true, "{first_token: ${T:-}}": false, "{first_token: ${T:-1s}}": true, "{idle: 1s}": false, "": false,
+	} {
+		c := valid(t, "upstreams: {a: {kind: local-extract}}\nmodels: {m.1: {targets: [{upstream: a, model: x}], timeouts: "+timeouts+"}}\n", nil)
+		if to := c.Models["m.1"].Timeouts; to.FirstTokenSet != want {
+			t.Errorf("timeouts: %s: set is %v", timeouts, to.FirstTokenSet)
+		}
+	}
+}
+
+// A model may be called whatever an engine calls it.
+func TestModelNames(t *testing.T) {
+	for _, name := range []string{"gpt-4.1", "qwen2.5:7b", "/models/My Model (8B).gguf", `C:\models\x.gguf`, "meta-llama/Llama-3", "[a]", "ü", "4"} {
+		src := must(yaml.Marshal(map[string]any{"upstreams": map[string]any{"a": map[string]string{"kind": "local-extract"}}, "models": map[string]any{name: map[string]any{"targets": []any{map[string]string{"upstream": "a", "model": name}}}}}))
+		c := valid(t, string(src), nil)
+		m, ok := c.Models[name]
+		if !ok || m.Targets[0].Model != name {
+			t.Errorf("%q: read as %+v", name, c.Models)
+		}
+		if got, err := Explain(c, join("models", name)); err != nil || len(got) < 9 {
+			t.Errorf("%q: %v %v", name, got, err)
+		}
+		if err := schema(t).Validate(instance(t, string(src))); err != nil {
+			t.Errorf("%q: the schema refuses it: %v", name, err)
+		}
+	}
+	for _, src := range []string{"models: {\" a\": {targets: []}}", "models: {\"\": {targets: []}}", "models: {\"a\\x01\": {targets: []}}", "upstreams: {a b: {kind: local-extract}}", "tiers: {.: {}}"} {
+		if _, r := Parse("f.yaml", []byte(src), lookup(nil)); r.OK() {
+			t.Errorf("accepted: %s", src)
+		}
+	}
+}
+
 func TestDefaults(t *testing.T) {
 	var lines []string
 	for _, v := range Default().Values() {

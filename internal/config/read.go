@@ -210,7 +210,20 @@ func (r *reader) missing(o origin, path, field string) {
 	r.problem(o.key, join(path, field), Missing, strings.TrimSpace(path+" has no "+field)+", which is required")
 }
 
-var entryName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}$`)
+// A name in the file is one word. A model may be called whatever an engine calls it,
+// a path with spaces too, as long as it prints.
+var (
+	entryName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}$`)
+	modelName = regexp.MustCompile(`^[^\s\x00-\x1f\x7f]([^\x00-\x1f\x7f]{0,254}[^\s\x00-\x1f\x7f])?$`)
+)
+
+// naming returns what names in a map of sections look like, and says it in words.
+func naming(section reflect.Type) (pattern *regexp.Regexp, words string) {
+	if section == reflect.TypeFor[Model]() {
+		return modelName, "a model's name prints, does not start or end with a space, and has 256 characters at most"
+	}
+	return entryName, "a name here is made of letters, digits and . _ : / @ + -, starts with a letter or digit, and has 128 characters at most"
+}
 
 // entries reads the named entries of a map.
 func (r *reader) entries(n ast.Node, v reflect.Value, path string, o origin) {
@@ -219,9 +232,10 @@ func (r *reader) entries(n ast.Node, v reflect.Value, path string, o origin) {
 		return
 	}
 	v.Set(reflect.MakeMapWithSize(v.Type(), len(pairs)))
+	pattern, words := naming(v.Type().Elem())
 	for _, p := range pairs {
-		if !entryName.MatchString(p.name) {
-			r.problem(p.at, path, BadValue, "a name here is made of letters, digits and . _ : / @ + -, starts with a letter or digit, and has 128 characters at most")
+		if !pattern.MatchString(p.name) {
+			r.problem(p.at, path, BadValue, words)
 			continue
 		}
 		entry := reflect.New(v.Type().Elem())
@@ -492,12 +506,14 @@ func join(path, name string) string {
 	switch {
 	case path == "":
 		return name
-	case strings.ContainsAny(name, "."):
-		return path + "[" + name + "]"
-	default:
+	case plainName.MatchString(name), strings.ContainsAny(name, "[]"):
 		return path + "." + name
+	default:
+		return path + "[" + name + "]"
 	}
 }
+
+var plainName = regexp.MustCompile(`^[A-Za-z0-9_:/@+-]+$`)
 
 var printable = regexp.MustCompile(`^[A-Za-z0-9_./-]{1,40}$`)
 

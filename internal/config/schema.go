@@ -74,7 +74,8 @@ func annotate(s *jsonschema.Schema, v reflect.Value, f field) {
 		}
 	case reflect.Map:
 		empty()
-		s.PropertyNames = &jsonschema.Schema{Pattern: entryName.String()}
+		pattern, _ := naming(v.Type().Elem())
+		s.PropertyNames = &jsonschema.Schema{Pattern: pattern.String()}
 		annotate(s.AdditionalProperties, made(v.Type().Elem()), field{})
 	case reflect.Slice:
 		annotate(s.Items, made(v.Type().Elem()), field{})
