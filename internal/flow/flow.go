@@ -149,6 +149,7 @@ type Ticket struct {
 	src      rand.PCG
 	arrived  time.Time
 	sent     time.Time
+	wrote    time.Time               // when the client was last told that the connection lives
 	used     [route.MaxTargets]uint8 // tries per target that an engine got
 	moved    bool                    // it left a replica that was down
 	retrying bool                    // it holds a place in the retry budget

@@ -388,9 +388,9 @@ func (p *Policy) quiet(t *Ticket, ev Event, s *fleet.Snapshot, now time.Time) Ac
 		switch {
 		case t.state == held && !now.Before(t.arrived.Add(p.Rules.Hold)):
 			t.state, t.Opened = opened, true
-			a.Kind, ev.Wrote = Open, now
+			a.Kind, ev.Wrote, t.wrote = Open, now, now
 		case t.state != held && !now.Before(ev.Wrote.Add(p.Rules.KeepAlive)):
-			a.Kind, ev.Wrote = Alive, now
+			a.Kind, ev.Wrote, t.wrote = Alive, now, now
 		}
 	}
 	a.Until = p.until(t, now, ev.Progress, ev.Wrote)
@@ -429,7 +429,7 @@ func (p *Policy) until(t *Ticket, now, progress, wrote time.Time) time.Time {
 	case opened:
 		at(t.sent, to.FirstToken)
 		if wrote.IsZero() {
-			wrote = now
+			wrote = t.wrote // nothing but keep-alives was sent since
 		}
 		at(wrote, p.Rules.KeepAlive)
 	default:
