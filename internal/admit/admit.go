@@ -95,13 +95,15 @@ func (g *Gate[T]) Leave(p *Place[T]) *Place[T] {
 	case inside:
 		g.keys[p.slot]--
 		g.inFlight--
-		return g.next()
+		return g.Next()
 	default:
 		return nil
 	}
 }
 
-func (g *Gate[T]) next() *Place[T] {
+// Next lets the first of those who wait in, where there is room, and returns its
+// place, or nil. Whoever raises the limits calls it until then.
+func (g *Gate[T]) Next() *Place[T] {
 	if g.Limits.InFlight > 0 && g.inFlight >= g.Limits.InFlight {
 		return nil // the limit was lowered meanwhile
 	}

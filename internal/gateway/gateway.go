@@ -121,11 +121,15 @@ func (g *Gateway) Publish(w *World) { g.world.Store(w) }
 // World returns the world that a request would meet now.
 func (g *Gateway) World() *World { return g.world.Load() }
 
-// Policy calls f with the policy, between two steps; f may not block.
+// Policy calls f with the policy, between two steps; f may not block. Where it made
+// room at the gate, those who wait enter.
 func (g *Gateway) Policy(f func(*flow.Policy)) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	f(g.policy)
+	for p := g.policy.Gate.Next(); p != nil; p = g.policy.Gate.Next() {
+		p.Of.Owner.(*exchange).grant()
+	}
 }
 
 // Streams returns how many streamed answers are under way.
@@ -163,10 +167,7 @@ func (g *Gateway) step(t *flow.Ticket, ev flow.Event, w *World, now time.Time) f
 	defer g.mu.Unlock()
 	a := g.policy.Step(t, ev, w.Fleet, now)
 	if a.Wake != nil {
-		select {
-		case a.Wake.Owner.(*exchange).granted <- struct{}{}:
-		default:
-		}
+		a.Wake.Owner.(*exchange).grant()
 	}
 	return a
 }

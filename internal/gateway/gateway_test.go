@@ -413,6 +413,24 @@ func TestQueueInTurn(t *testing.T) {
 	})
 }
 
+func TestRaisedLimitLetsThoseWhoWaitIn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(admit.Limits{InFlight: 1, Queue: 100}, []beat{later(time.Second, finish("body"))})
+		var wg sync.WaitGroup
+		start := time.Now()
+		for range 5 {
+			wg.Go(func() { b.do(t.Context(), false, &page{}) })
+		}
+		synctest.Wait()
+		b.g.Policy(func(p *flow.Policy) { p.Gate.Limits.InFlight = 10 })
+		wg.Wait()
+		if took := time.Since(start); took != time.Second {
+			t.Errorf("five requests took %v where all had room at once", took)
+		}
+		b.settled(t)
+	})
+}
+
 func TestWatchIsForSlowAnswers(t *testing.T) {
 	for _, tt := range []struct {
 		after time.Duration
