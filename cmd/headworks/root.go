@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
 	"headworks/internal/app"
@@ -79,13 +80,17 @@ func newRootCommand(t *terminal) *cobra.Command {
 		Example:       "  headworks up\n  headworks ask \"how do I add a real model?\"",
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
+		Args:          noCommand,
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		var names []string
+		c.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+		if e, ok := errors.AsType[*pflag.NotExistError](err); ok {
+			err = fmt.Errorf("%w%s", err, meant("--", e.GetSpecifiedName(), names))
+		}
 		return &exit{exitUsage, fmt.Errorf("%w; %s --help shows the flags", err, c.CommandPath())}
 	})
-	c.SuggestionsMinimumDistance = 2
 	p := c.PersistentFlags()
 	p.BoolVar(&t.json, "json", false, "write exactly one line of JSON to stdout")
 	p.StringVar(&t.admin, "admin", os.Getenv("HEADWORKS_ADMIN"), "URL of a running instance's admin API (HEADWORKS_ADMIN)")
@@ -106,10 +111,11 @@ func newRootCommand(t *terminal) *cobra.Command {
 func wrap(c *cobra.Command) {
 	if check := c.Args; check != nil {
 		c.Args = func(c *cobra.Command, args []string) error {
-			if err := check(c, args); err != nil {
+			err := check(c, args)
+			if _, known := errors.AsType[*exit](err); err != nil && !known {
 				return &exit{exitUsage, fmt.Errorf("%w; %s --help shows how", err, c.CommandPath())}
 			}
-			return nil
+			return err
 		}
 	}
 	for _, each := range c.Commands() {
@@ -119,9 +125,30 @@ func wrap(c *cobra.Command) {
 
 // group returns a command that only has others below it.
 func group(use, short string, below ...*cobra.Command) *cobra.Command {
-	c := &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error { return c.Help() }}
+	c := &cobra.Command{Use: use, Short: short, Args: noCommand, RunE: func(c *cobra.Command, _ []string) error { return c.Help() }}
 	c.AddCommand(below...)
 	return c
+}
+
+// noCommand refuses what stands where the name of a command should: whatever is
+// left at a command that only has others below it is no name of them.
+func noCommand(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	var names []string
+	for _, each := range c.Commands() {
+		names = append(names, each.Name())
+	}
+	return &exit{exitUsage, fmt.Errorf("unknown command %q%s; %s --help lists the commands", args[0], meant("", args[0], names), c.CommandPath())}
+}
+
+// meant asks whether a word was meant to be one of the names.
+func meant(before, word string, names []string) string {
+	if n := app.Nearest(word, names); n != "" {
+		return fmt.Sprintf(", did you mean %q?", before+n)
+	}
+	return ""
 }
 
 // print writes v as one line of JSON, if that is asked for, and otherwise what

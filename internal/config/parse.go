@@ -18,7 +18,7 @@ const (
 	maxFile  = 4 << 20
 	maxDepth = 100     // of nesting; the shape of a Config is 6 deep
 	maxMerge = 8       // merges inside merges
-	maxNodes = 1 << 19 // read in all, a thing once for each alias of it
+	maxNodes = 1 << 18 // read in all, a thing once for each alias of it
 )
 
 // Load reads and checks the file at path, with references looked up in this
