@@ -1,6 +1,7 @@
 package dialect_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -180,16 +181,19 @@ func TestClaudeCodeCrosses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, more := openai.Encode(c, "qwen3-32b", true)
+	out, more := openai.EncodeCompatible(c, "qwen3-32b", true)
 	const want = `{"model":"qwen3-32b","messages":[{"role":"system","content":"You are Claude Code."},{"role":"user","content":"read main.go"},` +
 		`{"role":"assistant","content":"Reading.","tool_calls":[{"id":"toolu_01A","type":"function","function":{"name":"Read","arguments":"{\"file_path\":\"/src/main.go\"}"}},` +
 		`{"id":"toolu_01B","type":"function","function":{"name":"Bash","arguments":"{\"command\":\"ls -la \\\"x y\\\"\"}"}}]},` +
 		`{"role":"tool","tool_call_id":"toolu_01A","content":"     1\tpackage main"},{"role":"tool","tool_call_id":"toolu_01B","content":"<error>no such file</error>"},` +
 		`{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="}}]}],` +
 		`"tools":[{"type":"function","function":{"name":"Read","parameters":{"type":"object"}}},{"type":"function","function":{"name":"Bash","parameters":{"type":"object"}}}],` +
-		`"max_completion_tokens":32000,"stream":true,"stream_options":{"include_usage":true}}`
+		`"max_tokens":32000,"stream":true,"stream_options":{"include_usage":true}}`
 	if string(out) != want {
 		t.Errorf("got  %s\nwant %s", out, want)
+	}
+	if own, _ := openai.Encode(c, "gpt-5", true); !bytes.Contains(own, []byte(`"max_completion_tokens":32000`)) {
+		t.Errorf("OpenAI itself is told %s", own)
 	}
 	if diff := cmp.Diff([]string{"cache_control", "thinking", "redacted_thinking", "tool_result.is_error"}, append(lost, more...)); diff != "" {
 		t.Errorf("dropped: -want +got\n%s", diff)

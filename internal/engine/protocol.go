@@ -6,7 +6,14 @@ import (
 	"headworks/internal/inference"
 )
 
-// Chat is OpenAI's chat completions, which most engines speak.
+// Compatible is Chat as most engines speak it.
+func Compatible() Protocol {
+	p := Chat()
+	p.Encode = openai.EncodeCompatible
+	return p
+}
+
+// Chat is OpenAI's chat completions.
 func Chat() Protocol {
 	return Protocol{
 		Dialect:      inference.OpenAI,

@@ -289,10 +289,21 @@ func (r *reading) image(v scan.Value) inference.Part {
 	return p
 }
 
-// Encode writes a request for an upstream of this dialect, and names what it
-// could not carry. A stream always asks for usage.
+// Encode writes a request for OpenAI, and names what it could not carry. A stream
+// always asks for usage.
 func Encode(c *inference.Conversation, model string, stream bool) (body []byte, dropped []string) {
-	w := writing{b: make([]byte, 0, 4096)}
+	return encode(c, model, stream, "max_completion_tokens")
+}
+
+// EncodeCompatible writes a request for engines that speak as OpenAI does. They
+// all know max_tokens, which OpenAI's own newer models refuse; of the field that
+// took its place llama.cpp knew nothing until 2026, and answered without a limit.
+func EncodeCompatible(c *inference.Conversation, model string, stream bool) (body []byte, dropped []string) {
+	return encode(c, model, stream, "max_tokens")
+}
+
+func encode(c *inference.Conversation, model string, stream bool, limit string) (body []byte, dropped []string) {
+	w := writing{b: make([]byte, 0, 4096), limit: limit}
 	w.b = scan.AppendString(scan.AppendKey(append(w.b, '{'), "model"), model)
 	w.b = append(scan.AppendKey(w.b, "messages"), '[')
 	if len(c.System) > 0 {
@@ -319,6 +330,7 @@ func Encode(c *inference.Conversation, model string, stream bool) (body []byte, 
 
 type writing struct {
 	b       []byte
+	limit   string // the name of the field that bounds the answer
 	dropped []string
 }
 
@@ -358,7 +370,7 @@ func (w *writing) tools(c *inference.Conversation) {
 
 func (w *writing) settings(c *inference.Conversation) {
 	if c.MaxTokens > 0 {
-		w.b = appendInt(w.b, "max_completion_tokens", c.MaxTokens)
+		w.b = appendInt(w.b, w.limit, c.MaxTokens)
 	}
 	if c.Temperature != nil {
 		w.b = appendFloat(w.b, "temperature", *c.Temperature)

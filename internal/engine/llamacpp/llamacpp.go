@@ -14,5 +14,5 @@ import (
 
 // New returns the engine of an upstream's replicas; an empty key is not sent.
 func New(replicas []fleet.Replica, key string) (*engine.HTTP, error) {
-	return engine.NewHTTP(engine.Chat(), replicas, engine.Options{Header: engine.Bearer(key)})
+	return engine.NewHTTP(engine.Compatible(), replicas, engine.Options{Header: engine.Bearer(key)})
 }

@@ -2,14 +2,27 @@
 package openai
 
 import (
+	"net/url"
+	"strings"
+
 	"headworks/internal/engine"
 	"headworks/internal/fleet"
 )
 
 // New returns the engine of an upstream's replicas; an empty key is not sent.
 func New(replicas []fleet.Replica, key string) (*engine.HTTP, error) {
-	return engine.NewHTTP(engine.Chat(), replicas, engine.Options{
+	protocol := engine.Compatible()
+	if len(replicas) > 0 && itself(replicas[0].URL) {
+		protocol = engine.Chat()
+	}
+	return engine.NewHTTP(protocol, replicas, engine.Options{
 		Header:    engine.Bearer(key),
 		Forwarded: []string{"openai-organization", "openai-project", "openai-beta"},
 	})
+}
+
+// itself reports whether a URL is OpenAI's own.
+func itself(base string) bool {
+	u, err := url.Parse(base)
+	return err == nil && (u.Hostname() == "openai.com" || strings.HasSuffix(u.Hostname(), ".openai.com"))
 }
