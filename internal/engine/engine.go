@@ -49,7 +49,8 @@ type Call struct {
 // bytes are valid until the next call of Next.
 //
 // Raw is set where the engine speaks the caller's dialect, Deltas or Answer where
-// it does not.
+// it does not. A chunk with none of them tells what Event says, or no more than
+// that another part of a whole answer came.
 type Chunk struct {
 	Raw    []byte            // whole events with their blank lines, or a whole body
 	Deltas []inference.Delta // of a streamed answer
@@ -65,17 +66,17 @@ type Chunk struct {
 
 // Stream is an answer that is coming. One goroutine reads it.
 type Stream interface {
-	// Next returns what came, at least one whole event or the whole body; or
-	// ErrQuiet if nothing came until the given moment (the zero time waits for
-	// ever); or a *fault.Error, after which only Close may follow. A canceled
-	// context ends it at once.
+	// Next returns what came; or ErrQuiet if nothing came until the given moment
+	// (the zero time waits for ever); or a *fault.Error, after which only Close may
+	// follow. A canceled context ends it at once, with an error of any type. After
+	// the last chunk there is nothing but an error.
 	Next(until time.Time) (Chunk, error)
 
 	// Dropped names the caller's fields that this engine could not be told.
 	Dropped() []string
 
-	// Close gives back what the call holds. Before the end of the answer it
-	// cancels the call: the upstream's slot is free at once.
+	// Close gives back what the call holds; it is called once. Before the end of
+	// the answer it cancels the call: the upstream's slot is free at once.
 	Close() error
 }
 

@@ -50,8 +50,9 @@ type Options struct {
 const (
 	maxAnswer = 64 << 20 // a whole answer
 	maxError  = 64 << 10 // the body of an error
-	// settle is how long the rest of a stream may take to come once every choice
-	// has finished: its usage and its terminal, which some leave out.
+	// settle is how long the rest may take to come once all that decides is known:
+	// usage and terminal of a finished stream, which some leave out, or the body of
+	// an error.
 	settle = 2 * time.Second
 )
 

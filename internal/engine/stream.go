@@ -39,7 +39,7 @@ type stream struct {
 	told    inference.Event
 	err     error     // kept for the next call: what came before it goes first
 	last    bool      // the terminal came
-	whole   time.Time // when every choice had finished
+	whole   time.Time // when every choice had finished, or the call was refused
 	seen    int64     // bytes of a whole answer at the last look
 }
 
@@ -165,6 +165,17 @@ func (s *stream) Next(until time.Time) (Chunk, error) {
 	if s.err != nil {
 		return Chunk{}, s.err
 	}
+	c, err := s.next(until)
+	if c.Last {
+		s.err = errOver
+	}
+	return c, err
+}
+
+// errOver is what a stream is at after its last chunk.
+var errOver = fault.New(fault.Interrupted, "the answer is at its end already")
+
+func (s *stream) next(until time.Time) (Chunk, error) {
 	if s.status == 0 {
 		if err := s.head(until); err != nil {
 			return Chunk{}, quiet(err)
@@ -184,7 +195,7 @@ func (s *stream) Next(until time.Time) (Chunk, error) {
 	}
 	for {
 		c, err := s.events()
-		if err != nil || c.Last || len(c.Raw) > 0 || len(c.Deltas) > 0 || c.Event.Usage.Known {
+		if err != nil || c.Last || len(c.Raw) > 0 || len(c.Deltas) > 0 || c.Event != (inference.Event{}) {
 			return c, err
 		}
 		b, err := s.response.Read(s.patience(until))
@@ -192,7 +203,7 @@ func (s *stream) Next(until time.Time) (Chunk, error) {
 		case err == nil:
 			s.split.Feed(b)
 		case errors.Is(err, wire.ErrQuiet):
-			if !s.whole.IsZero() && !time.Now().Before(s.whole.Add(settle)) {
+			if s.settled() {
 				return s.end(nil)
 			}
 			return Chunk{}, ErrQuiet
@@ -210,6 +221,7 @@ func (s *stream) head(until time.Time) error {
 	}
 	s.status = status
 	if status != 200 {
+		s.whole = time.Now()
 		return nil
 	}
 	kind, _ := s.response.Header("content-type")
@@ -259,11 +271,16 @@ func (s *stream) patience(until time.Time) time.Time {
 	return until
 }
 
+// settled reports whether the rest had its time to come.
+func (s *stream) settled() bool {
+	return !s.whole.IsZero() && !time.Now().Before(s.whole.Add(settle))
+}
+
 // refused reads the body of an error.
 func (s *stream) refused(until time.Time) error {
-	body, err := s.response.Body(maxError, until)
+	body, err := s.response.Body(maxError, s.patience(until))
 	switch {
-	case errors.Is(err, wire.ErrQuiet):
+	case errors.Is(err, wire.ErrQuiet) && !s.settled():
 		return ErrQuiet
 	case err != nil:
 		body = nil // the status alone tells enough

@@ -1,0 +1,252 @@
+package enginetest
+
+import (
+	"embed"
+	"strings"
+	"testing"
+	"time"
+
+	"headworks/internal/dialect/anthropic"
+	"headworks/internal/dialect/openai"
+	"headworks/internal/engine"
+	"headworks/internal/fault"
+	"headworks/internal/inference"
+	"headworks/internal/scan"
+)
+
+//go:embed testdata
+var testdata embed.FS
+
+// speech is how callers of a dialect ask, and what upstreams of it answer.
+type speech struct {
+	name    string
+	dialect inference.Dialect
+	shape   *scan.Shape
+	read    func(*scan.Doc, *inference.Request) error
+	decode  func(*scan.Doc) (*inference.Conversation, []string, error)
+
+	asks, sends   string // a caller's body, and what an upstream gets of it
+	askUsage      string // a member with which a caller asks to see usage
+	terminal      string
+	finish        string // an event, or several, that finish the answer
+	open          string // what comes before content
+	word          string // an event of content
+	failure       string // an error event
+	malformed     string
+	mixed         string // an event of another answer
+	streams       []told
+	answers       []told
+	refusal       func(kind string) string // a body of an error, that says so
+	tooLong       string                   // the same of a prompt that does not fit
+	failureInBody string                   // an error with status 200
+}
+
+// told is an answer as a vendor documents it, and what it means.
+type told struct {
+	file    string
+	n       int // choices
+	text    string
+	thought string
+	tools   []inference.Part
+	finish  inference.Finish
+	usage   inference.Usage
+	aside   string // the event that a caller sees only if it asked
+}
+
+// The words of all bodies hold what a careless rewriting would change: escapes,
+// numbers with many forms, unknown fields, white space, a line end at the end.
+const (
+	openaiAsks  = `{ "model" : "assistant","messages":[{"role":"user","content":"caf\u00e9 \/ 1"}],"temperature":1.0,"x_vendor":{"a":[1e3,-0.0]},"stream":STREAM }` + "\n"
+	messageAsks = `{ "model" : "assistant","max_tokens":64,"messages":[{"role":"user","content":"caf\u00e9 \/ 1"}],"temperature":1.0,"x_vendor":{"a":[1e3,-0.0]},"stream":STREAM }` + "\n"
+)
+
+var dialects = []*speech{
+	{
+		name: "openai", dialect: inference.OpenAI, shape: openai.Shape(), read: openai.ReadRequest, decode: openai.Decode,
+		asks:      openaiAsks,
+		sends:     strings.Replace(strings.Replace(openaiAsks, `"assistant"`, `"served"`, 1), "STREAM }", `STREAM ,"stream_options":{"include_usage":true}}`, 1),
+		askUsage:  `"stream_options":{"include_usage":true},`,
+		terminal:  "data: [DONE]\n\n",
+		open:      chunk(`{"role":"assistant","content":""}`, "null"),
+		word:      chunk(`{"content":"Hello"}`, "null"),
+		finish:    chunk(`{}`, `"stop"`),
+		failure:   `data: {"error":{"message":"SECRET of the upstream","type":"server_error","param":null,"code":null}}` + "\n\n",
+		malformed: `data: {"id":"chatcmpl-1","choices":[` + "\n\n",
+		mixed:     strings.Replace(chunk(`{"content":"foreign"}`, "null"), "chatcmpl-1", "chatcmpl-2", 1),
+		streams: []told{
+			{
+				file: "openai/text.sse", n: 1, text: "Hello there", finish: inference.Stop,
+				usage: inference.Usage{Input: 19, Output: 10, Known: true},
+				aside: `data: {"id":"chatcmpl-123","object":"chat.completion.chunk","created":1694268190,"model":"gpt-4o-mini","system_fingerprint":"fp_44709d6fcb","choices":[],"usage":{"prompt_tokens":19,"completion_tokens":10,"total_tokens":29,"prompt_tokens_details":{"cached_tokens":0},"completion_tokens_details":{"reasoning_tokens":0}}}` + "\n\n",
+			},
+			{
+				file: "openai/tools.sse", n: 1, thought: "Two cities.", finish: inference.ToolCalls,
+				tools: []inference.Part{
+					{ID: "call_a", Name: "get_current_weather", Data: `{"location":"Boston, MA"}`},
+					{ID: "call_b", Name: "get_current_weather", Data: `{"location":"Paris"}`},
+				},
+				usage: inference.Usage{Input: 82, Output: 34, Reasoning: 12, Known: true},
+			},
+			{
+				file: "openai/two.sse", n: 2, text: "Heads", finish: inference.Stop,
+				usage: inference.Usage{Input: 9, Output: 2, Known: true},
+			},
+		},
+		answers: []told{
+			{
+				file: "openai/text.json", text: "Hello! How can I assist you today?", finish: inference.Stop,
+				usage: inference.Usage{Input: 19, Output: 10, Known: true},
+			},
+			{
+				file: "openai/tools.json", finish: inference.ToolCalls,
+				tools: []inference.Part{{ID: "call_abc123", Name: "get_current_weather", Data: "{\n\"location\": \"Boston, MA\"\n}"}},
+				usage: inference.Usage{Input: 82, Output: 17, CacheRead: 64, Known: true},
+			},
+		},
+		refusal: func(kind string) string {
+			return `{"error":{"message":"SECRET of the upstream","type":"` + kind + `","param":null,"code":null}}`
+		},
+		tooLong:       `{"error":{"message":"This model's maximum context length is 128000 tokens.","type":"invalid_request_error","param":"messages","code":"context_length_exceeded"}}`,
+		failureInBody: `{"object":"error","message":"SECRET of the upstream","type":"InternalServerError","param":null,"code":500}`,
+	},
+	{
+		name: "anthropic", dialect: inference.Anthropic, shape: anthropic.Shape(), read: anthropic.ReadRequest, decode: anthropic.Decode,
+		asks:      messageAsks,
+		sends:     strings.Replace(messageAsks, `"assistant"`, `"served"`, 1),
+		terminal:  event("message_stop", ``),
+		open:      event("message_start", `,"message":{"id":"msg_1","type":"message","role":"assistant","model":"served","content":[],"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":5,"output_tokens":1}}`) + event("content_block_start", `,"index":0,"content_block":{"type":"text","text":""}`),
+		word:      event("content_block_delta", `,"index":0,"delta":{"type":"text_delta","text":"Hello"}`),
+		finish:    event("content_block_stop", `,"index":0`) + event("message_delta", `,"delta":{"stop_reason":"end_turn","stop_sequence":null},"usage":{"output_tokens":7}`),
+		failure:   "event: error\ndata: " + `{"type":"error","error":{"type":"api_error","message":"SECRET of the upstream"}}` + "\n\n",
+		malformed: "event: content_block_delta\ndata: " + `{"type":"content_block_delta","index":0,` + "\n\n",
+		mixed:     event("message_start", `,"message":{"id":"msg_2","type":"message","role":"assistant","model":"served","content":[],"usage":{"input_tokens":5,"output_tokens":1}}`),
+		streams: []told{
+			{
+				file: "anthropic/text.sse", n: 1, text: "Hello!", finish: inference.Stop,
+				usage: inference.Usage{Input: 25, Output: 15, Known: true},
+			},
+			{
+				file: "anthropic/tools.sse", n: 1, thought: "The weather.", text: "Okay, let's check.", finish: inference.ToolCalls,
+				tools: []inference.Part{{ID: "toolu_01T1x1fJ34qAmk2tNTrN7Up6", Name: "get_weather", Data: `{"location": "San Francisco, CA", "unit": "fahrenheit"}`}},
+				usage: inference.Usage{Input: 2572, Output: 89, CacheRead: 2000, CacheWrite: 100, Known: true},
+			},
+		},
+		answers: []told{
+			{
+				file: "anthropic/text.json", text: "Hi! My name is Claude.", finish: inference.Stop,
+				usage: inference.Usage{Input: 2095, Output: 503, Known: true},
+			},
+			{
+				file: "anthropic/tools.json", text: "I'll look it up.", finish: inference.ToolCalls,
+				tools: []inference.Part{{ID: "toolu_01D7FLrfh4GYq7yT1ULFeyMV", Name: "get_stock_price", Data: `{"ticker":"^GSPC"}`}},
+				usage: inference.Usage{Input: 1512, Output: 58, CacheRead: 1000, CacheWrite: 40, Known: true},
+			},
+		},
+		refusal: func(kind string) string {
+			return `{"type":"error","error":{"type":"` + kind + `","message":"SECRET of the upstream"},"request_id":"req_1"}`
+		},
+		tooLong:       `{"type":"error","error":{"type":"invalid_request_error","message":"prompt is too long: 208310 tokens > 200000 maximum"}}`,
+		failureInBody: `{"type":"error","error":{"type":"api_error","message":"SECRET of the upstream"}}`,
+	},
+}
+
+// chunk is an event of OpenAI's dialect.
+func chunk(delta, finish string) string {
+	return `data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1694268190,"model":"served","choices":[{"index":0,"delta":` + delta + `,"logprobs":null,"finish_reason":` + finish + "}]}\n\n"
+}
+
+// event is one of Anthropic's.
+func event(name, rest string) string {
+	return "event: " + name + "\ndata: {\"type\":\"" + name + "\"" + rest + "}\n\n"
+}
+
+// own returns how the upstream speaks, and other how it does not.
+func (k Kind) own() *speech { return dialects[k.Dialect] }
+
+func (k Kind) other() *speech { return dialects[1-k.Dialect] }
+
+// good is an answer that is whole, in the form that was asked for.
+func (k Kind) good(r *request) string {
+	d := k.own()
+	if r.stream() {
+		return sse(split(load(d.streams[0].file))...)
+	}
+	return answer(200, "application/json", load(d.answers[0].file))
+}
+
+// call is a request of a caller of that dialect to the upstream.
+func (u *upstream) call(d *speech, stream bool) *engine.Call {
+	word := "false"
+	if stream {
+		word = "true"
+	}
+	return u.ask(d, strings.Replace(d.asks, "STREAM", word, 1))
+}
+
+// ask is the same with a body.
+func (u *upstream) ask(d *speech, body string) *engine.Call {
+	doc := &scan.Doc{}
+	req := &inference.Request{ID: inference.NewID(time.Unix(1, 0), 2, 3)}
+	if err := doc.Scan([]byte(body), d.shape); err != nil {
+		panic(err) // a mistake in this package
+	}
+	if err := d.read(doc, req); err != nil {
+		panic(err)
+	}
+	return &engine.Call{
+		Request: req, Replica: &u.replica, Model: "served", Body: []byte(body), Doc: doc,
+		Conversation: func() (*inference.Conversation, []string, error) { return d.decode(doc) },
+	}
+}
+
+// do sends a call and reads its answer to the end.
+func (u *upstream) do(t *testing.T, c *engine.Call) (heard, error) {
+	t.Helper()
+	s, err := u.engine.Open(t.Context(), c)
+	if err != nil {
+		return heard{}, err
+	}
+	defer closed(t, s)
+	return hear(s)
+}
+
+// fails returns the fault of a call, and complains where there is none.
+func (u *upstream) fails(t *testing.T, c *engine.Call) (heard, *fault.Error) {
+	t.Helper()
+	h, err := u.do(t, c)
+	switch {
+	case err == nil:
+		t.Errorf("no error, but %q", h.raw)
+		return h, &fault.Error{}
+	case h.last:
+		t.Error("an error after the last chunk")
+	}
+	f := fault.Of(err)
+	if strings.Contains(f.Words, "SECRET") {
+		t.Errorf("the upstream's own words reach the caller: %q", f.Words)
+	}
+	return h, f
+}
+
+func load(file string) string {
+	b, err := testdata.ReadFile("testdata/" + file)
+	if err != nil {
+		panic(err) // embedded: a mistake in this package
+	}
+	return string(b)
+}
+
+// split cuts a stream into its events.
+func split(stream string) []string {
+	events := strings.SplitAfter(stream, "\n\n")
+	return events[:len(events)-1]
+}
+
+// texts returns what deltas say, block by block.
+func texts(deltas []inference.Delta) string {
+	var b strings.Builder
+	for _, d := range deltas {
+		b.WriteString(d.Text + d.Name)
+	}
+	return b.String()
+}

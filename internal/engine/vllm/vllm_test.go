@@ -1,0 +1,17 @@
+package vllm
+
+import (
+	"testing"
+
+	"headworks/internal/engine/enginetest"
+	"headworks/internal/inference"
+)
+
+func TestConformance(t *testing.T) {
+	enginetest.Run(t, enginetest.Kind{
+		New:     New,
+		Dialect: inference.OpenAI,
+		Path:    "/v1/chat/completions",
+		Key:     enginetest.Bearer(),
+	})
+}
