@@ -163,7 +163,7 @@ func newRequestsCommand(t *terminal) *cobra.Command {
 				for _, r := range list.Requests {
 					rows = append(rows, []string{
 						time.UnixMicro(r.Time).Format(time.TimeOnly), r.ID, r.Model, r.Upstream,
-						millis(r.Total), millis(r.TTFT), fmt.Sprint(r.Input), fmt.Sprint(r.Output), ending(r.End, r.Fault),
+						measured(r.Total), measured(r.TTFT), fmt.Sprint(r.Input), fmt.Sprint(r.Output), ending(r.End, r.Fault),
 					})
 				}
 				table(w, rows...)
@@ -184,6 +184,13 @@ func millis(us int64) string {
 		return "-"
 	}
 	return fmt.Sprintf("%.1f", float64(us)/1e3)
+}
+
+func measured(us *int64) string {
+	if us == nil {
+		return "-"
+	}
+	return millis(*us)
 }
 
 func ending(end, fault string) string {

@@ -23,8 +23,8 @@ type Row struct {
 	Upstream string `json:"upstream"`
 	Replica  string `json:"replica"`
 	Key      string `json:"key"`
-	TTFT     int64  `json:"ttft"`
-	Total    int64  `json:"total"`
+	TTFT     *int64 `json:"ttft"` // nil: not measured
+	Total    *int64 `json:"total"`
 	Input    int64  `json:"input"`
 	Output   int64  `json:"output"`
 	Cost     int64  `json:"cost"`
@@ -117,7 +117,8 @@ func Ask(ctx context.Context, baseURL, key, model, question string, say func(str
 		if json.Unmarshal(answer, &said) != nil || said.Error == nil {
 			said.Error = &ReplyFail{Message: "the answer was " + resp.Status + ", which is no answer of Headworks"}
 		}
-		r.Error, r.Error.Status = said.Error, resp.StatusCode
+		r.Error = said.Error
+		r.Error.Status = resp.StatusCode
 		return r, nil
 	}
 	err = r.read(resp.Body, began, say)
@@ -171,7 +172,8 @@ func (r *Reply) read(body io.Reader, began time.Time, say func(string)) error {
 				return fmt.Errorf("the answer is not in OpenAI's dialect: %w", err)
 			}
 			if said.Error != nil {
-				r.Error, r.Error.Status = said.Error, http.StatusOK
+				r.Error = said.Error
+				r.Error.Status = http.StatusOK
 				return nil
 			}
 			r.take(&said, began, say)
