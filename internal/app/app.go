@@ -97,26 +97,29 @@ var (
 )
 
 // New builds an App and opens its listeners. Nothing is sent anywhere.
-func New(o Options) (a *App, err error) {
-	a = &App{options: o, since: time.Now(), config: o.Config, drain: make(chan struct{}), health: &api.Health{Version: Version}}
+func New(o Options) (*App, error) {
+	a := &App{options: o, since: time.Now(), config: o.Config, drain: make(chan struct{}), health: &api.Health{Version: Version}}
 	a.log = telemetry.NewLog(o.Log, &a.level, &a.hidden)
-	defer func() {
-		if err != nil {
-			a.Close()
-		}
-	}()
-	if err := a.listen(); err != nil {
+	if err := a.build(); err != nil {
+		a.Close()
 		return nil, err
 	}
+	return a, nil
+}
+
+func (a *App) build() error {
+	if err := a.listen(); err != nil {
+		return err
+	}
 	if err := a.open(); err != nil {
-		return nil, err
+		return err
 	}
 	a.room = newFleetRoom(finder())
 	policy := flow.NewPolicy(admit.Limits{})
 	policy.Rules.Seed = uint64(a.since.UnixNano())
 	a.gateway = gateway.New(policy, a.ledger, a.facts.Put)
-	if err := a.use(o.Config); err != nil {
-		return nil, err
+	if err := a.use(a.config); err != nil {
+		return err
 	}
 	front := api.NewFront(a.gateway, a.keys.resolver, a.health, func() api.Limits { return *a.limits.Load() }, openai.Routes(), anthropic.Routes())
 	a.server = wire.NewServer(front.Serve, wire.Limits{})
@@ -124,7 +127,7 @@ func New(o Options) (a *App, err error) {
 	a.server.Panicked = func(cause any, stack []byte) {
 		a.log.Error("a request panicked", "cause", fmt.Sprint(cause), "stack", string(stack))
 	}
-	return a, nil
+	return nil
 }
 
 // finder lets the engine that quotes documents ask an index of the documentation
