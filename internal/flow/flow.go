@@ -204,7 +204,8 @@ func NewPolicy(limits admit.Limits) *Policy {
 
 // Begin makes t the ticket of a request; t may have served another before.
 func (p *Policy) Begin(t *Ticket, req *inference.Request, c *tenant.Caller, owner any) {
-	*t = Ticket{Request: req, Caller: c, Owner: owner, lastAt: fleet.NoReplica}
+	*t = Ticket{}
+	t.Request, t.Caller, t.Owner, t.lastAt = req, c, owner, fleet.NoReplica
 	t.place.Of = t
 	t.src = *rand.NewPCG(p.Rules.Seed, req.ID.Seed())
 }

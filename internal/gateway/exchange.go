@@ -19,8 +19,16 @@ const (
 	moment = 2 * time.Millisecond
 )
 
-// exchange is one request on its way through the gateway.
+// exchange is one request on its way through the gateway. It serves one after the
+// other: what is in life is of one request, the rest stays.
 type exchange struct {
+	granted chan struct{}     // the place at the gate is ours
+	held    []byte            // events before the first content
+	deltas  []inference.Delta // the same, across dialects
+	life
+}
+
+type life struct {
 	g      *Gateway
 	ctx    context.Context
 	req    *Request
@@ -29,14 +37,11 @@ type exchange struct {
 	ticket flow.Ticket
 	call   engine.Call
 	head   Head
-	record record.Record
+	record *record.Record // from the end on: an open answer does without
 
-	granted chan struct{} // the place at the gate is ours
 	stream  engine.Stream
-	chunk   engine.Chunk      // the first content, or the last of the answer
-	held    []byte            // events before the first content
-	deltas  []inference.Delta // the same, across dialects
-	done    bool              // flow said so
+	chunk   engine.Chunk // the first content, or the last of the answer
+	done    bool         // flow said so
 	watched bool
 
 	usage    inference.Usage
@@ -55,10 +60,7 @@ func (x *exchange) begin(ctx context.Context, g *Gateway, req *Request, sink Sin
 	case <-x.granted: // a word that came too late for the request before
 	default:
 	}
-	*x = exchange{
-		g: g, ctx: ctx, req: req, sink: sink, world: g.world.Load(),
-		granted: x.granted, held: x.held[:0], deltas: x.deltas[:0],
-	}
+	x.g, x.ctx, x.req, x.sink, x.world = g, ctx, req, sink, g.world.Load()
 	g.mu.Lock()
 	g.policy.Begin(&x.ticket, &req.Request, req.Caller, x)
 	g.mu.Unlock()
@@ -68,21 +70,21 @@ func (x *exchange) begin(ctx context.Context, g *Gateway, req *Request, sink Sin
 // panic it still gives back every place that the request holds.
 func (x *exchange) end() {
 	x.closeStream()
+	g := x.g
 	if !x.done {
-		f := fault.New(fault.Internal, "a defect")
-		x.g.step(&x.ticket, flow.Event{Kind: flow.Left}, x.world, time.Now())
-		x.fill(f)
-		x.g.keep(&x.record)
+		g.step(&x.ticket, flow.Event{Kind: flow.Left}, x.world, time.Now())
+		x.fill(fault.New(fault.Internal, "a defect"))
+		g.keep(x.record)
 		return // whatever panicked may still hold on to x
 	}
-	x.g.keep(&x.record)
+	g.keep(x.record)
+	g.blank.Put(x.record)
 	if cap(x.held) > maxHeld {
 		x.held = nil
 	}
 	clear(x.deltas)
-	granted, held, deltas := x.granted, x.held, x.deltas
-	g := x.g
-	*x = exchange{granted: granted, held: held, deltas: deltas}
+	x.held, x.deltas = x.held[:0], x.deltas[:0]
+	x.life = life{}
 	g.idle.Put(x)
 }
 
@@ -318,9 +320,9 @@ func (x *exchange) finishWith(f *fault.Error) {
 	x.fillHead()
 	x.fill(f)
 	if x.record.Input > 0 || x.record.Output > 0 {
-		if err := x.g.ledger.Charge(&x.record); err != nil && f == nil {
+		if err := x.g.ledger.Charge(x.record); err != nil && f == nil {
 			f = fault.Wrap(fault.BudgetUnavailable, "what this answer costs cannot be written down now, so it is not given", err)
-			x.ticket.Outcome(&x.record, f)
+			x.ticket.Outcome(x.record, f)
 		}
 	}
 	c := &x.chunk
@@ -331,7 +333,7 @@ func (x *exchange) finishWith(f *fault.Error) {
 	err := x.sink.End(&x.head, c, f)
 	now := time.Now()
 	if err != nil && f == nil {
-		x.ticket.Outcome(&x.record, fault.New(fault.ClientClosed, "the client left before the end of the answer"))
+		x.ticket.Outcome(x.record, fault.New(fault.ClientClosed, "the client left before the end of the answer"))
 	}
 	if x.first.IsZero() && err == nil && f == nil {
 		x.first = now

@@ -98,6 +98,7 @@ type Gateway struct {
 	keep   func(*record.Record)
 	world  atomic.Pointer[World]
 	idle   sync.Pool // of *exchange
+	blank  sync.Pool // of *record.Record
 
 	streams atomic.Int64
 
@@ -111,6 +112,7 @@ type Gateway struct {
 func New(p *flow.Policy, ledger Ledger, keep func(*record.Record)) *Gateway {
 	g := &Gateway{ledger: ledger, keep: keep, policy: p}
 	g.idle.New = func() any { return &exchange{granted: make(chan struct{}, 1)} }
+	g.blank.New = func() any { return new(record.Record) }
 	g.world.Store(&World{Fleet: &fleet.Snapshot{}})
 	return g
 }

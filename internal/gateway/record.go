@@ -61,7 +61,8 @@ func (x *exchange) counted() inference.Usage {
 
 // fill writes the record of the request, all but its times.
 func (x *exchange) fill(f *fault.Error) {
-	r, req := &x.record, x.req
+	x.record = x.g.blank.Get().(*record.Record)
+	r, req := x.record, x.req
 	r.Reset()
 	x.ticket.Record(r, x.world.Fleet, req.Arrived, f)
 	r.Trace, r.Origin, r.Cell = req.TraceID, "app", x.world.Region
@@ -72,7 +73,7 @@ func (x *exchange) fill(f *fault.Error) {
 }
 
 func (x *exchange) fillUsage() {
-	r := &x.record
+	r := x.record
 	u := x.counted()
 	r.Input, r.Output = int64(u.Input), int64(u.Output)
 	r.CacheRead, r.CacheWrite, r.Reasoning = int64(u.CacheRead), int64(u.CacheWrite), int64(u.Reasoning)
@@ -92,7 +93,7 @@ func (x *exchange) fillUsage() {
 
 // times writes down how long everything took.
 func (x *exchange) times(now time.Time) {
-	r, t := &x.record, &x.ticket
+	r, t := x.record, &x.ticket
 	r.Total = now.Sub(x.req.Arrived).Microseconds()
 	r.Overhead = x.overhead(now).Microseconds()
 	if !x.first.IsZero() {
