@@ -72,18 +72,18 @@ func newCall() *call {
 func Chat(f *Front, x *wire.Exchange, d *Dialect, c *tenant.Caller) {
 	k := f.calls.Get().(*call)
 	k.serve(f, x, d, c)
-	doc := k.doc
-	if doc.Size() > maxKept {
-		doc = scan.Doc{}
+	if k.doc.Size() > maxKept {
+		k.doc = scan.Doc{}
 	}
-	header, out := k.header, k.out
-	header.Reset()
-	if cap(out) > maxKept {
-		out = nil
+	if cap(k.out) > maxKept {
+		k.out = nil
 	}
-	model := k.req.Model // costs nothing where the next caller asks for the same
+	k.header.Reset()
 	clear(k.pass)
-	*k = call{doc: doc, header: header, out: out[:0], watch: k.watch, decoded: k.decoded, pass: k.pass[:0]}
+	k.out, k.pass = k.out[:0], k.pass[:0]
+	k.x, k.d, k.writer = nil, nil, nil
+	model := k.req.Model // costs nothing where the next caller asks for the same
+	k.req = gateway.Request{}
 	k.req.Model = model
 	f.calls.Put(k)
 }

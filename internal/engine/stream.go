@@ -14,27 +14,30 @@ import (
 	"headworks/internal/wire"
 )
 
-// stream is one call on its way. It is used again for another call once closed.
+// stream is one call on its way. It serves one after the other: what is in life
+// is of one call, the rest stays.
 type stream struct {
-	engine   *HTTP
-	call     *Call
-	request  wire.Request
-	header   wire.Header
-	response *wire.Response
-	same     bool // the caller speaks our dialect
-
+	engine  *HTTP
+	header  wire.Header
 	body    []byte // of the request, if it is not the caller's own
 	edits   []scan.Edit
-	dropped []string
-	status  int
-	plain   bool // the answer is one JSON value, though a stream was asked for
-
 	split   *wire.Splitter
 	reader  Reader
 	doc     scan.Doc
 	deltas  []inference.Delta
 	spliced []byte // of an event that had to be changed
-	usage   inference.Usage
+	life
+}
+
+type life struct {
+	call     *Call
+	request  wire.Request
+	response *wire.Response
+	same     bool // the caller speaks our dialect
+
+	dropped []string
+	status  int
+	plain   bool        // the answer is one JSON value, though a stream was asked for
 	event   *wire.Event // read, but kept for the next chunk
 	told    inference.Event
 	err     error     // kept for the next call: what came before it goes first
@@ -135,17 +138,14 @@ func (s *stream) Close() error {
 // release makes s ready for another call, but for what grew too large to keep.
 func (s *stream) release() {
 	s.split.Reset()
-	e := s.engine
-	next := stream{
-		engine: e, split: s.split, reader: s.reader, doc: s.doc, header: s.header,
-		body: kept(s.body), spliced: kept(s.spliced), edits: s.edits[:0], deltas: s.deltas[:0],
-	}
-	if next.doc.Size() > maxKept {
-		next.doc = scan.Doc{}
-	}
+	s.body, s.spliced = kept(s.body), kept(s.spliced)
 	clear(s.deltas)
-	*s = next
-	e.idle.Put(s)
+	s.deltas = s.deltas[:0]
+	if s.doc.Size() > maxKept {
+		s.doc = scan.Doc{}
+	}
+	s.life = life{}
+	s.engine.idle.Put(s)
 }
 
 const (
