@@ -5,8 +5,10 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"headworks/internal/api/admin"
 	"headworks/internal/config"
@@ -145,15 +147,40 @@ func (k *keyring) refresh(ctx context.Context) error {
 	return k.swap(ctx)
 }
 
+// maxName bounds the names that a key brings into records, in bytes.
+const maxName = 64
+
+// wrong says what keeps a key from being made; empty if nothing does.
+func (k *keyring) wrong(n *admin.NewKey, now time.Time) string {
+	printable := func(s string) bool {
+		return len(s) <= maxName && strings.IndexFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) < 0
+	}
+	switch _, tier := k.tiers[n.Tier]; {
+	case n.Name == "" || !printable(n.Name):
+		return "a key needs a name of 1 to 64 bytes, all of them printable"
+	case !printable(n.Tenant) || !printable(n.Project):
+		return "a tenant and a project have names of up to 64 bytes, all of them printable"
+	case n.Tier != "" && !tier:
+		return "no such tier; tiers are named in the configuration file"
+	case n.Models != nil && len(n.Models) == 0:
+		return "an empty list of models would allow nothing; leave models out to allow everything"
+	case !n.Expires.IsZero() && !n.Expires.After(now):
+		return "the key expires in the past"
+	}
+	for _, m := range n.Models {
+		if m == "" || strings.Contains(strings.TrimSuffix(m, "*"), "*") {
+			return "a model is a name, or the beginning of names with a * at its end"
+		}
+	}
+	return ""
+}
+
 // Create implements admin.Keys.
 func (k *keyring) Create(ctx context.Context, n admin.NewKey) (admin.CreatedKey, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if n.Name == "" || len(n.Name) > 64 {
-		return admin.CreatedKey{}, fault.New(fault.InvalidRequest, "a key needs a name of 1 to 64 bytes")
-	}
-	if _, ok := k.tiers[n.Tier]; !ok && n.Tier != "" {
-		return admin.CreatedKey{}, fault.New(fault.InvalidRequest, "no such tier; tiers are named in the configuration file")
+	if words := k.wrong(&n, time.Now()); words != "" {
+		return admin.CreatedKey{}, fault.New(fault.InvalidRequest, words)
 	}
 	for _, p := range k.pinned {
 		if p.Caller.Key == n.Name {
