@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"headworks/internal/dialect"
 	"headworks/internal/engine"
 	"headworks/internal/fault"
 	"headworks/internal/gateway"
@@ -30,6 +31,7 @@ type Dialect struct {
 	AppendModels func(dst []byte, names ...string) []byte
 	NewWriter    func(req *inference.Request, created time.Time) Writer
 	RequestID    string   // a header beside x-request-id, if the vendor has one
+	Mark         string   // a header that only this vendor's clients send, if there is one
 	Forwarded    []string // headers that pass through to upstreams of this dialect
 }
 
@@ -125,6 +127,11 @@ func (k *call) read(f *Front) error {
 		return err
 	}
 	r.Scanned = time.Since(began)
+	for _, name := range sessions {
+		if v, ok := x.Header(name); ok {
+			r.Session = dialect.Session(v)
+		}
+	}
 	r.Body, r.Doc, r.Conversation, r.Watch = body, &k.doc, k.decoded, k.watch
 	for _, name := range k.d.Forwarded {
 		if v, ok := x.Header(name); ok {
@@ -135,6 +142,10 @@ func (k *call) read(f *Front) error {
 	k.trace()
 	return nil
 }
+
+// sessions are the headers by which clients name a conversation. They count before
+// what a body says.
+var sessions = [...]string{"x-claude-code-session-id", "x-session-id"}
 
 // trace takes the caller's trace, or begins one with the request's own id
 // (W3C Trace Context, section 3.2).
@@ -323,8 +334,10 @@ func retry(w *wire.Header, f *fault.Error) {
 	w.AddInt("retry-after", int64(math.Ceil(wait.Seconds())))
 }
 
-// Models serves the list of models that a caller may use.
-func Models(f *Front, x *wire.Exchange, d *Dialect, c *tenant.Caller) {
+// Models serves the list of models that a caller may use, in the form that its
+// client knows.
+func Models(f *Front, x *wire.Exchange, _ *Dialect, c *tenant.Caller) {
+	d := f.dialect(x)
 	var names []string
 	for _, m := range f.gateway.World().Fleet.Models {
 		if c.May(m.Name) {

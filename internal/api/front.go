@@ -6,6 +6,8 @@ package api
 
 import (
 	"bytes"
+	"slices"
+	"sync/atomic"
 	"time"
 
 	"headworks/internal/fault"
@@ -41,18 +43,19 @@ type Front struct {
 	health  *Health
 	limits  func() Limits
 	routes  map[string]Route
-	other   *Dialect // for paths that no dialect knows
+	speaks  []*Dialect // the first is for whoever cannot be told
 	calls   calls
+	refused [fault.Count]atomic.Uint64
 }
 
 // NewFront returns a Front of these routes. Errors on paths that do not exist are
-// told in the dialect of the first.
+// told in the dialect of the client, or of the first route.
 func NewFront(g *gateway.Gateway, keys Keys, h *Health, limits func() Limits, routes ...[]Route) *Front {
 	f := &Front{gateway: g, keys: keys, health: h, limits: limits, routes: map[string]Route{}}
 	for _, list := range routes {
 		for _, r := range list {
-			if f.other == nil {
-				f.other = r.Dialect
+			if !slices.Contains(f.speaks, r.Dialect) {
+				f.speaks = append(f.speaks, r.Dialect)
 			}
 			f.routes[r.Path] = r
 		}
@@ -93,7 +96,32 @@ func (f *Front) elsewhere(x *wire.Exchange) {
 		_ = x.Respond(p.Status, p.Type, nil, p.Body) // fails only if the client is gone
 		return
 	}
-	f.refuse(x, f.other, nil, fault.New(fault.NotFound, "no such path; see docs/reference/http.md for those that exist"))
+	f.refuse(x, f.dialect(x), nil, fault.New(fault.NotFound, "no such path; see docs/reference/http.md for those that exist"))
+}
+
+// dialect returns the dialect that the client of a shared path speaks: that whose
+// own header it sends, or the first.
+func (f *Front) dialect(x *wire.Exchange) *Dialect {
+	for _, d := range f.speaks {
+		if d.Mark == "" {
+			continue
+		}
+		if _, ok := x.Header(d.Mark); ok {
+			return d
+		}
+	}
+	return f.speaks[0]
+}
+
+// Refused calls yield with the number of requests that were turned away before
+// they had a caller or a route, by fault. Bad keys are told of from the start, so
+// that the first can be noticed.
+func (f *Front) Refused(yield func(kind string, n uint64)) {
+	for k := range f.refused {
+		if n := f.refused[k].Load(); n > 0 || fault.Kind(k) == fault.Unauthenticated {
+			yield(fault.Kind(k).String(), n)
+		}
+	}
 }
 
 func (f *Front) caller(x *wire.Exchange) (*tenant.Caller, error) {
@@ -106,6 +134,7 @@ func (f *Front) caller(x *wire.Exchange) (*tenant.Caller, error) {
 
 // refuse answers a request that never became a call.
 func (f *Front) refuse(x *wire.Exchange, d *Dialect, h *wire.Header, e *fault.Error) {
+	f.refused[e.Kind].Add(1)
 	if h == nil {
 		h = &wire.Header{}
 	}

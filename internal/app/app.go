@@ -74,6 +74,7 @@ type App struct {
 	room     *fleetRoom
 	health   *api.Health
 	server   *wire.Server
+	entrance *api.Front
 	front    net.Listener
 	back     net.Listener
 	local    tenant.Secret
@@ -121,8 +122,8 @@ func (a *App) build() error {
 	if err := a.use(a.config); err != nil {
 		return err
 	}
-	front := api.NewFront(a.gateway, a.keys.resolver, a.health, func() api.Limits { return *a.limits.Load() }, openai.Routes(), anthropic.Routes())
-	a.server = wire.NewServer(front.Serve, wire.Limits{})
+	a.entrance = api.NewFront(a.gateway, a.keys.resolver, a.health, func() api.Limits { return *a.limits.Load() }, openai.Routes(), anthropic.Routes())
+	a.server = wire.NewServer(a.entrance.Serve, wire.Limits{})
 	a.server.Refuse = api.Refusal
 	a.server.Panicked = func(cause any, stack []byte) {
 		a.log.Error("a request panicked", "cause", fmt.Sprint(cause), "stack", string(stack))

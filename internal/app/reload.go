@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"time"
@@ -22,17 +23,12 @@ func (a *App) Reload(context.Context) (admin.Reloaded, error) {
 	if a.options.Read == nil {
 		return admin.Reloaded{}, fault.New(fault.InvalidRequest, "this instance runs without a configuration file; start one with headworks serve --config")
 	}
-	refuse := func(err error) (admin.Reloaded, error) {
-		a.refused.Add(1)
-		a.log.Error("the configuration is not taken over; the last good one stays", "generation", a.generation(), "cause", err.Error())
-		return admin.Reloaded{}, fault.Wrap(fault.InvalidRequest, err.Error(), err)
-	}
 	next, report := a.options.Read()
 	if err := report.Err(); err != nil {
-		return refuse(err)
+		return a.refuse(report.Text(fmt.Sprint("still serving generation ", a.generation())), err, report.Problems)
 	}
 	if p := config.Guard(a.config, next); p != nil {
-		return refuse(p)
+		return a.refuse(p.Error(), p, []config.Problem{*p})
 	}
 	changes := config.Diff(a.config, next)
 	r := admin.Reloaded{Changes: config.Summary(changes), Restart: config.Restart(changes)}
@@ -41,7 +37,7 @@ func (a *App) Reload(context.Context) (admin.Reloaded, error) {
 	}
 	if len(changes) > 0 {
 		if err := a.use(next); err != nil {
-			return refuse(err)
+			return a.refuse(err.Error(), err, nil)
 		}
 		a.log.Info("the configuration is taken over", "generation", a.generation(), "changes", r.Changes)
 	}
@@ -50,6 +46,17 @@ func (a *App) Reload(context.Context) (admin.Reloaded, error) {
 	}
 	r.Generation, r.Config = a.generation(), a.gateway.World().Config
 	return r, nil
+}
+
+// refuse keeps the configuration that is in use, and says why.
+func (a *App) refuse(words string, cause error, problems []config.Problem) (admin.Reloaded, error) {
+	a.refused.Add(1)
+	args := []any{"generation", a.generation(), "cause", cause.Error()}
+	if len(problems) > 0 {
+		args = append(args, "problems", problems)
+	}
+	a.log.Error("the configuration is not taken over; the last good one stays", args...)
+	return admin.Reloaded{}, fault.Wrap(fault.InvalidRequest, words, cause)
 }
 
 func (a *App) generation() uint64 { return a.gateway.World().Fleet.Generation }

@@ -41,6 +41,7 @@ func (a *App) sources() telemetry.Sources {
 			yield("ring", overrun)
 			yield("disk", write)
 		},
+		Refused:        func(yield func(string, uint64)) { a.entrance.Refused(yield) },
 		Generation:     func() uint64 { return a.generation() },
 		ReloadFailures: a.refused.Load,
 	}

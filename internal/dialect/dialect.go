@@ -268,7 +268,9 @@ func (s Said) Fault() *fault.Error {
 		f := fault.Wrap(fault.ContextTooLong, "the prompt and the answer asked for do not fit the model's window; shorten one of them", cause)
 		f.Param = s.Prompt
 		return f
-	case s.Status == 408, s.Status == 409, s.Status >= 500:
+	case s.Status == 408, s.Status == 409:
+		return fault.Wrap(fault.UpstreamTransient, "the upstream could not take the request at this moment", cause)
+	case s.Status >= 500:
 		return fault.Wrap(fault.UpstreamError, "the upstream failed", cause)
 	}
 	return s.rejection(cause)

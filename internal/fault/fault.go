@@ -44,7 +44,8 @@ const (
 	Oversized         // an event or an answer over the bound
 	Mismatch          // an answer to another request
 	Redirected        // a redirect, never followed
-	UpstreamError     // 5xx, 408, 409
+	UpstreamError     // 5xx
+	UpstreamTransient // 408, 409
 	UpstreamCapacity  // 429, 529
 	UpstreamAuth      // 401, 403: our credential, never the caller's
 	UpstreamRejected  // 400, 404, 413, 422: passed on
@@ -57,6 +58,9 @@ const (
 	Internal          // a defect
 
 	kinds // how many there are
+
+	// Count is how many kinds there are, None among them.
+	Count = int(kinds)
 )
 
 // Owner is whose fault a failure is.
@@ -129,6 +133,7 @@ var table = [kinds]Info{
 	Mismatch:          {Name: "mismatch", Code: "upstream_mismatch", Status: 502, Owner: Upstream, Effect: Counts, Another: true},
 	Redirected:        {Name: "redirect", Code: "upstream_redirect", Status: 502, Owner: Upstream, Effect: Counts, Another: true},
 	UpstreamError:     {Name: "upstream_5xx", Code: "upstream_error", Status: 502, Owner: Upstream, Effect: Counts, Another: true},
+	UpstreamTransient: {Name: "upstream_transient", Code: "upstream_error", Status: 502, Owner: Upstream, Another: true},
 	UpstreamCapacity:  {Name: "capacity", Code: "upstream_rate_limited", Status: 429, Owner: Upstream, Effect: CoolDown, Another: true, Retry: true},
 	UpstreamAuth:      {Name: "credential", Code: "upstream_auth", Status: 502, Owner: Headworks, Effect: Credential, Another: true},
 	UpstreamRejected:  {Name: "upstream_4xx", Code: "invalid_request", Status: 400, Owner: Caller},

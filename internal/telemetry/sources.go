@@ -10,6 +10,7 @@ type Sources struct {
 	ReplicaUp      func(yield func(upstream, replica string, up bool))
 	StreamsOpen    func() int
 	Dropped        func(yield func(stage string, records uint64))
+	Refused        func(yield func(fault string, requests uint64))
 	Generation     func() uint64 // of the configuration that serves
 	ReloadFailures func() uint64
 }
@@ -24,13 +25,14 @@ var (
 	replicaUp      = gauge("replica_up", "Whether a replica may get requests.", "upstream", "replica")
 	streamsOpen    = gauge("streams_open", "Streams to callers that are open.")
 	dropped        = gauge("records_dropped_total", "Records that were lost.", "stage")
+	refused        = gauge("refused_total", "Requests that were turned away before they had a caller or a route; they have no record.", "fault")
 	generation     = gauge("config_generation", "The generation of the configuration that serves.")
 	reloadFailures = gauge("config_reload_failures_total", "Times that a new configuration was refused.")
 )
 
 // Describe implements prometheus.Collector.
 func (s *Sources) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{inFlight, queueDepth, replicaUp, streamsOpen, dropped, generation, reloadFailures} {
+	for _, d := range []*prometheus.Desc{inFlight, queueDepth, replicaUp, streamsOpen, dropped, refused, generation, reloadFailures} {
 		out <- d
 	}
 }
@@ -63,6 +65,9 @@ func (s *Sources) Collect(out chan<- prometheus.Metric) {
 	}
 	if s.Dropped != nil {
 		s.Dropped(func(stage string, n uint64) { counter(dropped, n, stage) })
+	}
+	if s.Refused != nil {
+		s.Refused(func(fault string, n uint64) { counter(refused, n, fault) })
 	}
 	if s.Generation != nil {
 		gauge(generation, float64(s.Generation()))

@@ -34,6 +34,7 @@ func Dialect() *api.Dialect {
 			return &anthropic.Writer{ID: "msg_" + req.ID.String(), Model: req.Model}
 		},
 		RequestID: "request-id",
+		Mark:      "anthropic-version",
 		Forwarded: []string{"anthropic-version", "anthropic-beta"},
 	}
 }
