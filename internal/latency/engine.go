@@ -347,8 +347,11 @@ func (e *Engine) admit() int32 {
 func (e *Engine) preempt() {
 	i := e.running.tail
 	s := &e.sequences[i]
+	if s.stage == decoding { // one that reads anew made nothing since it was last preempted
+		s.latest = e.start.ceil()
+	}
 	e.leave(i)
-	s.stage, s.latest = queued, e.start.ceil()
+	s.stage = queued
 	e.pushFront(&e.waiting, i)
 	e.preemptions++
 }
