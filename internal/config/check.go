@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+
+	"headworks/internal/tenant"
 )
 
 // check notes what no single value shows: references between sections, secrets that
@@ -123,7 +125,7 @@ func (r *reader) upstream(path, name string, u Upstream) {
 		if len(u.URLs) > 0 {
 			r.at(join(path, "urls"), BadValue, "kind "+u.Kind+" is inside this process and has no urls")
 		}
-		if u.Key.Set() {
+		if !u.Key.Empty() {
 			r.warn(join(path, "key"), Pointless, "kind "+u.Kind+" is inside this process and needs no key")
 		}
 	case len(u.URLs) == 0:
@@ -262,8 +264,8 @@ func (r *reader) keys() {
 	}
 }
 
-func (r *reader) secret(path string, s Secret, i int, secrets map[string]int) {
-	if !s.Set() {
+func (r *reader) secret(path string, s tenant.Secret, i int, secrets map[string]int) {
+	if s.Empty() {
 		return // reported where it was read
 	}
 	r.clean(path, s)
@@ -278,7 +280,7 @@ func (r *reader) secret(path string, s Secret, i int, secrets map[string]int) {
 }
 
 // clean refuses a credential that no HTTP header can carry.
-func (r *reader) clean(path string, s Secret) {
+func (r *reader) clean(path string, s tenant.Secret) {
 	if strings.ContainsFunc(s.Reveal(), func(c rune) bool { return c > unicode.MaxASCII || !unicode.IsPrint(c) || c == ' ' }) {
 		r.at(path, BadSecret, "a secret with a space, a line end or another character that no HTTP header carries")
 	}

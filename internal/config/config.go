@@ -64,13 +64,13 @@ const (
 
 // Upstream is a pool of engines that serve the same models, or a provider.
 type Upstream struct {
-	Kind     string   `json:"kind" enum:"openai,anthropic,vllm,llamacpp,simulated,local-extract" jsonschema:"what is spoken to"`
-	Key      Secret   `json:"key,omitzero" jsonschema:"the credential to call it with, best as a reference"`
-	URLs     []string `json:"urls,omitzero" jsonschema:"base URL of each replica, with or without /v1; a provider has a default"`
-	Region   string   `json:"region,omitzero" jsonschema:"where it runs"`
-	Zone     string   `json:"zone,omitzero" jsonschema:"the failure domain inside the region"`
-	Hardware string   `json:"hardware,omitzero" jsonschema:"what it runs on"`
-	Engine   *Engine  `json:"engine,omitzero" jsonschema:"how a simulated engine behaves"`
+	Kind     string        `json:"kind" enum:"openai,anthropic,vllm,llamacpp,simulated,local-extract" jsonschema:"what is spoken to"`
+	Key      tenant.Secret `json:"key,omitzero" jsonschema:"the credential to call it with, best as a reference"`
+	URLs     []string      `json:"urls,omitzero" jsonschema:"base URL of each replica, with or without /v1; a provider has a default"`
+	Region   string        `json:"region,omitzero" jsonschema:"where it runs"`
+	Zone     string        `json:"zone,omitzero" jsonschema:"the failure domain inside the region"`
+	Hardware string        `json:"hardware,omitzero" jsonschema:"what it runs on"`
+	Engine   *Engine       `json:"engine,omitzero" jsonschema:"how a simulated engine behaves"`
 }
 
 // DefaultURL returns where a kind is reached unless the file says otherwise; empty
@@ -215,7 +215,7 @@ func (t *Tier) defaults() { t.Priority = tenant.Standard }
 // Key is who calls.
 type Key struct {
 	Name    string        `json:"name" jsonschema:"what it is called in logs and records"`
-	Secret  Secret        `json:"secret" jsonschema:"what the caller sends, 16 characters or more, best as a reference"`
+	Secret  tenant.Secret `json:"secret" jsonschema:"what the caller sends, 16 characters or more, best as a reference"`
 	Tenant  string        `json:"tenant,omitzero" jsonschema:"the organisation"`
 	Project string        `json:"project,omitzero" jsonschema:"the project inside it"`
 	Tier    string        `json:"tier,omitzero" jsonschema:"name of a tier; without one nothing is limited"`

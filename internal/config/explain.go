@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"headworks/internal/tenant"
 )
 
 // Value is one setting: what it is, and where that comes from.
@@ -18,7 +20,7 @@ type Value struct {
 	Origin string `json:"origin"`         // file:line:column, or default
 	From   string `json:"from,omitempty"` // the references it was made of, as ${CHAT_TIMEOUT:-10m}
 
-	secret Secret
+	secret tenant.Secret
 }
 
 // leaf is one setting and where it stands.
@@ -80,9 +82,9 @@ func (c *Config) value(l leaf) Value {
 		v.Origin = fmt.Sprintf("%s:%d:%d", c.name, o.value.line, o.value.column)
 	}
 	form, scalar := formOf(l.v.Type())
-	if s, ok := l.v.Interface().(Secret); ok {
+	if s, ok := l.v.Interface().(tenant.Secret); ok {
 		v.secret, v.From = s, o.safe
-		if s.Set() {
+		if !s.Empty() {
 			shown := redacted
 			if o.safe != "" {
 				shown = o.safe
@@ -146,7 +148,7 @@ func Diff(a, b *Config) []Change {
 		switch {
 		case !ok:
 			changes = append(changes, Change{Path: v.Path, Was: v.Value})
-		case v.secret.Reveal() != n.secret.Reveal() || v.Value != n.Value && !v.secret.Set():
+		case v.secret.Reveal() != n.secret.Reveal() || v.Value != n.Value && v.secret.Empty():
 			changes = append(changes, Change{Path: v.Path, Was: v.Value, Now: n.Value})
 		}
 	}
@@ -243,8 +245,8 @@ func (c *Config) Fingerprint() string {
 	h := sha256.New()
 	for _, l := range leaves("", reflect.ValueOf(c).Elem(), nil) {
 		text := "none"
-		if s, ok := l.v.Interface().(Secret); ok {
-			text = strconv.FormatBool(s.Set())
+		if s, ok := l.v.Interface().(tenant.Secret); ok {
+			text = strconv.FormatBool(!s.Empty())
 		} else if form, scalar := formOf(l.v.Type()); scalar {
 			text = form.show(l.v.Interface())
 		}

@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"headworks/internal/tenant"
 )
 
 // What a line of a file may show of itself. A reading that fails has no tree that
@@ -28,7 +30,7 @@ func shown(t reflect.Type, names map[string]bool) {
 		shown(t.Elem(), names)
 	case reflect.Struct:
 		for _, f := range fieldsOf(t) {
-			if f.typ != reflect.TypeFor[Secret]() {
+			if f.typ != reflect.TypeFor[tenant.Secret]() {
 				names[f.name] = true
 			}
 			shown(f.typ, names)

@@ -9,6 +9,8 @@ import (
 
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/token"
+
+	"headworks/internal/tenant"
 )
 
 // span is a place in a file: line and column count from 1, columns and width count
@@ -287,7 +289,7 @@ func (r *reader) scalar(n ast.Node, v reflect.Value, f field, form form, path st
 		r.problem(o.value, path, WrongType, path+" is "+describe(n)+"; it must be "+form.want)
 		return
 	}
-	secret := v.Type() == reflect.TypeFor[Secret]()
+	secret := v.Type() == reflect.TypeFor[tenant.Secret]()
 	show := func() string {
 		switch {
 		case o.safe != "":

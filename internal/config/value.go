@@ -1,8 +1,6 @@
 package config
 
 import (
-	"fmt"
-	"log/slog"
 	"math"
 	"reflect"
 	"strconv"
@@ -31,37 +29,6 @@ func (b Bytes) String() string {
 
 const redacted = "[redacted]"
 
-// Secret is a text that never prints: whatever formats, logs or marshals it gets
-// [redacted]. Only Reveal tells it.
-type Secret struct {
-	text *string // behind a pointer, so that not even reflection on a field prints it
-}
-
-// NewSecret hides a text.
-func NewSecret(text string) Secret { return Secret{&text} }
-
-// Reveal returns the text.
-func (s Secret) Reveal() string {
-	if s.text == nil {
-		return ""
-	}
-	return *s.text
-}
-
-// Set reports whether there is a text.
-func (s Secret) Set() bool { return s.Reveal() != "" }
-
-// Format prints [redacted], whatever the verb.
-func (s Secret) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(redacted)) }
-
-func (s Secret) String() string { return redacted }
-
-// LogValue logs [redacted].
-func (s Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
-
-// MarshalText writes [redacted].
-func (s Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
-
 // form is how a file writes values of one type.
 type form struct {
 	want   string // what a text must be, with an example
@@ -83,10 +50,10 @@ func formOf(t reflect.Type) (form, bool) {
 			show:   func(v any) string { return v.(string) },
 			schema: jsonschema.Schema{Type: "string"},
 		}, true
-	case reflect.TypeFor[Secret]():
+	case reflect.TypeFor[tenant.Secret]():
 		return form{
 			want:   "a text",
-			parse:  func(s string) (any, bool) { return NewSecret(s), true },
+			parse:  func(s string) (any, bool) { return tenant.NewSecret(s), true },
 			show:   func(any) string { return redacted },
 			schema: jsonschema.Schema{Type: "string", WriteOnly: true},
 		}, true
