@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -29,7 +30,8 @@ type Dialect struct {
 	Status       func(f *fault.Error) int
 	AppendError  func(dst []byte, f *fault.Error, id string) []byte
 	AppendModels func(dst []byte, names ...string) []byte
-	NewWriter    func(req *inference.Request, created time.Time) Writer
+	NewWriter    func(id string, created time.Time, req *inference.Request) Writer
+	AnswerID     string   // what the id of an answer begins with
 	RequestID    string   // a header beside x-request-id, if the vendor has one
 	Mark         string   // a header that only this vendor's clients send, if there is one
 	Forwarded    []string // headers that pass through to upstreams of this dialect
@@ -134,13 +136,23 @@ func (k *call) read(f *Front) error {
 	}
 	r.Body, r.Doc, r.Conversation, r.Watch = body, &k.doc, k.decoded, k.watch
 	for _, name := range k.d.Forwarded {
-		if v, ok := x.Header(name); ok {
-			k.pass = append(k.pass, name, string(v))
+		if _, ok := x.Header(name); ok {
+			k.forward(name)
 		}
 	}
 	r.Header = k.pass
 	k.trace()
 	return nil
+}
+
+// forward passes on a header: a list may come in several fields of one name
+// (RFC 9110 5.3).
+func (k *call) forward(name string) {
+	for field, value := range k.x.Headers() {
+		if strings.EqualFold(string(field), name) {
+			k.pass = append(k.pass, name, string(value))
+		}
+	}
 }
 
 // sessions are the headers by which clients name a conversation. They count before
@@ -230,7 +242,7 @@ func (k *call) End(h *gateway.Head, c *engine.Chunk, f *fault.Error) error {
 		k.tell(h)
 		body := c.Raw
 		if c.Answer != nil {
-			body = k.d.EncodeAnswer(c.Answer)
+			body = k.d.EncodeAnswer(k.named(c.Answer))
 		}
 		return k.x.Respond(200, jsonType, &k.header, body)
 	}
@@ -253,10 +265,19 @@ func (k *call) encode(dst []byte, c *engine.Chunk) []byte {
 
 func (k *call) into() Writer {
 	if k.writer == nil {
-		k.writer = k.d.NewWriter(&k.req.Request, k.req.Arrived)
+		k.writer = k.d.NewWriter(k.answerID(), k.req.Arrived, &k.req.Request)
 	}
 	return k.writer
 }
+
+// named gives a whole answer the names that a stream would have: those of its
+// upstream are in another dialect.
+func (k *call) named(a *inference.Answer) *inference.Answer {
+	a.ID, a.Model, a.Created = k.answerID(), k.req.Model, k.req.Arrived.Unix()
+	return a
+}
+
+func (k *call) answerID() string { return k.d.AnswerID + k.req.ID.String() }
 
 func (k *call) begin(h *gateway.Head) error {
 	k.tell(h)

@@ -30,9 +30,10 @@ func Dialect() *api.Dialect {
 		Status:       anthropic.Status,
 		AppendError:  anthropic.AppendError,
 		AppendModels: anthropic.AppendModels,
-		NewWriter: func(req *inference.Request, _ time.Time) api.Writer {
-			return &anthropic.Writer{ID: "msg_" + req.ID.String(), Model: req.Model}
+		NewWriter: func(id string, _ time.Time, req *inference.Request) api.Writer {
+			return &anthropic.Writer{ID: id, Model: req.Model}
 		},
+		AnswerID:  "msg_",
 		RequestID: "request-id",
 		Mark:      "anthropic-version",
 		Forwarded: []string{"anthropic-version", "anthropic-beta"},

@@ -21,11 +21,10 @@ func Routes() []api.Route {
 		Status:       openai.Status,
 		AppendError:  openai.AppendError,
 		AppendModels: openai.AppendModels,
-		NewWriter: func(req *inference.Request, created time.Time) api.Writer {
-			return &openai.Writer{
-				ID: "chatcmpl-" + req.ID.String(), Model: req.Model, Created: created.Unix(), Usage: req.WantUsage,
-			}
+		NewWriter: func(id string, created time.Time, req *inference.Request) api.Writer {
+			return &openai.Writer{ID: id, Model: req.Model, Created: created.Unix(), Usage: req.WantUsage}
 		},
+		AnswerID:  "chatcmpl-",
 		Forwarded: []string{"openai-organization", "openai-project", "openai-beta"},
 	}
 	var routes []api.Route
