@@ -60,8 +60,9 @@ const (
 type HTTP struct {
 	protocol Protocol
 	options  Options
-	origins  []origin // one for each replica
-	idle     sync.Pool
+	origins  []origin  // one for each replica
+	idle     sync.Pool // of *stream
+	docs     sync.Pool // of *scan.Doc
 }
 
 type origin struct {
@@ -75,6 +76,7 @@ type origin struct {
 func NewHTTP(p Protocol, replicas []fleet.Replica, o Options) (*HTTP, error) {
 	e := &HTTP{protocol: p, options: o}
 	e.idle.New = func() any { return &stream{engine: e, reader: p.NewReader(), split: wire.NewSplitter(0)} }
+	e.docs.New = func() any { return new(scan.Doc) }
 	var listed []string
 	for _, r := range replicas {
 		u, target, err := split(r.URL, p.Path)

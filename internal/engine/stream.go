@@ -23,7 +23,7 @@ type stream struct {
 	edits   []scan.Edit
 	split   *wire.Splitter
 	reader  Reader
-	doc     scan.Doc
+	doc     *scan.Doc // borrowed while bytes are read, nil otherwise
 	deltas  []inference.Delta
 	spliced []byte // of an event that had to be changed
 	life
@@ -141,9 +141,6 @@ func (s *stream) release() {
 	s.body, s.spliced = kept(s.body), kept(s.spliced)
 	clear(s.deltas)
 	s.deltas = s.deltas[:0]
-	if s.doc.Size() > maxKept {
-		s.doc = scan.Doc{}
-	}
 	s.life = life{}
 	s.engine.idle.Put(s)
 }
@@ -158,6 +155,17 @@ func kept(b []byte) []byte {
 		return nil
 	}
 	return b[:0]
+}
+
+// borrow takes a tape to read with. All streams share a few: the one that was used
+// a moment ago is still in the processor's cache, one of the stream's own is not.
+func (s *stream) borrow() { s.doc = s.engine.docs.Get().(*scan.Doc) }
+
+func (s *stream) giveBack() {
+	if s.doc.Size() <= maxKept {
+		s.engine.docs.Put(s.doc)
+	}
+	s.doc = nil
 }
 
 // Next implements Stream.
@@ -285,7 +293,9 @@ func (s *stream) refused(until time.Time) error {
 	case err != nil:
 		body = nil // the status alone tells enough
 	}
-	f := s.engine.protocol.ReadError(s.status, body, &s.doc)
+	s.borrow()
+	defer s.giveBack()
+	f := s.engine.protocol.ReadError(s.status, body, s.doc)
 	f.After = s.wait(time.Now())
 	s.err = f
 	return f
@@ -328,24 +338,28 @@ func (s *stream) answer(until time.Time) (Chunk, error) {
 	if err != nil {
 		return Chunk{}, err
 	}
+	s.borrow()
+	defer s.giveBack()
 	if err := s.doc.ScanLax(body); err != nil {
 		return Chunk{}, fault.Wrap(fault.Malformed, "the upstream's answer is not JSON", err)
 	}
 	c := Chunk{Last: true}
-	if err := s.engine.protocol.ReadAnswer(&s.doc, &c.Event); err != nil {
+	if err := s.engine.protocol.ReadAnswer(s.doc, &c.Event); err != nil {
 		return Chunk{}, err
 	}
 	if s.same {
 		c.Raw = body
 		return c, nil
 	}
-	c.Answer, err = s.engine.protocol.DecodeAnswer(&s.doc)
+	c.Answer, err = s.engine.protocol.DecodeAnswer(s.doc)
 	return c, err
 }
 
 // events returns what the events at hand tell, up to the first that has to leave
 // by itself. Without any, the chunk is empty.
 func (s *stream) events() (Chunk, error) {
+	s.borrow()
+	defer s.giveBack()
 	var c Chunk
 	s.deltas = s.deltas[:0]
 	for {
@@ -404,14 +418,14 @@ func (s *stream) pull() (told inference.Event, ok bool, err error) {
 		}
 		if e.Other {
 			if said, ok := e.Field("error"); ok {
-				_, err := s.reader.Read([]byte("error"), said, &s.doc)
+				_, err := s.reader.Read([]byte("error"), said, s.doc)
 				return told, false, err
 			}
 		}
 		if e.Data == nil {
 			continue // a comment, or a name without data: nothing is dispatched
 		}
-		if s.told, err = s.reader.Read(e.Name, e.Data, &s.doc); err != nil {
+		if s.told, err = s.reader.Read(e.Name, e.Data, s.doc); err != nil {
 			return told, false, err
 		}
 		s.event = e

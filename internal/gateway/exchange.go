@@ -40,7 +40,7 @@ type life struct {
 	record *record.Record // from the end on: an open answer does without
 
 	stream  engine.Stream
-	chunk   engine.Chunk // the first content, or the last of the answer
+	chunk   engine.Chunk // what came last
 	done    bool         // flow said so
 	watched bool
 
@@ -162,51 +162,45 @@ func (x *exchange) send(a *flow.Action) flow.Event {
 // read reads until something happens that flow has to know of. Content that
 // follows committed content goes straight to the client.
 func (x *exchange) read(until time.Time) flow.Event {
+	now := time.Now()
 	for {
-		now := time.Now()
 		next := until
 		if !x.watched && x.req.Watch != nil {
 			if soon := now.Add(moment); next.IsZero() || soon.Before(next) {
 				next = soon
 			}
 		}
-		c, err := x.stream.Next(next)
+		c := &x.chunk
+		var err error
+		*c, err = x.stream.Next(next)
 		came := time.Now()
 		x.upstream += came.Sub(now)
+		now = came
 		if err != nil {
 			if !errors.Is(err, engine.ErrQuiet) {
 				return x.failed(err)
 			}
 			x.watch()
-			if !until.IsZero() && !came.Before(until) {
+			if !until.IsZero() && !now.Before(until) {
 				return flow.Event{Kind: flow.Quiet, Progress: x.progress, Wrote: x.wrote}
 			}
 			continue
 		}
-		x.note(&c, came)
+		x.note(c, now)
 		switch {
-		case !x.req.Stream:
-			if c.Last {
-				x.chunk = c
-				return flow.Event{Kind: flow.Finished}
-			}
+		case c.Last && (!c.Event.Content || x.ticket.Committed || !x.req.Stream):
+			return flow.Event{Kind: flow.Finished}
+		case !x.req.Stream: // a sign of life
 		case x.ticket.Committed:
-			if c.Last {
-				x.chunk = c
-				return flow.Event{Kind: flow.Finished}
-			}
 			x.watch()
-			if err := x.forward(&c); err != nil {
+			if err := x.forward(c); err != nil {
 				return x.gone()
 			}
+			now = x.wrote
 		case c.Event.Content:
-			x.chunk = c
 			return flow.Event{Kind: flow.Content}
-		case c.Last:
-			x.chunk = c
-			return flow.Event{Kind: flow.Finished}
 		default:
-			if err := x.hold(&c); err != nil {
+			if err := x.hold(c); err != nil {
 				return x.failed(err)
 			}
 		}
