@@ -75,7 +75,7 @@ type origin struct {
 // that is wrong.
 func NewHTTP(p Protocol, replicas []fleet.Replica, o Options) (*HTTP, error) {
 	e := &HTTP{protocol: p, options: o}
-	e.idle.New = func() any { return &stream{engine: e, reader: p.NewReader(), split: wire.NewSplitter(0)} }
+	e.idle.New = func() any { return &stream{engine: e, reader: p.NewReader(), split: *wire.NewSplitter(0)} }
 	e.docs.New = func() any { return new(scan.Doc) }
 	var listed []string
 	for _, r := range replicas {

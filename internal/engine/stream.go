@@ -21,7 +21,7 @@ type stream struct {
 	header  wire.Header
 	body    []byte // of the request, if it is not the caller's own
 	edits   []scan.Edit
-	split   *wire.Splitter
+	split   wire.Splitter
 	reader  Reader
 	doc     *scan.Doc // borrowed while bytes are read, nil otherwise
 	deltas  []inference.Delta

@@ -28,31 +28,34 @@ type exchange struct {
 	life
 }
 
+// What is used for every piece of a stream stands together at the front: with
+// many streams open it has to come back into the processor's cache each time.
 type life struct {
+	stream    engine.Stream
+	sink      Sink
+	ctx       context.Context
+	req       *Request
+	streams   bool // the caller asked for a stream
+	committed bool // the client has content
+	watched   bool
+	done      bool // flow said so
+	finish    inference.Finish
+	text      int           // bytes of answer that came
+	upstream  time.Duration // spent waiting for upstreams
+	progress  time.Time     // the upstream's last sign
+	wrote     time.Time     // the client's last bytes
+	first     time.Time     // content left for the client
+	firstIn   time.Time     // content came
+	gap       time.Duration // longest silence within the answer
+	chunk     engine.Chunk  // what came last
+
+	usage  inference.Usage
 	g      *Gateway
-	ctx    context.Context
-	req    *Request
-	sink   Sink
 	world  *World
-	ticket flow.Ticket
-	call   engine.Call
-	head   Head
 	record *record.Record // from the end on: an open answer does without
-
-	stream  engine.Stream
-	chunk   engine.Chunk // what came last
-	done    bool         // flow said so
-	watched bool
-
-	usage    inference.Usage
-	finish   inference.Finish
-	text     int           // bytes of answer that came
-	upstream time.Duration // spent waiting for upstreams
-	first    time.Time     // content left for the client
-	firstIn  time.Time     // content came
-	progress time.Time     // the upstream's last sign
-	wrote    time.Time     // the client's last bytes
-	gap      time.Duration // longest silence within the answer
+	head   Head
+	call   engine.Call
+	ticket flow.Ticket
 }
 
 func (x *exchange) begin(ctx context.Context, g *Gateway, req *Request, sink Sink) {
@@ -61,6 +64,7 @@ func (x *exchange) begin(ctx context.Context, g *Gateway, req *Request, sink Sin
 	default:
 	}
 	x.g, x.ctx, x.req, x.sink, x.world = g, ctx, req, sink, g.world.Load()
+	x.streams = req.Stream
 	g.mu.Lock()
 	g.policy.Begin(&x.ticket, &req.Request, req.Caller, x)
 	g.mu.Unlock()
@@ -188,10 +192,10 @@ func (x *exchange) read(until time.Time) flow.Event {
 		}
 		x.note(c, now)
 		switch {
-		case c.Last && (!c.Event.Content || x.ticket.Committed || !x.req.Stream):
+		case c.Last && (!c.Event.Content || x.committed || !x.streams):
 			return flow.Event{Kind: flow.Finished}
-		case !x.req.Stream: // a sign of life
-		case x.ticket.Committed:
+		case !x.streams: // a sign of life
+		case x.committed:
 			x.watch()
 			if err := x.forward(c); err != nil {
 				return x.gone()
@@ -239,6 +243,7 @@ func (x *exchange) hold(c *engine.Chunk) error {
 // commit lets the client have the first content, and what was held before it. An
 // answer whose end is here already leaves with its end, in one write.
 func (x *exchange) commit(until time.Time) flow.Event {
+	x.committed = true
 	x.fillHead()
 	c := &x.chunk
 	if len(x.held) > 0 {
