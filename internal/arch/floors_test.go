@@ -24,7 +24,7 @@ var floors = [][]string{
 	{"api", "api/*"},
 	{"client"},
 	{"app"},
-	{"cmd/*"},
+	{"cmd/*", "test/bench"},
 }
 
 // lastPure is the last floor on which nothing but decisions live; flow, above it,
@@ -52,6 +52,7 @@ var noHTTP = []string{"gateway", "wire", "engine", "engine/*", "api/openai", "ap
 var dialers = []string{
 	"wire",
 	"discover/local", // its own guard lets it reach loopback alone
+	"test/bench",     // a load and a proxy that share nothing with what they measure
 }
 
 // exported names the variables that other packages may see though they are no
