@@ -71,8 +71,6 @@ func (c command) start(ctx context.Context) (*child, error) {
 
 func (k *child) pid() int { return k.cmd.Process.Pid }
 
-func (k *child) addr() string { return hostOf(k.BaseURL) }
-
 // stop asks the process to end and waits. It may end by the signal that asked it;
 // that it had to be killed, or has an exit code of its own to tell, is an error.
 func (k *child) stop() error {

@@ -44,24 +44,29 @@ func (l *load) workers() []*worker {
 	return all
 }
 
-// span is the window in which requests count: those that begin and end in it.
+// span is the window in which requests count: those that begin and end in it. The
+// first event of a stream counts without its end.
 type span struct{ from, to time.Time }
 
 // ask sends the request; due is when it was to be sent.
 func (w *worker) ask(ctx context.Context, request []byte, due time.Time, counts span) {
 	a, err := w.client.ask(ctx, request)
 	ended := time.Now()
-	if err != nil {
+	switch {
+	case ctx.Err() != nil: // the load was called off, and its subject perhaps ended
+		return
+	case err != nil:
 		w.wrong.add(err)
 		time.Sleep(10 * time.Millisecond) // a subject that fails at once is not asked in a spin
 		return
-	}
-	if due.Before(counts.from) || ended.After(counts.to) {
+	case due.Before(counts.from):
 		return
 	}
-	w.latencies = append(w.latencies, ended.Sub(due))
-	if !a.first.IsZero() {
+	if !a.first.IsZero() && a.first.Before(counts.to) {
 		w.firsts = append(w.firsts, a.first.Sub(due))
+	}
+	if ended.Before(counts.to) {
+		w.latencies = append(w.latencies, ended.Sub(due))
 	}
 }
 

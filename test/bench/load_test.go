@@ -43,26 +43,29 @@ func play(t *testing.T, part string, args ...string) ready {
 // of 1 KB and in a stream of the events that it is said to have.
 func TestParts(t *testing.T) {
 	up := play(t, "upstream")
-	for name, addr := range map[string]string{
-		"upstream": up.BaseURL,
-		"proxy":    play(t, "proxy", up.BaseURL).BaseURL,
-		"raw":      play(t, "raw", up.BaseURL).BaseURL,
+	for name, at := range map[string]ready{
+		"upstream": up,
+		"proxy":    play(t, "proxy", up.BaseURL),
+		"raw":      play(t, "raw", up.BaseURL),
 	} {
-		c := newClient(hostOf(addr))
-		defer c.close()
-		for range 2 { // the connection is kept
-			a, err := c.ask(t.Context(), request("chat", key, false))
-			if err != nil || a.bytes != answerSize {
-				t.Errorf("%s: %d bytes, %v", name, a.bytes, err)
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newClient(at.addr())
+			defer c.close()
+			for range 2 { // the connection is kept
+				a, err := c.ask(t.Context(), request("chat", key, false))
+				if err != nil || a.bytes != answerSize {
+					t.Errorf("%d bytes, %v", a.bytes, err)
+				}
+				a, err = c.ask(t.Context(), request("chat", key, true))
+				if want := streamTokens + 3; err != nil || a.events.count != want || a.first.IsZero() {
+					t.Errorf("%d events where %d are one role, the tokens, a reason and [DONE]; %v", a.events.count, want, err)
+				}
 			}
-			a, err = c.ask(t.Context(), request("chat", key, true))
-			if want := streamTokens + 3; err != nil || a.events.count != want || a.first.IsZero() {
-				t.Errorf("%s: %d events where %d are one role, the tokens, a reason and [DONE]; %v", name, a.events.count, want, err)
+			if c.answers.Load() != 4 || c.events.Load() != 2*(streamTokens+3) {
+				t.Errorf("counted %d answers and %d events", c.answers.Load(), c.events.Load())
 			}
-		}
-		if c.answers.Load() != 4 || c.events.Load() != 2*(streamTokens+3) {
-			t.Errorf("%s: counted %d answers and %d events", name, c.answers.Load(), c.events.Load())
-		}
+		})
 	}
 }
 
@@ -191,7 +194,7 @@ func TestLoads(t *testing.T) {
 // Streams are held until they are released; one that ends before that went wrong.
 func TestHold(t *testing.T) {
 	up := play(t, "upstream")
-	l := load{addr: hostOf(up.BaseURL), request: request("slow", key, true), conns: 5}
+	l := load{addr: up.addr(), request: request("slow", key, true), conns: 5}
 	if open, wrong := l.hold(t.Context())(); open != 5 || len(wrong) > 0 {
 		t.Errorf("%d open, %v", open, wrong)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -155,7 +156,7 @@ func (r *report) verdict() error {
 	if len(r.Wrong) == 0 {
 		return nil
 	}
-	return fmt.Errorf("requests went wrong in %d places, so the figures are not to be trusted", len(r.Wrong))
+	return errors.New("requests went wrong: the figures beside them are not to be trusted")
 }
 
 func (r *report) writeJSON(w io.Writer) error {

@@ -30,6 +30,8 @@ type ready struct {
 	Faults  map[string]string `json:"faults,omitempty"` // base URLs of upstreams that fail so
 }
 
+func (r *ready) addr() string { return hostOf(r.BaseURL) }
+
 // announce writes the line and waits until whoever reads it is gone.
 func announce(r ready, in io.Reader, out io.Writer) error {
 	if err := json.NewEncoder(out).Encode(r); err != nil {
