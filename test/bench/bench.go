@@ -58,7 +58,7 @@ func newBench(headworks string, p plan, progress io.Writer) (*bench, error) {
 		return nil, err
 	}
 	b := &bench{plan: p, headworks: binary, self: self, progress: progress, proc: proc{os.DirFS("/proc")}}
-	b.report = &report{Rounds: p.rounds}
+	b.report = &report{Rounds: p.rounds, Wrong: []*wrong{}, Notes: []string{}}
 	b.report.Machine, err = describe(b.proc, headworks)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s is not there; make build makes it", headworks)
@@ -122,7 +122,7 @@ func (b *bench) watchOthers() (tell func(), err error) {
 			b.report.note("what others took of the machine is not known: %v", err)
 			return
 		}
-		others := (allThen - all) - (ownThen - own)
+		others := max((allThen-all)-(ownThen-own), 0) // the two are not read at once
 		b.report.note("others took %.2f of %d cores while this ran", others.Seconds()/time.Since(began).Seconds(), runtime.NumCPU())
 	}, err
 }

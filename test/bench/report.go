@@ -112,9 +112,11 @@ func (r *report) add(name, of string, value float64) {
 		f = &figure{Name: name, Of: of}
 		r.Figures = append(r.Figures, f)
 	}
-	f.Rounds = append(f.Rounds, math.Round(value*1e3)/1e3)
-	f.Median = median(f.Rounds)
+	f.Rounds = append(f.Rounds, thousandths(value))
+	f.Median = thousandths(median(f.Rounds))
 }
+
+func thousandths(v float64) float64 { return math.Round(v*1e3) / 1e3 }
 
 // subtract adds, as a figure of its own, what a figure is above that of base in the
 // same round.
