@@ -155,6 +155,7 @@ type Ticket struct {
 	retrying bool                    // it holds a place in the retry budget
 	choice   uint8                   // place of Target in the model's list
 	pool     []fleet.Replica         // of Target
+	fleet    *fleet.Snapshot         // the one it was sent in
 	board    board                   // how schedule sees the replicas
 	last     *fault.Error
 	lastAt   fleet.ReplicaID // where an attempt is under way

@@ -357,6 +357,47 @@ func TestAttemptsAreBounded(t *testing.T) {
 	}
 }
 
+// TestUpstreamFailsWhole: every replica of the first target fails whatever it
+// gets, many requests at once. All are served by the second, and soon none is
+// sent to the first any more.
+func TestUpstreamFailsWhole(t *testing.T) {
+	for _, pools := range [][]int{{1, 1}, {3, 1}} {
+		for _, kind := range []fault.Kind{fault.UpstreamError, fault.Interrupted, fault.FirstTokenTimeout} {
+			r := newRig(t, admit.Limits{}, false, pools...)
+			late := 0
+			for round := range 10 {
+				var open []*Ticket
+				for range 64 {
+					tk := r.begin(false)
+					tk.Request.ID = inference.NewID(r.now, uint16(len(open)), uint64(round))
+					r.p.Begin(tk, tk.Request, &tenant.Caller{}, nil)
+					a := r.p.Step(tk, Event{Kind: Arrived}, r.s, r.now)
+					r.want(a, Send)
+					open = append(open, tk)
+				}
+				r.now = r.now.Add(10 * time.Millisecond)
+				for _, tk := range open {
+					for a := (Action{Kind: Send}); a.Kind == Send; {
+						if tk.Target.Upstream == 1 {
+							r.wantFault(r.p.Step(tk, Event{Kind: Finished}, r.s, r.now), fault.None)
+							break
+						}
+						if round > 0 {
+							late++
+						}
+						if a = r.p.Step(tk, failure(kind), r.s, r.now); a.Kind == Done {
+							t.Fatalf("pools %v, %v, round %d: given up, since %s", pools, kind, round, tk.Left)
+						}
+					}
+				}
+			}
+			if late > 0 {
+				t.Errorf("pools %v, %v: %d more requests were sent to an upstream that fails whole", pools, kind, late)
+			}
+		}
+	}
+}
+
 func TestWaitToldAfterCapacity(t *testing.T) {
 	for _, tt := range []struct {
 		waits []time.Duration

@@ -163,7 +163,7 @@ func (p *Policy) send(t *Ticket, s *fleet.Snapshot, now time.Time) Action {
 			for _, later := range t.Order.Targets[i+1 : t.Order.N] {
 				t.consider(Candidate{Target: &t.Model.Targets[later], WhyNot: "later in order"})
 			}
-			t.choice, t.pool = place, pool
+			t.choice, t.pool, t.fleet = place, pool, s
 			return p.sendTo(t, target, &pool[choice.Place], choice.Why, i == 0, now)
 		}
 	}
@@ -272,7 +272,29 @@ func (p *Policy) settle(t *Ticket, f *fault.Error, now time.Time) bool {
 		return false
 	}
 	draw := float64(t.src.Uint64()>>11) / (1 << 53)
-	return p.Health.Failed(id, t.pool, f, t.sent, now, draw)
+	pool := t.pool
+	if p.elsewhere(t, now) {
+		pool = nil
+	}
+	return p.Health.Failed(id, pool, f, t.sent, now, draw)
+}
+
+// elsewhere reports whether another upstream of the model can serve it now. Then
+// an upstream may be out whole, or each request would meet it first and only
+// those within the retry budget would be moved.
+func (p *Policy) elsewhere(t *Ticket, now time.Time) bool {
+	for _, place := range t.Order.Targets[:t.Order.N] {
+		other := t.Model.Targets[place].Upstream
+		if other == t.Target.Upstream {
+			continue
+		}
+		for i := range t.fleet.Upstreams[other].Replicas {
+			if p.Health.Of(t.fleet.Upstreams[other].Replicas[i].ID, now).In() {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // done ends the request and gives back all that it holds.

@@ -181,8 +181,9 @@ func (s *State) Passed(id fleet.ReplicaID, sent, now time.Time) {
 }
 
 // Failed notes the failure of a request; pool is the replica's own pool, of which
-// soft failures put out at most half and never the last. The draw is uniform in
-// [0, 1) and spreads the back-off. It reports whether the replica is out now.
+// soft failures put out at most half and never the last. Nil tells that another
+// pool can serve instead, so that all of this one may be out. The draw is uniform
+// in [0, 1) and spreads the back-off. It reports whether the replica is out now.
 func (s *State) Failed(id fleet.ReplicaID, pool []fleet.Replica, f *fault.Error, sent, now time.Time, draw float64) bool {
 	r := s.at(id)
 	r.told(sent)
@@ -251,18 +252,22 @@ func (s *State) tripped(r *replica, now time.Time) bool {
 }
 
 // spare reports whether the pool can spare one more: at most half of it is out,
-// and never the last.
+// and never the last, unless there is another pool.
 func (s *State) spare(id fleet.ReplicaID, pool []fleet.Replica, now time.Time) bool {
+	if pool == nil {
+		return true
+	}
 	out := 0
 	for i := range pool {
-		if other := pool[i].ID; other != id && !s.Of(other, now).in() {
+		if other := pool[i].ID; other != id && !s.Of(other, now).In() {
 			out++
 		}
 	}
 	return 2*(out+1) <= len(pool)
 }
 
-func (st Standing) in() bool { return st.Why == "" && !st.Probe }
+// In reports whether the replica gets traffic without being on probation.
+func (st Standing) In() bool { return st.Why == "" && !st.Probe }
 
 // count adds a result to the window of the last 30 seconds.
 func (s *State) count(r *replica, now time.Time, good bool) {

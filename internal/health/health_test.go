@@ -454,7 +454,7 @@ func TestAnyHistory(t *testing.T) {
 				r := land(t)
 				k := rapid.SampledFrom(fault.Kinds()).Draw(t, "kind")
 				told := s.Failed(r.id, p, fault.New(k, ""), r.sent, now, rapid.Float64Range(0, 0.999).Draw(t, "draw"))
-				if st := s.Of(r.id, now); told && st.in() || !told && (st.Why == Failing || st.Why == Refused) {
+				if st := s.Of(r.id, now); told && st.In() || !told && (st.Why == Failing || st.Why == Refused) {
 					t.Fatalf("%v: told %v, stands %+v", k, told, st)
 				}
 			},
@@ -490,4 +490,30 @@ func TestAnyHistory(t *testing.T) {
 			},
 		})
 	})
+}
+
+// TestWholePoolMayBeOut: where another pool serves the model, the last of a pool
+// is put out too.
+func TestWholePoolMayBeOut(t *testing.T) {
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for _, elsewhere := range []bool{false, true} {
+		s := State{Rules: Default()}
+		pool := []fleet.Replica{{ID: 0}, {ID: 1}}
+		if elsewhere {
+			pool = nil
+		}
+		out := 0
+		for id := range fleet.ReplicaID(2) {
+			for range 5 {
+				now = now.Add(time.Second)
+				s.Failed(id, pool, fault.New(fault.UpstreamError, ""), now, now, 0.5)
+			}
+			if !s.Of(id, now).In() {
+				out++
+			}
+		}
+		if want := map[bool]int{false: 1, true: 2}[elsewhere]; out != want {
+			t.Errorf("another pool %v: %d of 2 are out, want %d", elsewhere, out, want)
+		}
+	}
 }
