@@ -61,11 +61,29 @@ func newAskCommand(t *terminal) *cobra.Command {
 // local one.
 const askFile = "ask.key"
 
-// ownKey returns the key in the data folder, or makes one there.
+// ownKey returns a key in the data folder that the instance knows, or makes one
+// there: the files may be older than what it runs on.
 func (t *terminal) ownKey(ctx context.Context, a *client.Admin) (string, error) {
+	keys, err := a.Keys(ctx)
+	if err != nil {
+		return "", err
+	}
+	live := map[string]bool{}
+	for _, k := range keys {
+		live[k.ID] = keyState(k) == "live" || keyState(k) == "pinned"
+	}
 	for _, name := range []string{identity.LocalKeyFile, askFile} {
-		if b, err := os.ReadFile(filepath.Join(t.folder(), name)); err == nil {
-			return strings.TrimSpace(string(b)), nil
+		b, err := os.ReadFile(filepath.Join(t.folder(), name))
+		if err != nil {
+			continue
+		}
+		key := strings.TrimSpace(string(b))
+		id, err := identity.ParseKey(key)
+		if err != nil && name == identity.LocalKeyFile {
+			id = "local" // an operator chose the text
+		}
+		if live[id] {
+			return key, nil
 		}
 	}
 	made, err := a.CreateKey(ctx, admin.NewKey{Name: fmt.Sprintf("ask-%d", os.Getpid())})
@@ -107,6 +125,9 @@ func (t *terminal) ask(ctx context.Context, s admin.Status, key, model, question
 		r.Error = &client.ReplyFail{Type: "client_error", Message: err.Error()}
 	}
 	err = t.print(r, func(w io.Writer) {
+		if r.Answer == "" && r.Error != nil {
+			return
+		}
 		if r.Answer != "" && !strings.HasSuffix(r.Answer, "\n") {
 			fmt.Fprintln(w)
 		}

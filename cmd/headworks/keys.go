@@ -68,7 +68,7 @@ func newKeysListCommand(t *terminal) *cobra.Command {
 				return err
 			}
 			return t.print(map[string][]admin.Key{"keys": keys}, func(w io.Writer) {
-				rows := [][]string{{"ID", "NAME", "TENANT", "TIER", "MODELS", "REQUESTS", "TOKENS", "USD", "STATE"}}
+				var rows [][]string
 				for _, k := range keys {
 					models := "all"
 					if len(k.Models) > 0 {
@@ -79,7 +79,7 @@ func newKeysListCommand(t *terminal) *cobra.Command {
 						fmt.Sprintf("%.4f", float64(k.Cost)/1e6), keyState(k),
 					})
 				}
-				table(w, rows...)
+				list(w, []string{"ID", "NAME", "TENANT", "TIER", "MODELS", "REQUESTS", "TOKENS", "USD", "STATE"}, rows)
 			})
 		},
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -19,11 +20,24 @@ func (t *terminal) instance() (*client.Admin, error) { return client.Find(t.fold
 
 // table writes rows of cells in columns.
 func table(w io.Writer, rows ...[]string) {
-	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	var b strings.Builder
+	tw := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	for _, r := range rows {
 		fmt.Fprintln(tw, strings.Join(r, "\t"))
 	}
-	_ = tw.Flush() // w tells its own errors
+	_ = tw.Flush() // b takes everything
+	for line := range strings.Lines(b.String()) {
+		fmt.Fprintln(w, strings.TrimRight(line, " \n"))
+	}
+}
+
+// list writes a table under the names of its columns; without rows it says so.
+func list(w io.Writer, names []string, rows [][]string) {
+	if len(rows) == 0 {
+		fmt.Fprintln(w, "none")
+		return
+	}
+	table(w, append([][]string{names}, rows...)...)
 }
 
 func newStatusCommand(t *terminal) *cobra.Command {
@@ -43,7 +57,7 @@ func newStatusCommand(t *terminal) *cobra.Command {
 			err = t.print(s, func(w io.Writer) {
 				fmt.Fprintf(w, "headworks %s   %s   api %s   up for %s   generation %d (%s)\n", s.Version, s.Status, s.BaseURL, time.Since(s.Since).Round(time.Second), s.Generation, s.Config)
 				fmt.Fprintf(w, "%d in flight, %d waiting, %d records dropped\n\n", s.InFlight, s.Waiting, s.Dropped)
-				rows := [][]string{{"UPSTREAM", "KIND", "REPLICA", "IN FLIGHT", "STATE"}}
+				var rows [][]string
 				for _, u := range s.Upstreams {
 					for _, r := range u.Replicas {
 						state := "up"
@@ -53,7 +67,7 @@ func newStatusCommand(t *terminal) *cobra.Command {
 						rows = append(rows, []string{u.Name, u.Kind, r.Name, fmt.Sprint(r.InFlight), state})
 					}
 				}
-				table(w, rows...)
+				list(w, []string{"UPSTREAM", "KIND", "REPLICA", "IN FLIGHT", "STATE"}, rows)
 			})
 			for _, u := range s.Upstreams {
 				for _, r := range u.Replicas {
@@ -83,7 +97,7 @@ func newModelsCommand(t *terminal) *cobra.Command {
 				return err
 			}
 			return t.print(map[string][]admin.Model{"models": s.Models}, func(w io.Writer) {
-				rows := [][]string{{"MODEL", "TARGETS", ""}}
+				var rows [][]string
 				for _, m := range s.Models {
 					note := ""
 					if m.Simulated {
@@ -91,7 +105,7 @@ func newModelsCommand(t *terminal) *cobra.Command {
 					}
 					rows = append(rows, []string{m.Name, strings.Join(m.Targets, ", "), note})
 				}
-				table(w, rows...)
+				list(w, []string{"MODEL", "TARGETS", "NOTE"}, rows)
 			})
 		},
 	}
@@ -117,7 +131,7 @@ func newReloadCommand(t *terminal) *cobra.Command {
 				case 0:
 					fmt.Fprintf(w, "generation %d: nothing changed\n", r.Generation)
 				default:
-					fmt.Fprintf(w, "generation %d: %s changed\n", r.Generation, strings.Join(r.Changes, ", "))
+					fmt.Fprintf(w, "generation %d: %s\n", r.Generation, strings.Join(r.Changes, ", "))
 				}
 				if len(r.Restart) > 0 {
 					fmt.Fprintf(w, "only a restart takes over: %s\n", strings.Join(r.Restart, ", "))
@@ -154,19 +168,19 @@ func newRequestsCommand(t *terminal) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			list, err := a.Requests(c.Context(), limit, model, upstream, fault, key)
+			found, err := a.Requests(c.Context(), limit, model, upstream, fault, key)
 			if err != nil {
 				return err
 			}
-			return t.print(list, func(w io.Writer) {
-				rows := [][]string{{"TIME", "REQUEST", "MODEL", "UPSTREAM", "MS", "FIRST MS", "IN", "OUT", "END"}}
-				for _, r := range list.Requests {
+			return t.print(found, func(w io.Writer) {
+				var rows [][]string
+				for _, r := range found.Requests {
 					rows = append(rows, []string{
 						time.UnixMicro(r.Time).Format(time.TimeOnly), r.ID, r.Model, r.Upstream,
 						measured(r.Total), measured(r.TTFT), fmt.Sprint(r.Input), fmt.Sprint(r.Output), ending(r.End, r.Fault),
 					})
 				}
-				table(w, rows...)
+				list(w, []string{"TIME", "REQUEST", "MODEL", "UPSTREAM", "MS", "FIRST MS", "IN", "OUT", "END"}, rows)
 			})
 		},
 	}
@@ -194,10 +208,17 @@ func measured(us *int64) string {
 }
 
 func ending(end, fault string) string {
-	if fault == "none" {
+	if fault == "none" || fault == end {
 		return end
 	}
 	return end + ": " + fault
+}
+
+func dollars(micro int64) string {
+	if micro < 0 {
+		return "cost unknown"
+	}
+	return fmt.Sprintf("$%.6f", float64(micro)/1e6)
 }
 
 func newExplainCommand(t *terminal) *cobra.Command {
@@ -214,15 +235,15 @@ func newExplainCommand(t *terminal) *cobra.Command {
 				return err
 			}
 			return t.print(e, func(w io.Writer) {
-				fmt.Fprintf(w, "%s   model %s   %s   %s\n", e.RequestID, e.Model, time.UnixMicro(e.Time).Format(time.DateTime), ending(e.End, e.Fault))
+				fmt.Fprintf(w, "%s   model %s   %s   %s\n", e.RequestID, cmp.Or(e.Model, "none that exists"), time.UnixMicro(e.Time).Format(time.DateTime), ending(e.End, e.Fault))
 				if e.Chosen != nil {
 					fmt.Fprintf(w, "went to %s, replica %s: %s\n", e.Chosen.Upstream, e.Chosen.Replica, e.RouteReason)
 				} else {
 					fmt.Fprintf(w, "went nowhere: %s\n", e.Fault)
 				}
-				fmt.Fprintf(w, "total %s ms, first token %s ms, queue %s ms, ours %s ms; %d tokens in, %d out (%s); $%.6f\n\n",
-					millis(e.Total), millis(e.TTFT), millis(e.Queue), millis(e.Overhead), e.Input, e.Output, e.UsageSource, float64(max(e.Cost, 0))/1e6)
-				rows := [][]string{{"CANDIDATE", "REPLICA", "SCORE", "WHY NOT"}}
+				fmt.Fprintf(w, "total %s ms, first token %s ms, queue %s ms, ours %s ms; %d tokens in, %d out (%s); %s\n\n",
+					millis(e.Total), millis(e.TTFT), millis(e.Queue), millis(e.Overhead), e.Input, e.Output, e.UsageSource, dollars(e.Cost))
+				var rows [][]string
 				for _, k := range e.Candidates {
 					why := k.WhyNot
 					if why == "" {
@@ -230,13 +251,16 @@ func newExplainCommand(t *terminal) *cobra.Command {
 					}
 					rows = append(rows, []string{k.Upstream, k.Replica, fmt.Sprintf("%.2f", k.Score), why})
 				}
-				table(w, rows...)
+				if e.Chosen == nil && len(rows) == 0 {
+					return
+				}
+				list(w, []string{"CANDIDATE", "REPLICA", "SCORE", "WHY NOT"}, rows)
 				fmt.Fprintln(w)
-				rows = [][]string{{"ATTEMPT", "REPLICA", "AT MS", "TOOK MS", "FAULT", "WHY"}}
+				rows = nil
 				for _, k := range e.Attempts {
 					rows = append(rows, []string{k.Upstream, k.Replica, millis(k.Start), millis(k.Duration), k.Fault, k.Reason})
 				}
-				table(w, rows...)
+				list(w, []string{"ATTEMPT", "REPLICA", "AT MS", "TOOK MS", "FAULT", "WHY"}, rows)
 			})
 		},
 	}

@@ -44,11 +44,11 @@ func newSimRunCommand(t *terminal) *cobra.Command {
 					[]string{"TTFT", ms(r.TTFT.Mean), ms(r.TTFT.P50), ms(r.TTFT.P90), ms(r.TTFT.P95), ms(r.TTFT.P99)},
 					[]string{"TPOT", ms(r.TPOT.Mean), ms(r.TPOT.P50), ms(r.TPOT.P90), ms(r.TPOT.P95), ms(r.TPOT.P99)})
 				fmt.Fprintln(w)
-				rows := [][]string{{"REPLICA", "SERVED", "SHARE", "IN FLIGHT", "PEAK"}}
+				var rows [][]string
 				for _, l := range r.Replicas {
 					rows = append(rows, []string{l.Upstream + " " + l.Replica, fmt.Sprint(l.Served), fmt.Sprintf("%.1f %%", 100*l.Share), fmt.Sprintf("%.1f", l.InFlight), fmt.Sprint(l.InFlightPeak)})
 				}
-				table(w, rows...)
+				list(w, []string{"REPLICA", "SERVED", "SHARE", "IN FLIGHT", "PEAK"}, rows)
 			})
 		},
 	}

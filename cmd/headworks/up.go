@@ -27,7 +27,7 @@ func newUpCommand(t *terminal) *cobra.Command {
 			began := time.Now()
 			p, err := app.Up(c.Context(), app.Place{Listen: listen, Admin: admin, Data: t.folder()}, t.err)
 			if err != nil {
-				return err
+				return refused(err)
 			}
 			return p.Run(c.Context(), func() { t.ready(p, time.Since(began)) })
 		},
@@ -79,22 +79,31 @@ func (t *terminal) ready(p *app.App, took time.Duration) {
 	// A terminal that is gone is no reason not to serve.
 	_ = t.print(line, func(w io.Writer) {
 		fmt.Fprintf(w, "headworks %s   one process, data in %s   ready in %d ms\n", app.Version, line.Data, took.Milliseconds())
-		fmt.Fprintf(w, " looked for  %s\n", strings.Join(app.LookedFor(), "  "))
+		places, variables := app.LookedFor()
+		fmt.Fprintf(w, " looked for  %s\n", strings.Join(places, "  "))
+		fmt.Fprintf(w, "             %s\n", strings.Join(first(variables, 5), "  "))
 		if len(engines) == 0 {
-			fmt.Fprintf(w, " found       none of them\n")
+			engines = []string{"none of them"}
 		}
 		for _, e := range engines {
 			fmt.Fprintf(w, " found       %s\n", e)
 		}
+		label := "models"
 		if found.Default != "" {
 			fmt.Fprintf(w, " models      %-24s %s\n", "assistant", found.Default)
+			label = "      "
 		}
-		fmt.Fprintf(w, " models      %-24s simulated: real timing and load, canned words\n", "demo-small, demo-large")
+		fmt.Fprintf(w, " %s      %-24s simulated: real timing and load, canned words\n", label, "demo-small, demo-large")
 		fmt.Fprintf(w, "             %-24s word for word from documents, with the source named\n", "local-extract")
-		fmt.Fprintf(w, " api         %s    key %s\n", line.BaseURL, line.Key)
-		fmt.Fprintf(w, " admin       %s    token in %s/admin.token\n", line.Admin, line.Data)
-		fmt.Fprintf(w, " try         headworks ask \"how do I add a real model?\"\n")
-		fmt.Fprintf(w, "             curl %s/chat/completions -H \"Authorization: Bearer %s\" \\\n", line.BaseURL, line.Key)
+		fmt.Fprintf(w, " api         %s    key %s   (kept in local.key)\n", line.BaseURL, line.Key)
+		fmt.Fprintf(w, " admin       %s    token in admin.token\n", line.Admin)
+		if found.Default != "" {
+			fmt.Fprintf(w, " try         headworks ask hello\n")
+			fmt.Fprintf(w, "             headworks ask --model local-extract \"how do I add a real model?\"\n")
+		} else {
+			fmt.Fprintf(w, " try         headworks ask \"how do I add a real model?\"\n")
+		}
+		fmt.Fprintf(w, "             curl -N %s/chat/completions -H \"Authorization: Bearer %s\" \\\n", line.BaseURL, line.Key)
 		fmt.Fprintf(w, "               --json '{\"model\":\"demo-small\",\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":\"hello\"}]}'\n")
 		fmt.Fprintf(w, "             headworks sim run --requests 100000 --seed 1\n")
 	})
@@ -125,11 +134,8 @@ func newServeCommand(t *terminal) *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error {
 			began := time.Now()
 			p, warnings, err := app.Serve(file, app.Place{Listen: listen, Admin: admin, Data: t.data}, t.err)
-			if errors.Is(err, app.ErrConfig) {
-				return &exit{exitConfig, err}
-			}
 			if err != nil {
-				return err
+				return refused(err)
 			}
 			if warnings != "" {
 				fmt.Fprint(t.err, warnings)
@@ -143,8 +149,15 @@ func newServeCommand(t *terminal) *cobra.Command {
 					Ready: true, BaseURL: p.BaseURL(), Admin: p.AdminURL(), Data: p.Config().Data, Models: modelNames(p),
 					Version: app.Version, PID: p.PID(), ReadyIn: float64(time.Since(began).Microseconds()) / 1e3, Engines: []string{}, Provided: []string{},
 				}, func(w io.Writer) {
-					fmt.Fprintf(w, "headworks %s   serving %s   api %s   admin %s   data in %s   ready in %d ms\n",
-						app.Version, file, p.BaseURL(), p.AdminURL(), p.Config().Data, time.Since(began).Milliseconds())
+					data := p.Config().Data
+					fmt.Fprintf(w, "headworks %s   serving %s   ready in %d ms\n", app.Version, file, time.Since(began).Milliseconds())
+					fmt.Fprintf(w, " models      %s\n", strings.Join(first(modelNames(p), 8), ", "))
+					fmt.Fprintf(w, " api         %s\n", p.BaseURL())
+					fmt.Fprintf(w, " admin       %s    token in %s/admin.token\n", p.AdminURL(), data)
+					fmt.Fprintf(w, " commands    headworks status --data %s\n", data)
+					if p.NoKeys() {
+						fmt.Fprintf(w, " no keys     nobody can call yet: headworks keys create NAME --data %s\n", data)
+					}
 				})
 			})
 		},
@@ -153,6 +166,18 @@ func newServeCommand(t *terminal) *cobra.Command {
 	c.Flags().StringVar(&listen, "listen", "", "address of the API, in the file's stead")
 	c.Flags().StringVar(&admin, "admin-listen", "", "address of the admin API, in the file's stead")
 	return c
+}
+
+// refused gives what keeps an instance from starting its exit code.
+func refused(err error) error {
+	switch {
+	case errors.Is(err, app.ErrConfig):
+		return &exit{exitConfig, err}
+	case errors.Is(err, app.ErrAddress):
+		return &exit{exitUsage, err}
+	default:
+		return err
+	}
 }
 
 func modelNames(p *app.App) []string {

@@ -11,8 +11,10 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -31,6 +33,7 @@ import (
 	"headworks/internal/flow"
 	"headworks/internal/gateway"
 	"headworks/internal/identity"
+	"headworks/internal/journal"
 	"headworks/internal/meter"
 	"headworks/internal/retrieve"
 	"headworks/internal/store/sqlite"
@@ -126,9 +129,18 @@ func (a *App) build() error {
 	a.server = wire.NewServer(a.entrance.Serve, wire.Limits{})
 	a.server.Refuse = api.Refusal
 	a.server.Panicked = func(cause any, stack []byte) {
-		a.log.Error("a request panicked", "cause", fmt.Sprint(cause), "stack", string(stack))
+		a.log.Error("a request panicked", "cause", defect(cause), "stack", string(stack))
 	}
 	return nil
+}
+
+// defect says what a panic was about. The runtime's own words hold no content; those
+// of other panics may, so only their type is told.
+func defect(cause any) string {
+	if err, ok := cause.(runtime.Error); ok {
+		return err.Error()
+	}
+	return fmt.Sprintf("a %T", cause)
 }
 
 // finder lets the engine that quotes documents ask an index of the documentation
@@ -193,6 +205,9 @@ func (a *App) open() error {
 		return err
 	}
 	ledger, repairs, err := meter.Open(filepath.Join(dir, "ledger"), meter.Options{})
+	if errors.Is(err, journal.ErrInUse) {
+		return fmt.Errorf("the data folder %s is in use by another instance: headworks status --data %s shows it, --data chooses another folder", dir, dir)
+	}
 	if err != nil {
 		return fmt.Errorf("the ledger: %w", err)
 	}
@@ -283,11 +298,24 @@ func (a *App) Close() {
 	}
 }
 
-// BaseURL is what OpenAI's clients are given.
-func (a *App) BaseURL() string { return "http://" + a.front.Addr().String() + "/v1" }
+// BaseURL is what OpenAI's clients on this machine are given.
+func (a *App) BaseURL() string { return "http://" + reached(a.front.Addr()) + "/v1" }
 
-// AdminURL is where the admin API is.
-func (a *App) AdminURL() string { return "http://" + a.back.Addr().String() }
+// AdminURL is where the admin API is, seen from this machine.
+func (a *App) AdminURL() string { return "http://" + reached(a.back.Addr()) }
+
+// reached returns where a listener is reached from this machine: one that listens
+// on all addresses has no URL that says so.
+func reached(a net.Addr) string {
+	to, err := netip.ParseAddrPort(a.String())
+	if err != nil || !to.Addr().IsUnspecified() {
+		return a.String()
+	}
+	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), to.Port()).String()
+}
+
+// NoKeys reports whether there is no key that a caller could use.
+func (a *App) NoKeys() bool { return a.keys.none() }
 
 // LocalKey returns the key in the data folder; empty unless asked for.
 func (a *App) LocalKey() string { return a.local.Reveal() }

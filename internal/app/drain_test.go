@@ -173,7 +173,7 @@ func TestNewGivesUpWhole(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer first.Close()
-	if _, err := Up(t.Context(), at, io.Discard); err == nil || !strings.Contains(err.Error(), "in use by another process") {
+	if _, err := Up(t.Context(), at, io.Discard); err == nil || !strings.Contains(err.Error(), "in use by another instance") {
 		t.Errorf("a second process in one data folder: %v", err)
 	}
 }

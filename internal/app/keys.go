@@ -33,10 +33,17 @@ type keyring struct {
 	tiers   map[string]tenant.Tier
 	pinned  []identity.Entry
 	version int64
+	known   int // keys in memory
 }
 
 func newKeyring(s *sqlite.Store, p *identity.Pepper, t identity.AdminToken, l *meter.Ledger, local tenant.Secret) *keyring {
 	return &keyring{resolver: identity.NewResolver(p), store: s, pepper: p, token: t, ledger: l, local: local}
+}
+
+func (k *keyring) none() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.known == 0
 }
 
 func (k *keyring) isAdmin(presented string) bool { return k.token.Check([]byte(presented)) }
@@ -107,7 +114,7 @@ func (k *keyring) swap(ctx context.Context) error {
 	if err := k.resolver.Swap(entries); err != nil {
 		return err
 	}
-	k.version = version
+	k.version, k.known = version, len(entries)
 	return nil
 }
 

@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 
 	"headworks/internal/config"
 	"headworks/internal/discover/local"
@@ -16,9 +19,26 @@ import (
 // the text lists them all with their places.
 var ErrConfig = errors.New("the configuration is not valid")
 
+// ErrAddress is what Up and Serve return, wrapped, for a place that is none.
+var ErrAddress = errors.New("no address")
+
+// check refuses addresses that a command line has wrong.
+func (p Place) check() error {
+	for flag, addr := range map[string]string{"listen": p.Listen, "admin-listen": p.Admin} {
+		_, port, err := net.SplitHostPort(addr)
+		if _, bad := strconv.ParseUint(port, 10, 16); addr != "" && (err != nil || bad != nil) {
+			return fmt.Errorf("--%s %q is %w; write one as 127.0.0.1:7300, with port 0 for any free port", flag, addr, ErrAddress)
+		}
+	}
+	return nil
+}
+
 // Up builds a process without a configuration: what is at hand, beside the
 // built-in models, and a key for whoever may read the data folder.
 func Up(ctx context.Context, at Place, log io.Writer) (*App, error) {
+	if err := at.check(); err != nil {
+		return nil, err
+	}
 	c, found, err := Discover(ctx, at, config.System())
 	if err != nil {
 		return nil, err
@@ -34,6 +54,9 @@ func Up(ctx context.Context, at Place, log io.Writer) (*App, error) {
 // Serve builds a process that serves what a file says, and returns the warnings
 // about it. What at names stands in the file's stead, also after a reload.
 func Serve(file string, at Place, log io.Writer) (a *App, warnings string, err error) {
+	if err := at.check(); err != nil {
+		return nil, "", err
+	}
 	path, err := filepath.Abs(file)
 	if err != nil {
 		return nil, "", err
@@ -63,15 +86,18 @@ func (a *App) Found() Found { return a.found }
 // PID is the process id.
 func (a *App) PID() int { return os.Getpid() }
 
-// LookedFor names where Up looks: ports on loopback and variables of the
-// environment.
-func LookedFor() []string {
-	var all []string
+// LookedFor names where Up looks: engines with their ports on loopback, and
+// variables of the environment.
+func LookedFor() (engines, variables []string) {
 	for _, p := range local.Places() {
-		all = append(all, fmt.Sprintf("%s :%d", p.Name, p.Port))
+		if n := len(engines) - 1; n >= 0 && strings.HasPrefix(engines[n], p.Name+" ") {
+			engines[n] += fmt.Sprintf(" :%d", p.Port)
+			continue
+		}
+		engines = append(engines, fmt.Sprintf("%s :%d", p.Name, p.Port))
 	}
 	for _, p := range local.Providers() {
-		all = append(all, p.Env)
+		variables = append(variables, p.Env)
 	}
-	return all
+	return engines, variables
 }

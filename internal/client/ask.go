@@ -46,8 +46,7 @@ func (a *Admin) Requests(ctx context.Context, limit int, model, upstream, fault,
 			q.Set(name, v)
 		}
 	}
-	var rows Rows
-	return rows, a.Do(ctx, "GET", "/api/requests?"+q.Encode(), nil, &rows)
+	return get[Rows](ctx, a, "GET", "/api/requests?"+q.Encode(), nil)
 }
 
 // Reply is an answer to one question.

@@ -129,42 +129,41 @@ func (a *Admin) Do(ctx context.Context, method, path string, body, v any) error 
 	return json.Unmarshal(answer, v)
 }
 
+// get sends a request and returns the answer as a T.
+func get[T any](ctx context.Context, a *Admin, method, path string, body any) (v T, err error) {
+	err = a.Do(ctx, method, path, body, &v)
+	return v, err
+}
+
 // Status returns what runs.
 func (a *Admin) Status(ctx context.Context) (admin.Status, error) {
-	var s admin.Status
-	return s, a.Do(ctx, "GET", "/api/status", nil, &s)
+	return get[admin.Status](ctx, a, "GET", "/api/status", nil)
 }
 
 // Explain returns why a request went where it went.
 func (a *Admin) Explain(ctx context.Context, id string) (record.Explanation, error) {
-	var e record.Explanation
-	return e, a.Do(ctx, "GET", "/api/requests/"+url.PathEscape(id)+"/explanation", nil, &e)
+	return get[record.Explanation](ctx, a, "GET", "/api/requests/"+url.PathEscape(id)+"/explanation", nil)
 }
 
 // Keys returns all keys.
 func (a *Admin) Keys(ctx context.Context) ([]admin.Key, error) {
-	var list struct {
-		Keys []admin.Key `json:"keys"`
-	}
-	return list.Keys, a.Do(ctx, "GET", "/api/keys", nil, &list)
+	list, err := get[map[string][]admin.Key](ctx, a, "GET", "/api/keys", nil)
+	return list["keys"], err
 }
 
 // CreateKey creates a key; its secret is in the answer this once.
 func (a *Admin) CreateKey(ctx context.Context, k admin.NewKey) (admin.CreatedKey, error) {
-	var c admin.CreatedKey
-	return c, a.Do(ctx, "POST", "/api/keys", k, &c)
+	return get[admin.CreatedKey](ctx, a, "POST", "/api/keys", k)
 }
 
 // RevokeKey ends a key at once.
 func (a *Admin) RevokeKey(ctx context.Context, idOrName string) (admin.Key, error) {
-	var k admin.Key
-	return k, a.Do(ctx, "DELETE", "/api/keys/"+url.PathEscape(idOrName), nil, &k)
+	return get[admin.Key](ctx, a, "DELETE", "/api/keys/"+url.PathEscape(idOrName), nil)
 }
 
 // Reload reads the configuration file again.
 func (a *Admin) Reload(ctx context.Context) (admin.Reloaded, error) {
-	var r admin.Reloaded
-	return r, a.Do(ctx, "POST", "/api/reload", nil, &r)
+	return get[admin.Reloaded](ctx, a, "POST", "/api/reload", nil)
 }
 
 // Drain makes the instance finish what runs and end.

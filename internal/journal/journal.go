@@ -44,6 +44,8 @@ var (
 	ErrTooLarge = errors.New("journal: payload over 1 MiB")
 	// ErrClosed is what Append and Sync return after Close.
 	ErrClosed = errors.New("journal: closed")
+	// ErrInUse is what Open returns for a folder that another process has.
+	ErrInUse = errors.New("in use by another process")
 	// ErrGone is what ReadAt returns for a segment that was pruned.
 	ErrGone = errors.New("journal: segment is gone")
 )
@@ -155,7 +157,7 @@ func Open(dir string, o Options) (*Log, []Repair, error) {
 	l := &Log{o: o, root: root, lock: lock, pending: new(batch), put: (*os.File).Write, fsync: datasync}
 	if err := flock(lock); err != nil {
 		l.release()
-		return nil, nil, fmt.Errorf("journal: %s is in use by another process: %w", dir, err)
+		return nil, nil, fmt.Errorf("journal: %s: %w: %w", dir, ErrInUse, err)
 	}
 	repairs, err := l.repair()
 	if err != nil {
