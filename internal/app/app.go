@@ -26,7 +26,6 @@ import (
 	"headworks/internal/api/admin"
 	"headworks/internal/api/anthropic"
 	"headworks/internal/api/openai"
-	"headworks/internal/client"
 	"headworks/internal/config"
 	"headworks/internal/engine/extract"
 	"headworks/internal/facts"
@@ -412,9 +411,9 @@ func (a *App) Run(ctx context.Context, ready func()) error {
 
 // leaveNote tells commands where this instance is.
 func (a *App) leaveNote() {
-	note, err := json.Marshal(client.Instance{BaseURL: a.BaseURL(), Admin: a.AdminURL(), PID: os.Getpid()})
+	note, err := json.Marshal(admin.Instance{BaseURL: a.BaseURL(), Admin: a.AdminURL(), PID: os.Getpid()})
 	if err == nil {
-		err = a.data.WriteFile(client.InstanceFile, append(note, '\n'), 0o600)
+		err = a.data.WriteFile(admin.InstanceFile, append(note, '\n'), 0o600)
 	}
 	if err != nil {
 		a.log.Warn("commands will not find this instance by its data folder", "cause", err.Error())
@@ -422,7 +421,7 @@ func (a *App) leaveNote() {
 }
 
 func (a *App) removeNote() {
-	if err := a.data.Remove(client.InstanceFile); err != nil && !errors.Is(err, os.ErrNotExist) {
-		a.log.Warn("a stale note is left behind", "file", client.InstanceFile, "cause", err.Error())
+	if err := a.data.Remove(admin.InstanceFile); err != nil && !errors.Is(err, os.ErrNotExist) {
+		a.log.Warn("a stale note is left behind", "file", admin.InstanceFile, "cause", err.Error())
 	}
 }

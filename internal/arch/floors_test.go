@@ -22,8 +22,7 @@ var floors = [][]string{
 	{"engine", "engine/*", "identity", "store", "store/*", "facts", "meter", "telemetry", "retrieve", "discover", "discover/*", "config"},
 	{"gateway", "sim"},
 	{"api", "api/*"},
-	{"client"},
-	{"app"},
+	{"app", "client"},
 	{"cmd/*", "test/bench"},
 }
 

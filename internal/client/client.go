@@ -32,18 +32,6 @@ type Admin struct {
 	http  *http.Client
 }
 
-// Instance is what a running process leaves in its data folder, so that commands
-// find it.
-type Instance struct {
-	BaseURL string `json:"base_url"`
-	Admin   string `json:"admin"`
-	PID     int    `json:"pid"`
-}
-
-// InstanceFile is where in the data folder a running process writes down its
-// Instance.
-const InstanceFile = "instance.json"
-
 // Find returns the client of the instance whose data folder is dir, at the given
 // admin URL or, where that is empty, at the one the instance wrote down.
 func Find(dir, adminURL string) (*Admin, error) {
@@ -52,13 +40,13 @@ func Find(dir, adminURL string) (*Admin, error) {
 		return nil, fmt.Errorf("%w with its data in %s: start one with headworks up, or name its folder with --data", ErrAbsent, dir)
 	}
 	if adminURL == "" {
-		written, err := os.ReadFile(filepath.Join(dir, InstanceFile))
+		written, err := os.ReadFile(filepath.Join(dir, admin.InstanceFile))
 		if err != nil {
 			return nil, fmt.Errorf("%w with its data in %s: start one with headworks up, or name it with --admin", ErrAbsent, dir)
 		}
-		var i Instance
+		var i admin.Instance
 		if err := json.Unmarshal(written, &i); err != nil {
-			return nil, fmt.Errorf("reading %s: %w", InstanceFile, err)
+			return nil, fmt.Errorf("reading %s: %w", admin.InstanceFile, err)
 		}
 		adminURL = i.Admin
 	}

@@ -117,6 +117,17 @@ type Replica struct {
 	Until    time.Time `json:"until,omitzero"`
 }
 
+// Instance is what a running process leaves in its data folder, in InstanceFile, so
+// that commands find it.
+type Instance struct {
+	BaseURL string `json:"base_url"`
+	Admin   string `json:"admin"`
+	PID     int    `json:"pid"`
+}
+
+// InstanceFile is the file of an Instance.
+const InstanceFile = "instance.json"
+
 // Reloaded is what a reload changed.
 type Reloaded struct {
 	Generation uint64   `json:"generation"`
