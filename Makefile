@@ -23,6 +23,7 @@ build:
 test:
 	$(GO) vet ./...
 	$(GO) test -race $(TESTFLAGS) ./...
+	$(GO) test $(TESTFLAGS) -run 'Allocate' ./internal/identity
 	@if (cd test/sdk && $(GO) mod download); then \
 		cd test/sdk && $(GO) vet ./... && $(GO) test $(TESTFLAGS) ./...; \
 	else \

@@ -565,6 +565,22 @@ func TestCandidatesNameTheWinner(t *testing.T) {
 	}
 }
 
+func TestStepDoesNotAllocate(t *testing.T) {
+	p, s := NewPolicy(admit.Limits{InFlight: 10_000}), world(8, 100)
+	tk, c := &Ticket{}, &tenant.Caller{}
+	req := &inference.Request{Model: "assistant", Stream: true}
+	retry := failure(fault.Interrupted)
+	if n := testing.AllocsPerRun(200, func() {
+		p.Begin(tk, req, c, nil)
+		p.Step(tk, Event{Kind: Arrived}, s, start)
+		p.Step(tk, retry, s, start)
+		p.Step(tk, Event{Kind: Content}, s, start)
+		p.Step(tk, Event{Kind: Finished}, s, start)
+	}); n != 0 {
+		t.Errorf("a life with one retry allocates %v times", n)
+	}
+}
+
 func BenchmarkStep(b *testing.B) {
 	for _, n := range []int{1, 8, 100} {
 		b.Run(fmt.Sprintf("replicas=%d", n), func(b *testing.B) {

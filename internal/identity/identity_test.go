@@ -336,19 +336,6 @@ func TestNothingPrintsASecret(t *testing.T) {
 	}
 }
 
-func TestResolveDoesNotAllocate(t *testing.T) {
-	p := pepper()
-	r := NewResolver(p)
-	key := []byte(newKey(t, "").Secret.Reveal())
-	r.Swap([]Entry{entry(p, string(key), tenant.Caller{KeyID: "k"})})
-	if raceEnabled {
-		t.Skip("the race detector empties pools at random")
-	}
-	if n := testing.AllocsPerRun(200, func() { r.Resolve(key, now) }); n != 0 {
-		t.Errorf("Resolve allocates %v times, want 0", n)
-	}
-}
-
 func BenchmarkResolve(b *testing.B) {
 	p := pepper()
 	r := NewResolver(p)
