@@ -38,6 +38,7 @@ func TestScripts(t *testing.T) {
 			"exits":    exits,
 			"jsonline": jsonline,
 			"start":    start,
+			"upstream": upstream,
 		},
 	})
 }
@@ -96,7 +97,8 @@ func start(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	c := exec.Command(self, args...)
 	c.Dir = ts.MkAbs(".")
-	for _, name := range []string{"HOME", "USERPROFILE", "HEADWORKS_DATA", "NO_COLOR", "PATH", "TMPDIR", "SYSTEMROOT"} {
+	handed := []string{"HOME", "USERPROFILE", "HEADWORKS_DATA", "NO_COLOR", "PATH", "TMPDIR", "SYSTEMROOT"}
+	for _, name := range append(handed, strings.Fields(ts.Getenv(upstreams))...) {
 		c.Env = append(c.Env, name+"="+ts.Getenv(name))
 	}
 	var log strings.Builder

@@ -23,7 +23,9 @@ type Row struct {
 	Upstream string `json:"upstream"`
 	Replica  string `json:"replica"`
 	Key      string `json:"key"`
-	TTFT     *int64 `json:"ttft"` // nil: not measured
+	Attempts int64  `json:"attempts"`
+	Left     string `json:"failover_from,omitempty"` // the replica that was left
+	TTFT     *int64 `json:"ttft"`                    // nil: not measured
 	Total    *int64 `json:"total"`
 	Input    int64  `json:"input"`
 	Output   int64  `json:"output"`

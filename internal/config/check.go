@@ -45,6 +45,11 @@ func (r *reader) at(path string, code Code, words string) {
 	r.report.add(r.place(path), path, code, words, false)
 }
 
+// told reports whether a problem of a path is known: what it leads to is none more.
+func (r *reader) told(path string) bool {
+	return slices.ContainsFunc(r.report.Problems, func(p Problem) bool { return p.Path == path && !p.Warning })
+}
+
 func (r *reader) warn(path string, code Code, words string) {
 	r.report.add(r.place(path), path, code, words, true)
 }
@@ -146,7 +151,9 @@ func (r *reader) upstream(path, name string, u Upstream) {
 	for i, raw := range u.URLs {
 		at := join(path, "urls") + "[" + strconv.Itoa(i) + "]"
 		if why := badURL(raw); why != "" {
-			r.at(at, BadValue, why)
+			if !r.told(at) {
+				r.at(at, BadValue, why)
+			}
 			continue
 		}
 		u.URLs[i] = strings.TrimRight(raw, "/")
