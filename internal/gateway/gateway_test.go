@@ -355,6 +355,33 @@ func TestClientCannotBeReached(t *testing.T) {
 	}
 }
 
+// TestCutAnswersCount has upstreams that tell their count before all is said.
+func TestCutAnswersCount(t *testing.T) {
+	told := func(output int, b beat) beat {
+		b.chunk.Event.Usage = inference.Usage{Input: 10, Output: output, Known: true}
+		return b
+	}
+	cut := breaks(fault.Interrupted)
+	for name, tt := range map[string]struct {
+		beats         []beat
+		input, output int64
+		source        record.UsageSource
+	}{
+		"at the start alone":  {[]beat{told(1, role()), text("more than one token"), cut}, 10, 5, record.Estimated},
+		"again and again":     {[]beat{told(1, role()), told(9, text("words")), cut}, 10, 9, record.Provider},
+		"never":               {[]beat{role(), text("words"), cut}, 7, 2, record.Estimated},
+		"whole, and it knows": {[]beat{role(), text("many words, few tokens"), finish("")}, 10, 3, record.Provider},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBench(admit.Limits{}, tt.beats)
+			b.do(t.Context(), true, &page{})
+			if r := b.records[0]; r.Input != tt.input || r.Output != tt.output || r.UsageSource != tt.source {
+				t.Errorf("%s: %d in, %d out, source %v", name, r.Input, r.Output, r.UsageSource)
+			}
+		})
+	}
+}
+
 func TestLedgerLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(admit.Limits{}, []beat{finish("body")})

@@ -46,16 +46,18 @@ func (x *exchange) overhead(now time.Time) time.Duration {
 }
 
 // counted returns the tokens of the answer: the upstream's own count, or an
-// estimate of what came.
+// estimate of what came. An answer that was cut may have told its count too early,
+// as Anthropic's do before the first word: the estimate then says more.
 func (x *exchange) counted() inference.Usage {
-	if x.usage.Known || x.text == 0 && !x.chunk.Last {
-		return x.usage
+	u, whole := x.usage, x.chunk.Last
+	estimate := (x.text + bytesPerToken - 1) / bytesPerToken
+	if u.Known && (whole || estimate <= u.Output) || x.text == 0 && !whole {
+		return u
 	}
-	u := x.usage
 	if u.Input == 0 {
 		u.Input = x.req.Input
 	}
-	u.Output = max(u.Output, (x.text+bytesPerToken-1)/bytesPerToken)
+	u.Output, u.Known = max(u.Output, estimate), false
 	return u
 }
 
