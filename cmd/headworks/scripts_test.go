@@ -32,6 +32,8 @@ func TestScripts(t *testing.T) {
 			e.Setenv("USERPROFILE", e.WorkDir)
 			e.Setenv("HEADWORKS_DATA", filepath.Join(e.WorkDir, "data"))
 			e.Setenv("NO_COLOR", "1")
+			// The race detector lets a process wait for a second before it ends.
+			e.Setenv("GORACE", "atexit_sleep_ms=0")
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -97,7 +99,7 @@ func start(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	c := exec.Command(self, args...)
 	c.Dir = ts.MkAbs(".")
-	handed := []string{"HOME", "USERPROFILE", "HEADWORKS_DATA", "NO_COLOR", "PATH", "TMPDIR", "SYSTEMROOT"}
+	handed := []string{"HOME", "USERPROFILE", "HEADWORKS_DATA", "NO_COLOR", "GORACE", "PATH", "TMPDIR", "SYSTEMROOT"}
 	for _, name := range append(handed, strings.Fields(ts.Getenv(upstreams))...) {
 		c.Env = append(c.Env, name+"="+ts.Getenv(name))
 	}

@@ -138,7 +138,8 @@ var failures = map[string]func(w http.ResponseWriter, said string, dialect strin
 	},
 }
 
-func init400s() map[string]func(w http.ResponseWriter, said, dialect string, events []string) {
+// everyWay returns the failures, and one of each status by its number.
+func everyWay() map[string]func(w http.ResponseWriter, said, dialect string, events []string) {
 	all := maps.Clone(failures)
 	for _, code := range []int{400, 401, 403, 404, 413, 422, 429, 500, 503, 529} {
 		all[fmt.Sprint(code)] = func(w http.ResponseWriter, said, dialect string, _ []string) {
@@ -185,19 +186,14 @@ func (p *parrot) answer(w http.ResponseWriter, r *http.Request) {
 	if bytes.Contains(body, []byte(`"stream":true`)) {
 		events = parrotEvents[dialect]
 	}
-	init400s()[way](w, credential+" "+string(body), dialect, events)
+	everyWay()[way](w, credential+" "+string(body), dialect, events)
 }
-
-// panics is an engine with a defect.
-type panics struct{ when string }
-
-func (p panics) Open(context_ any) {}
 
 // TestCanaries sends secrets and content through every path there is, and looks
 // for them wherever a process tells or keeps something.
 func TestCanaries(t *testing.T) {
 	p := newParrot(t)
-	ways := init400s()
+	ways := everyWay()
 	var upstreams, models strings.Builder
 	names := slices.Sorted(maps.Keys(ways))
 	for n, way := range names {
@@ -207,7 +203,7 @@ func TestCanaries(t *testing.T) {
 			fmt.Fprintf(&models, "  %s: {targets: [{upstream: %s, model: any}], tries: 1, timeouts: {idle: 100ms}}\n", name, name)
 		}
 	}
-	source := func(more string) string {
+	source := func(more string) string { // more stands behind the keys
 		return "drain_delay: 0s\nlog: {level: debug, requests: all}\nupstreams:\n" + upstreams.String() + "models:\n" + models.String() +
 			"keys:\n  - {name: pinned, secret: " + canaryPinned + "}\n" + more
 	}
@@ -347,7 +343,6 @@ func TestCanaries(t *testing.T) {
 	i.gateway.Publish(w)
 
 	// Files that are refused, with secrets where the mistake is.
-	refusals := 0
 	for _, more := range []string{
 		"  - {name: x, secret: " + canaryRefused + ", tir: y}\n", "  - {name: x, secret: [" + canaryRefused + "]}\n", "  - {name: x, secret: " + canaryRefused + "\n",
 		"  - {name: x, scret: " + canaryRefused + "}\n", "  - name: x\n    secret: " + canaryRefused + "\n   bad: y\n", "  - " + canaryRefused + "\n",
@@ -358,7 +353,6 @@ func TestCanaries(t *testing.T) {
 		if r.status == 200 {
 			t.Errorf("the configuration is taken over: %s", more)
 		}
-		refusals++
 		for _, secret := range []string{canaryRefused, canaryPinned, canaryProvider} {
 			if strings.Contains(r.body, secret) {
 				t.Errorf("a reload tells a secret: %s", r.body)
