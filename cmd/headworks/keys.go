@@ -28,6 +28,9 @@ func newKeysCreateCommand(t *terminal) *cobra.Command {
 			if k.Name == "" {
 				return &exit{exitUsage, fmt.Errorf("a key needs a name: headworks keys create NAME")}
 			}
+			if ttl < 0 {
+				return &exit{exitUsage, fmt.Errorf("--expires %v is over already; say how long the key works, as 720h", ttl)}
+			}
 			if ttl > 0 {
 				k.Expires = time.Now().Add(ttl).UTC()
 			}
@@ -51,7 +54,7 @@ func newKeysCreateCommand(t *terminal) *cobra.Command {
 	f.StringVar(&k.Project, "project", "", "the project inside it")
 	f.StringVar(&k.Tier, "tier", "", "a tier of the configuration")
 	f.StringSliceVar(&k.Models, "models", nil, "what it may ask for: names, or beginnings with a trailing *")
-	f.DurationVar(&ttl, "expires", 0, "how long it works; 0 is for ever")
+	f.DurationVar(&ttl, "expires", 0, "how long it works, as 720h; 0 is for ever")
 	return c
 }
 

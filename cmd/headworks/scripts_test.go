@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -37,10 +38,11 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits":    exits,
-			"jsonline": jsonline,
-			"start":    start,
-			"upstream": upstream,
+			"eventually": eventually,
+			"exits":      exits,
+			"jsonline":   jsonline,
+			"start":      start,
+			"upstream":   upstream,
 		},
 	})
 }
@@ -79,6 +81,26 @@ func jsonline(ts *testscript.TestScript, neg bool, args []string) {
 	for _, name := range args {
 		if _, ok := object[name]; !ok {
 			ts.Fatalf("no %q in that line", name)
+		}
+	}
+}
+
+// eventually PATTERN COMMAND... runs a command again and again, until what it writes
+// to stdout has the pattern in it.
+func eventually(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: eventually PATTERN COMMAND [ARGUMENT...]")
+	}
+	want, err := regexp.Compile(args[0])
+	ts.Check(err)
+	for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+		err := ts.Exec(args[1], args[2:]...)
+		out := ts.ReadFile("stdout")
+		if err == nil && want.MatchString(out) {
+			return
+		}
+		if time.Now().After(end) {
+			ts.Fatalf("not within %v: %s", patience, args[0])
 		}
 	}
 }

@@ -51,6 +51,8 @@ type Options struct {
 	Read func() (*config.Config, *config.Report)
 	// File is watched for changes; empty for none.
 	File string
+	// Seen is what File was before it was read for Config.
+	Seen os.FileInfo
 	// LocalKey makes a key in the data folder for whoever may read that.
 	LocalKey bool
 	Log      io.Writer // JSON lines, without secrets
@@ -83,9 +85,11 @@ type App struct {
 	found    Found
 
 	limits  atomic.Pointer[api.Limits]
-	reload  sync.Mutex // guards config, room
+	reload  sync.Mutex // guards config, seen, room
 	config  *config.Config
+	seen    os.FileInfo   // of the file, before it was last read
 	refused atomic.Uint64 // configurations that were not taken over
+	noted   bool          // where this instance is, in the data folder
 	drain   chan struct{}
 	drained sync.Once
 }
@@ -101,7 +105,7 @@ var (
 
 // New builds an App and opens its listeners. Nothing is sent anywhere.
 func New(o Options) (*App, error) {
-	a := &App{options: o, since: time.Now(), config: o.Config, drain: make(chan struct{}), health: &api.Health{Version: Version}}
+	a := &App{options: o, since: time.Now(), config: o.Config, seen: o.Seen, drain: make(chan struct{}), health: &api.Health{Version: Version}}
 	a.log = telemetry.NewLog(o.Log, &a.level, &a.hidden)
 	if err := a.build(); err != nil {
 		a.Close()
@@ -292,6 +296,9 @@ func (a *App) Close() {
 	if a.store != nil {
 		closing("store", a.store)
 	}
+	if a.noted {
+		a.removeNote() // last: once it is gone, another instance may have the folder
+	}
 	if a.data != nil {
 		closing("data folder", a.data)
 	}
@@ -405,7 +412,6 @@ func (a *App) Run(ctx context.Context, ready func()) error {
 	operators.Close()
 	stopLoops()
 	running.Wait()
-	a.removeNote()
 	return err
 }
 
@@ -413,6 +419,7 @@ func (a *App) Run(ctx context.Context, ready func()) error {
 func (a *App) leaveNote() {
 	note, err := json.Marshal(admin.Instance{BaseURL: a.BaseURL(), Admin: a.AdminURL(), PID: os.Getpid()})
 	if err == nil {
+		a.noted = true
 		err = a.data.WriteFile(admin.InstanceFile, append(note, '\n'), 0o600)
 	}
 	if err != nil {

@@ -397,7 +397,7 @@ func TestCanaries(t *testing.T) {
 		t.Fatal(err)
 	}
 	logged := i.log.String()
-	for _, line := range strings.Split(logged, "\n") {
+	for line := range strings.SplitSeq(logged, "\n") {
 		// A refused file may be told apart by what it names, but not by its secrets.
 		if strings.Contains(line, "is not taken over") {
 			for _, secret := range []string{canaryRefused, canaryPinned, canaryProvider} {

@@ -201,7 +201,7 @@ func (k *keyring) Create(ctx context.Context, n admin.NewKey) (admin.CreatedKey,
 	digest := k.pepper.Digest([]byte(made.Secret.Reveal()))
 	s := sqlite.Key{
 		ID: made.ID, Name: n.Name, Digest: digest[:], Pepper: k.pepper.ID(), Tenant: n.Tenant, Project: n.Project,
-		Tier: n.Tier, Models: n.Models, Created: time.Now().UTC(), Expires: n.Expires,
+		Tier: n.Tier, Models: n.Models, Created: time.Now().UTC().Truncate(time.Microsecond), Expires: n.Expires,
 	}
 	if s.Tenant == "" {
 		s.Tenant = "default"

@@ -23,6 +23,7 @@ func (a *App) Reload(context.Context) (admin.Reloaded, error) {
 	if a.options.Read == nil {
 		return admin.Reloaded{}, fault.New(fault.InvalidRequest, "this instance runs without a configuration file; start one with headworks serve --config")
 	}
+	a.seen = stamp(a.options.File)
 	next, report := a.options.Read()
 	if err := report.Err(); err != nil {
 		return a.refuse(report.Text(fmt.Sprint("still serving generation ", a.generation())), err, report.Problems)
@@ -75,9 +76,7 @@ func (a *App) watch(ctx context.Context) error {
 	if err := w.Add(filepath.Dir(a.options.File)); err != nil {
 		return err
 	}
-	last := stamp(a.options.File)
-	calm := time.NewTimer(time.Hour)
-	calm.Stop()
+	calm := time.NewTimer(settled) // the file may have changed before anybody watched
 	for {
 		select {
 		case <-ctx.Done():
@@ -86,7 +85,7 @@ func (a *App) watch(ctx context.Context) error {
 			if !ok {
 				return nil
 			}
-			if stamp(a.options.File) != last {
+			if a.changed() {
 				calm.Reset(settled)
 			}
 		case err, ok := <-w.Errors:
@@ -95,25 +94,31 @@ func (a *App) watch(ctx context.Context) error {
 			}
 			a.log.Warn("changes of the configuration may be missed; SIGHUP reloads it", "cause", err.Error())
 		case <-calm.C:
-			if last = stamp(a.options.File); last != (mark{}) {
+			if a.changed() {
 				_, _ = a.Reload(ctx) // says in the log what is wrong
 			}
 		}
 	}
 }
 
-// mark tells one content of a file from another, as far as that is cheap.
-type mark struct {
-	size int64
-	time time.Time
-}
-
-func stamp(file string) mark {
+// stamp returns what tells one content of a file from another, as far as that is
+// cheap; nil where there is no file.
+func stamp(file string) os.FileInfo {
 	i, err := os.Stat(file) // through links: Kubernetes swaps those
 	if err != nil {
-		return mark{}
+		return nil
 	}
-	return mark{i.Size(), i.ModTime()}
+	return i
+}
+
+// changed reports whether the file is there, and not as it was when it was last
+// read.
+func (a *App) changed() bool {
+	a.reload.Lock()
+	was := a.seen
+	a.reload.Unlock()
+	is := stamp(a.options.File)
+	return is != nil && (was == nil || !os.SameFile(was, is) || !was.ModTime().Equal(is.ModTime()) || was.Size() != is.Size())
 }
 
 // sweeps is how often idle connections to upstreams are looked at.

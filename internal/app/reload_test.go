@@ -2,6 +2,8 @@ package app
 
 import (
 	"fmt"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -129,11 +131,10 @@ func TestBrokenFileChangesNothing(t *testing.T) {
 	if after.Generation != before.Generation || after.Config != before.Config {
 		t.Errorf("generation %d (%s), was %d (%s)", after.Generation, after.Config, before.Generation, before.Config)
 	}
-	// The watch sees the last of them too, where it got to it.
-	eventually(t, "failures are counted", func() bool {
-		n := metric(t, i, "headworks_config_reload_failures_total")
-		return n == float64(failures) || n == float64(failures+1)
-	})
+	// The watch may have come before the one or the other.
+	if n := metric(t, i, "headworks_config_reload_failures_total"); n < float64(failures) || n > float64(2*failures) {
+		t.Errorf("%v failures are counted of %d files", n, failures)
+	}
 	if !strings.Contains(i.log.String(), "the last good one stays") {
 		t.Error("the log does not say it")
 	}
@@ -250,6 +251,22 @@ func TestReloadKeepsEngines(t *testing.T) {
 	}
 }
 
+// TestReloadOfAFileThatChangedEarly replaces the file when it was read and nobody
+// watches it yet.
+func TestReloadOfAFileThatChangedEarly(t *testing.T) {
+	e := newLab(t, false)
+	i := &instance{log: &lines{}, file: filepath.Join(t.TempDir(), "headworks.yaml"), data: filepath.Join(t.TempDir(), "data")}
+	i.write(t, file("", e.URL))
+	a, _, err := Serve(i.file, i.place(), i.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	i.App = a
+	i.write(t, file("region: eu", e.URL))
+	i.run(t)
+	eventually(t, "the change is taken over", func() bool { return i.Status().Region == "eu" })
+}
+
 // TestReloadOfNoFile asks an instance without a configuration to read it.
 func TestReloadOfNoFile(t *testing.T) {
 	i := up(t)
@@ -258,13 +275,23 @@ func TestReloadOfNoFile(t *testing.T) {
 	}
 }
 
-// TestReloadTellsWhatItCannotDo changes where an instance listens.
+// TestReloadTellsWhatItCannotDo changes where an instance keeps its data, beside
+// something that a reload brings about.
 func TestReloadTellsWhatItCannotDo(t *testing.T) {
 	e := newLab(t, false)
-	i := serve(t, file("", e.URL))
-	i.write(t, file("region: eu\nstate: sqlite", e.URL))
+	i := &instance{log: &lines{}, file: filepath.Join(t.TempDir(), "headworks.yaml"), data: filepath.Join(t.TempDir(), "data")}
+	i.write(t, file("data: "+i.data, e.URL))
+	at := i.place()
+	at.Data = "" // the file says it
+	a, _, err := Serve(i.file, at, i.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	i.App = a
+	i.run(t)
+	i.write(t, file("region: eu\ndata: "+t.TempDir(), e.URL))
 	r, err := i.Reload(t.Context())
-	if err != nil || len(r.Restart) != 0 || len(r.Changes) != 1 {
+	if err != nil || !slices.Equal(r.Restart, []string{"data"}) || !slices.Contains(r.Changes, "region changed") {
 		t.Errorf("%+v, %v", r, err)
 	}
 	if r := i.chat(t, pinned, "m", false); r.header.Get("X-Headworks-Config") != i.Status().Config {

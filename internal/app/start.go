@@ -68,6 +68,7 @@ func Serve(file string, at Place, log io.Writer) (a *App, warnings string, err e
 		}
 		return c, report
 	}
+	seen := stamp(path)
 	c, report := read()
 	if !report.OK() {
 		return nil, "", fmt.Errorf("%w\n%s", ErrConfig, report.Text(""))
@@ -75,7 +76,7 @@ func Serve(file string, at Place, log io.Writer) (a *App, warnings string, err e
 	if len(report.Problems) > 0 {
 		warnings = report.Text("")
 	}
-	a, err = New(Options{Config: c, Read: read, File: path, Log: log})
+	a, err = New(Options{Config: c, Read: read, File: path, Seen: seen, Log: log})
 	return a, warnings, err
 }
 
