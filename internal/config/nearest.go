@@ -1,5 +1,7 @@
 package config
 
+import "strings"
+
 // nearest is how far a typing error may lie from what was meant.
 const nearestDistance = 2
 
@@ -52,13 +54,14 @@ func meant(word string, names []string, all string) string {
 	case len(names) == 0, len(names) > 16:
 		return ""
 	default:
-		s := "; " + all
+		var s strings.Builder
+		s.WriteString("; " + all)
 		for i, n := range names {
 			if i > 0 {
-				s += ","
+				s.WriteString(",")
 			}
-			s += " " + n
+			s.WriteString(" " + n)
 		}
-		return s
+		return s.String()
 	}
 }

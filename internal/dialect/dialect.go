@@ -9,6 +9,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"headworks/internal/fault"
@@ -168,10 +169,8 @@ func (f *Fields) DropMember(path string, m scan.Value) {
 
 // Drop adds a name to those of fields that cannot be carried, once.
 func Drop(dropped []string, name string) []string {
-	for _, d := range dropped {
-		if d == name {
-			return dropped
-		}
+	if slices.Contains(dropped, name) {
+		return dropped
 	}
 	if len(dropped) == maxDropped {
 		dropped[maxDropped-1] = "*"
@@ -317,9 +316,18 @@ func (s Said) status() int {
 			part   string
 			status int
 		}{
-			{"rate_limit", 429}, {"insufficient_quota", 429}, {"overloaded", 529}, {"too_many_requests", 429},
-			{"authentication", 401}, {"invalid_api_key", 401}, {"billing", 402}, {"permission", 403},
-			{"not_found", 404}, {"request_too_large", 413}, {"invalid_request", 400}, {"badrequest", 400},
+			{"rate_limit", 429},
+			{"insufficient_quota", 429},
+			{"overloaded", 529},
+			{"too_many_requests", 429},
+			{"authentication", 401},
+			{"invalid_api_key", 401},
+			{"billing", 402},
+			{"permission", 403},
+			{"not_found", 404},
+			{"request_too_large", 413},
+			{"invalid_request", 400},
+			{"badrequest", 400},
 		} {
 			if bytes.Contains(word, []byte(sign.part)) {
 				return sign.status

@@ -90,7 +90,7 @@ func (l *Log) frames(s Segment, from int64, yield func(Frame, error) bool) bool 
 	var buf []byte
 	for {
 		payload, err := readFrame(r, &buf)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return true
 		}
 		if err != nil {
@@ -149,7 +149,7 @@ func readFrame(r io.Reader, buf *[]byte) ([]byte, error) {
 
 // noEOF makes an end inside a frame what it is.
 func noEOF(err error) error {
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF
 	}
 	return err
@@ -221,10 +221,10 @@ func (l *Log) mend(s Segment, through bool) (Repair, Segment, error) {
 	n, err := io.ReadFull(f, head)
 	switch {
 	case err == nil && string(head) == magic:
-	case (err == io.EOF || err == io.ErrUnexpectedEOF) && string(head[:n]) == magic[:n]:
+	case (errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)) && string(head[:n]) == magic[:n]:
 		// The process died before the first frame.
 		return Repair{File: name, Reason: "begun, never written", Bytes: s.Bytes}, Segment{}, l.root.Remove(name)
-	case err == nil || err == io.ErrUnexpectedEOF:
+	case err == nil || errors.Is(err, io.ErrUnexpectedEOF):
 		return l.setAside(s, "is no segment of a log")
 	default:
 		return l.setAside(s, "cannot be read: "+err.Error())
@@ -238,7 +238,7 @@ func (l *Log) mend(s Segment, through bool) (Repair, Segment, error) {
 	var buf []byte
 	for {
 		payload, err := readFrame(r, &buf)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return Repair{}, s, nil
 		}
 		if err != nil {

@@ -11,6 +11,8 @@
 package record
 
 import (
+	"slices"
+
 	"headworks/internal/fault"
 	"headworks/internal/inference"
 	"headworks/internal/tenant"
@@ -183,9 +185,9 @@ func (r *Record) Tries() []Attempt {
 // Winner returns the candidate that was chosen last.
 func (r *Record) Winner() (Candidate, bool) {
 	kept := r.Kept()
-	for i := len(kept) - 1; i >= 0; i-- {
-		if kept[i].Won {
-			return kept[i], true
+	for _, v := range slices.Backward(kept) {
+		if v.Won {
+			return v, true
 		}
 	}
 	return Candidate{}, false

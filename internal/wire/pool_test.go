@@ -196,7 +196,7 @@ func TestAnswers(t *testing.T) {
 								piece, err = r.Read(time.Time{})
 								b = append(b, piece...)
 							}
-							if err == io.EOF {
+							if errors.Is(err, io.EOF) {
 								err = nil
 							}
 						}
@@ -296,7 +296,7 @@ func TestReadGivesWhatThereIs(t *testing.T) {
 			{"", io.EOF, 20 * time.Second},
 		} {
 			b, err := r.Read(time.Now().Add(15 * time.Second))
-			if string(b) != want.bytes || err != want.err || time.Since(began) != want.at {
+			if string(b) != want.bytes || !errors.Is(err, want.err) || time.Since(began) != want.at {
 				t.Errorf("got %q %v after %v, want %q %v after %v", b, err, time.Since(began), want.bytes, want.err, want.at)
 			}
 		}
@@ -450,14 +450,14 @@ func TestCancel(t *testing.T) {
 					t.Fatal(err)
 				}
 				time.AfterFunc(time.Second, func() { cancel(why) })
-				if err := c.read(r); err != why {
+				if err := c.read(r); !errors.Is(err, why) {
 					t.Errorf("got %v, want the cause", err)
 				}
-				if err := c.read(r); err != why {
+				if err := c.read(r); !errors.Is(err, why) {
 					t.Errorf("then got %v, want the cause", err)
 				}
 				r.Close()
-				if _, err := p.Send(ctx, chat); err != why {
+				if _, err := p.Send(ctx, chat); !errors.Is(err, why) {
 					t.Errorf("Send: got %v, want the cause", err)
 				}
 				if p.Idle() != 0 {
@@ -730,7 +730,7 @@ func TestDialer(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(io.ErrNoProgress)
-	if _, err := d.Dial(ctx, "tcp", open); err != io.ErrNoProgress {
+	if _, err := d.Dial(ctx, "tcp", open); !errors.Is(err, io.ErrNoProgress) {
 		t.Errorf("got %v, want the cause", err)
 	}
 	for _, addr := range []string{"a", "a:", "a:0", ":", "http://a:80"} {

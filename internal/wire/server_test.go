@@ -351,11 +351,11 @@ func TestKeepsTheConnection(t *testing.T) {
 					br := bufio.NewReader(nc)
 					sends := []string{one, two, three, four}
 					if pipelined {
-						var whole string
+						var whole strings.Builder
 						for _, i := range order {
-							whole += sends[i]
+							whole.WriteString(sends[i])
 						}
-						go nc.Write([]byte(whole))
+						go nc.Write([]byte(whole.String()))
 					}
 					for _, i := range order {
 						if !pipelined {

@@ -224,11 +224,11 @@ func lineEnd(b []byte) (end, next int) {
 // cutField splits a line at its first colon; one space behind it is no part of
 // the value. A comment has no name.
 func cutField(line []byte) (name, value []byte) {
-	i := bytes.IndexByte(line, ':')
-	if i < 0 {
+	before, after, ok := bytes.Cut(line, []byte{':'})
+	if !ok {
 		return line, line[len(line):]
 	}
-	name, value = line[:i], line[i+1:]
+	name, value = before, after
 	if len(value) > 0 && value[0] == ' ' {
 		value = value[1:]
 	}

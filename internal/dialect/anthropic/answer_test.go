@@ -33,8 +33,11 @@ func TestReadAnswer(t *testing.T) {
 			inference.Event{Content: true, Terminal: true, Text: 12, Finishes: 1, Finish: inference.ToolCalls, Usage: inference.Usage{Input: 8, Output: 4, CacheRead: 5, Known: true}},
 			fault.None,
 		},
-		{"an empty answer is an answer", `{"content":[],"stop_reason":"max_tokens","error":null}`,
-			inference.Event{Content: true, Terminal: true, Finishes: 1, Finish: inference.Length}, fault.None},
+		{
+			"an empty answer is an answer", `{"content":[],"stop_reason":"max_tokens","error":null}`,
+			inference.Event{Content: true, Terminal: true, Finishes: 1, Finish: inference.Length},
+			fault.None,
+		},
 		{"error inside 200", `{"type":"error","error":{"type":"overloaded_error","message":"x"}}`, inference.Event{}, fault.UpstreamCapacity},
 		{"no content", `{"id":"x"}`, inference.Event{}, fault.Malformed},
 		{"OpenAI's answer", `{"choices":[{"message":{"content":"x"}}]}`, inference.Event{}, fault.Malformed},
@@ -54,8 +57,12 @@ func TestAnswerRoundTrip(t *testing.T) {
 		{ID: "a", Model: "m", Finish: inference.Stop, Parts: []inference.Part{{Text: "hi \"x\"\n"}}, Usage: used(3)},
 		{ID: "a", Model: "m", Finish: inference.StopSequence, StopSequence: "END", Usage: inference.Usage{Known: true}},
 		{ID: "a", Model: "m", Finish: inference.ToolCalls, Usage: used(3), Parts: []inference.Part{
-			{Kind: inference.Thinking, Text: "t"}, {Kind: inference.Thinking, Text: "u", Signature: "s"}, {Kind: inference.Redacted, Data: "d"}, {Text: "x"},
-			{Kind: inference.ToolUse, ID: "1", Name: "f", Data: `{"a":1}`}, {Kind: inference.ToolUse, ID: "2", Name: "g", Data: `{}`},
+			{Kind: inference.Thinking, Text: "t"},
+			{Kind: inference.Thinking, Text: "u", Signature: "s"},
+			{Kind: inference.Redacted, Data: "d"},
+			{Text: "x"},
+			{Kind: inference.ToolUse, ID: "1", Name: "f", Data: `{"a":1}`},
+			{Kind: inference.ToolUse, ID: "2", Name: "g", Data: `{}`},
 		}},
 	} {
 		body := EncodeAnswer(want)

@@ -118,8 +118,11 @@ func TestEncode(t *testing.T) {
 		want    string // between the model and the end
 		dropped []string
 	}{
-		{"default length", inference.Conversation{Messages: []inference.Message{{Parts: []inference.Part{{Text: "hi"}}}}},
-			`"max_tokens":4096,"messages":[{"role":"user","content":"hi"}]`, nil},
+		{
+			"default length",
+			inference.Conversation{Messages: []inference.Message{{Parts: []inference.Part{{Text: "hi"}}}}},
+			`"max_tokens":4096,"messages":[{"role":"user","content":"hi"}]`, nil,
+		},
 		{"an id of another dialect", inference.Conversation{Messages: []inference.Message{
 			{Role: inference.Assistant, Parts: []inference.Part{{Kind: inference.ToolUse, ID: "functions.f:0", Name: "f", Data: "{}"}}},
 			{Parts: []inference.Part{{Kind: inference.ToolResult, ID: "functions.f:0", Parts: []inference.Part{{Text: "x"}}}}},
@@ -130,14 +133,18 @@ func TestEncode(t *testing.T) {
 			{Role: inference.Assistant, Parts: []inference.Part{{Kind: inference.ToolUse, ID: "2", Name: "f"}}},
 		}}, `"max_tokens":4096,"messages":[{"role":"assistant","content":[{"type":"tool_use","id":"1","name":"f","input":{}}]},` +
 			`{"role":"assistant","content":[{"type":"tool_use","id":"2","name":"f","input":{}}]}]`, []string{"messages.tool_calls.function.arguments"}},
-		{"what has no place", inference.Conversation{
-			Messages: []inference.Message{
-				{Role: inference.Assistant, Parts: []inference.Part{{Kind: inference.Thinking, Text: "unsigned"}}},
-				{Parts: []inference.Part{{Kind: inference.Audio, Data: "AAAA"}, {Text: "x"}}},
+		{
+			"what has no place",
+			inference.Conversation{
+				Messages: []inference.Message{
+					{Role: inference.Assistant, Parts: []inference.Part{{Kind: inference.Thinking, Text: "unsigned"}}},
+					{Parts: []inference.Part{{Kind: inference.Audio, Data: "AAAA"}, {Text: "x"}}},
+				},
+				Temperature: new(1.5), Seed: new(int64(1)), JSON: true, Effort: "none", MaxTokens: 9, Parallel: new(false),
 			},
-			Temperature: new(1.5), Seed: new(int64(1)), JSON: true, Effort: "none", MaxTokens: 9, Parallel: new(false),
-		}, `"max_tokens":9,"messages":[{"role":"user","content":[{"type":"text","text":"x"}]}],"temperature":1`,
-			[]string{"reasoning_content", "content.input_audio", "temperature", "seed", "response_format", "reasoning_effort"}},
+			`"max_tokens":9,"messages":[{"role":"user","content":[{"type":"text","text":"x"}]}],"temperature":1`,
+			[]string{"reasoning_content", "content.input_audio", "temperature", "seed", "response_format", "reasoning_effort"},
+		},
 	}
 	for _, tt := range tests {
 		body, dropped := Encode(&tt.c, "m", true)

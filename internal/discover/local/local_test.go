@@ -74,24 +74,44 @@ func TestFind(t *testing.T) {
 		serve http.HandlerFunc
 		want  Engine
 	}{
-		{"Ollama", ollama, answer(200, models("library", "llama3.2", "qwen3:8b")),
-			Engine{Name: "Ollama", Kind: "openai", State: Ready, Models: []string{"llama3.2", "qwen3:8b"}}},
-		{"Ollama without models", ollama, answer(200, `{"object":"list","data":null}`),
-			Engine{Name: "Ollama", Kind: "openai", State: Ready}},
-		{"vLLM at its own port", vllm, answer(200, models("vllm", "qwen3-32b")),
-			Engine{Name: "vLLM", Kind: "vllm", State: Ready, Models: []string{"qwen3-32b"}}},
-		{"vLLM at llama.cpp's port", llama, answer(200, models("vllm", "m")),
-			Engine{Name: "vLLM", Kind: "vllm", State: Ready, Models: []string{"m"}}},
-		{"llama.cpp by owner", llama, answer(200, models("llamacpp", "a.gguf")),
-			Engine{Name: "llama.cpp", Kind: "llamacpp", State: Ready, Models: []string{"a.gguf"}}},
-		{"llama.cpp by header", vllm, answer(200, models("me", "a"), "Server", "llama.cpp"),
-			Engine{Name: "llama.cpp", Kind: "llamacpp", State: Ready, Models: []string{"a"}}},
-		{"SGLang", Place{Name: "SGLang", Kind: "openai"}, answer(200, models("sglang", "m")),
-			Engine{Name: "SGLang", Kind: "openai", State: Ready, Models: []string{"m"}}},
-		{"a stranger at vLLM's port", vllm, answer(200, models("acme", "m")),
-			Engine{Name: "OpenAI-compatible server", Kind: "openai", State: Ready, Models: []string{"m"}}},
-		{"names that cannot be shown are left out", ollama, answer(200, models("", "", "\x1b[2J", strings.Repeat("n", maxName+1), "fine")),
-			Engine{Name: "Ollama", Kind: "openai", State: Ready, Models: []string{"fine"}}},
+		{
+			"Ollama", ollama, answer(200, models("library", "llama3.2", "qwen3:8b")),
+			Engine{Name: "Ollama", Kind: "openai", State: Ready, Models: []string{"llama3.2", "qwen3:8b"}},
+		},
+		{
+			"Ollama without models", ollama, answer(200, `{"object":"list","data":null}`),
+			Engine{Name: "Ollama", Kind: "openai", State: Ready},
+		},
+		{
+			"vLLM at its own port", vllm, answer(200, models("vllm", "qwen3-32b")),
+			Engine{Name: "vLLM", Kind: "vllm", State: Ready, Models: []string{"qwen3-32b"}},
+		},
+		{
+			"vLLM at llama.cpp's port", llama, answer(200, models("vllm", "m")),
+			Engine{Name: "vLLM", Kind: "vllm", State: Ready, Models: []string{"m"}},
+		},
+		{
+			"llama.cpp by owner", llama, answer(200, models("llamacpp", "a.gguf")),
+			Engine{Name: "llama.cpp", Kind: "llamacpp", State: Ready, Models: []string{"a.gguf"}},
+		},
+		{
+			"llama.cpp by header", vllm, answer(200, models("me", "a"), "Server", "llama.cpp"),
+			Engine{Name: "llama.cpp", Kind: "llamacpp", State: Ready, Models: []string{"a"}},
+		},
+		{
+			"SGLang",
+			Place{Name: "SGLang", Kind: "openai"},
+			answer(200, models("sglang", "m")),
+			Engine{Name: "SGLang", Kind: "openai", State: Ready, Models: []string{"m"}},
+		},
+		{
+			"a stranger at vLLM's port", vllm, answer(200, models("acme", "m")),
+			Engine{Name: "OpenAI-compatible server", Kind: "openai", State: Ready, Models: []string{"m"}},
+		},
+		{
+			"names that cannot be shown are left out", ollama, answer(200, models("", "", "\x1b[2J", strings.Repeat("n", maxName+1), "fine")),
+			Engine{Name: "Ollama", Kind: "openai", State: Ready, Models: []string{"fine"}},
+		},
 		{"401", vllm, answer(401, models("vllm", "secret")), Engine{Name: "vLLM", Kind: "vllm", State: Locked}},
 		{"403", vllm, answer(403, ""), Engine{Name: "vLLM", Kind: "vllm", State: Locked}},
 		{"404", vllm, answer(404, models("vllm", "m")), Engine{Name: "vLLM", Kind: "vllm", State: Odd}},

@@ -171,12 +171,13 @@ func sse(pieces ...string) string { return sseHead + chunked(pieces...) + chunks
 
 // answer returns a whole answer of any other kind.
 func answer(status int, contentType, body string, fields ...string) string {
-	head := fmt.Sprintf("HTTP/1.1 %d Whatever\r\n", status)
+	var head strings.Builder
+	head.WriteString(fmt.Sprintf("HTTP/1.1 %d Whatever\r\n", status))
 	if contentType != "" {
-		head += "Content-Type: " + contentType + "\r\n"
+		head.WriteString("Content-Type: " + contentType + "\r\n")
 	}
 	for _, f := range fields {
-		head += f + "\r\n"
+		head.WriteString(f + "\r\n")
 	}
-	return head + fmt.Sprintf("Content-Length: %d\r\n\r\n", len(body)) + body
+	return head.String() + fmt.Sprintf("Content-Length: %d\r\n\r\n", len(body)) + body
 }

@@ -8,6 +8,7 @@ package extract
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -81,12 +82,12 @@ func (e *Engine) Open(ctx context.Context, c *engine.Call) (engine.Stream, error
 
 // lastQuestion returns the end of the last text that the user wrote.
 func lastQuestion(messages []inference.Message) string {
-	for i := len(messages) - 1; i >= 0; i-- {
-		if messages[i].Role != inference.User {
+	for _, v := range slices.Backward(messages) {
+		if v.Role != inference.User {
 			continue
 		}
 		var texts []string
-		for _, p := range messages[i].Parts {
+		for _, p := range v.Parts {
 			if p.Kind == inference.Text && strings.TrimSpace(p.Text) != "" {
 				texts = append(texts, p.Text)
 			}
