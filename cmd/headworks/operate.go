@@ -241,8 +241,8 @@ func newExplainCommand(t *terminal) *cobra.Command {
 				} else {
 					fmt.Fprintf(w, "went nowhere: %s\n", e.Fault)
 				}
-				fmt.Fprintf(w, "total %s ms, first token %s ms, queue %s ms, ours %s ms; %d tokens in, %d out (%s); %s\n\n",
-					millis(e.Total), millis(e.TTFT), millis(e.Queue), millis(e.Overhead), e.Input, e.Output, e.UsageSource, dollars(e.Cost))
+				fmt.Fprintf(w, "total %s ms, first token %s ms, queue %s ms, ours %s ms; %s in, %d out (%s); %s\n\n",
+					millis(e.Total), millis(e.TTFT), millis(e.Queue), millis(e.Overhead), count(int(e.Input), "token"), e.Output, e.UsageSource, dollars(e.Cost))
 				var rows [][]string
 				for _, k := range e.Candidates {
 					why := k.WhyNot
