@@ -394,6 +394,20 @@ func TestCutAnswersCount(t *testing.T) {
 	}
 }
 
+// TestNothingGivenNothingCharged: an upstream that counted the prompt and then
+// failed before the first word.
+func TestNothingGivenNothingCharged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		counted := role()
+		counted.chunk.Event.Usage = inference.Usage{Input: 1000, Output: 1, Known: true}
+		b := newBench(admit.Limits{}, []beat{counted, breaks(fault.UpstreamError)})
+		b.do(t.Context(), true, &page{})
+		if r := b.records[0]; r.Input != 0 || r.Cost > 0 || b.ledger.lines != 0 {
+			t.Errorf("%d tokens and %d lines for an answer that was not given", r.Input, b.ledger.lines)
+		}
+	})
+}
+
 func TestLedgerLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(admit.Limits{}, []beat{finish("body")})

@@ -71,12 +71,15 @@ func (x *exchange) fill(f *fault.Error) {
 	r.Surface, r.Operation = req.Surface, "chat"
 	r.Scan = req.Scanned.Microseconds()
 	r.Finish = x.finish
-	x.fillUsage()
+	var u inference.Usage // whoever got nothing of an answer pays nothing for it
+	if f == nil || x.committed {
+		u = x.counted()
+	}
+	x.fillUsage(u)
 }
 
-func (x *exchange) fillUsage() {
+func (x *exchange) fillUsage(u inference.Usage) {
 	r := x.record
-	u := x.counted()
 	r.Input, r.Output = int64(u.Input), int64(u.Output)
 	r.CacheRead, r.CacheWrite, r.Reasoning = int64(u.CacheRead), int64(u.CacheWrite), int64(u.Reasoning)
 	switch {
