@@ -221,7 +221,7 @@ func (a *App) open() error {
 	a.keys = newKeyring(a.store, pepper, token, a.ledger, a.local)
 	a.metrics = telemetry.New(telemetry.Coarse, a.sources())
 	a.requests = telemetry.NewRequestLog(a.log, telemetry.Faults)
-	a.facts, repairs, err = facts.Open(filepath.Join(dir, "facts"), facts.Options{
+	a.facts, repairs, err = facts.Open(filepath.Join(dir, "facts", "wal"), facts.Options{
 		Observers: []facts.Observer{a.metrics, a.requests}, Log: a.log,
 	})
 	if err != nil {
