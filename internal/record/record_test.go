@@ -349,7 +349,7 @@ func typical() *Record {
 	r.Input, r.Output, r.CacheRead, r.Cost, r.UsageSource = 240, 90, 0, 51, Provider
 	r.Status, r.Finish, r.End, r.Committed = 200, inference.Stop, OK, true
 	r.Consider(Candidate{Upstream: "eu-vllm", Replica: "2", Model: "qwen3-32b", Score: 3, Won: true})
-	r.Consider(Candidate{Upstream: "eu-vllm", Replica: "1", Model: "qwen3-32b", Score: 5, WhyNot: "more in flight"})
+	r.Consider(Candidate{Upstream: "eu-vllm", Replica: "1", Model: "qwen3-32b", Score: 5, WhyNot: "no fewer in flight"})
 	r.Try(Attempt{Upstream: "eu-vllm", Replica: "2", Start: 100, Duration: 2_099_000})
 	return r
 }

@@ -13,7 +13,7 @@ import (
 const (
 	Won      = ""
 	NotDrawn = "not drawn"
-	Busier   = "more in flight"
+	Busier   = "no fewer in flight"
 	NotHome  = "the session lives elsewhere"
 )
 
