@@ -409,7 +409,12 @@ func (a *App) Run(ctx context.Context, ready func()) error {
 	}
 	stop()
 	a.server.Close()
-	operators.Close()
+	// Whoever asked for the drain is told so first.
+	answered, stop := context.WithTimeout(context.WithoutCancel(ctx), inBand)
+	if operators.Shutdown(answered) != nil {
+		operators.Close()
+	}
+	stop()
 	stopLoops()
 	running.Wait()
 	return err

@@ -32,7 +32,7 @@ func (a *App) Reload(context.Context) (admin.Reloaded, error) {
 		return a.refuse(p.Error(), p, []config.Problem{*p})
 	}
 	changes := config.Diff(a.config, next)
-	r := admin.Reloaded{Changes: config.Summary(changes), Restart: config.Restart(changes)}
+	r := admin.Reloaded{Changes: append([]string{}, config.Summary(changes)...), Restart: config.Restart(changes)}
 	for _, p := range report.Problems {
 		r.Warnings = append(r.Warnings, p.Error())
 	}
