@@ -155,8 +155,10 @@ func meant(before, word string, names []string) string {
 // text writes.
 func (t *terminal) print(v any, text func(w io.Writer)) error {
 	if !t.json {
-		text(t.out)
-		return nil
+		var b strings.Builder
+		text(&b)
+		_, err := io.WriteString(t.out, b.String())
+		return err
 	}
 	b, err := json.Marshal(v)
 	if err != nil {

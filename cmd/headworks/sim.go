@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -25,6 +26,9 @@ func newSimRunCommand(t *terminal) *cobra.Command {
 		RunE: func(*cobra.Command, []string) error {
 			if o.Requests < 1 {
 				return &exit{exitUsage, errors.New("--requests is a number from 1")}
+			}
+			if !(o.Rate >= 0) || math.IsInf(o.Rate, 0) {
+				return &exit{exitUsage, errors.New("--rate is a number of requests a second")}
 			}
 			r, err := app.Simulate(o)
 			if errors.Is(err, app.ErrConfig) {

@@ -338,7 +338,7 @@ func (d *Dialect) identify(w *wire.Header, id inference.ID) {
 // x-should-retry before anything else, and waits of at most longest; the time is
 // spread, so that those who were turned away together do not return together.
 func retry(w *wire.Header, f *fault.Error) {
-	again := f.Kind.Info().Retry && f.After <= longest
+	again := (f.Kind.Info().Retry || f.Again) && f.After <= longest
 	if f.Kind == fault.ClientClosed {
 		return
 	}

@@ -172,6 +172,7 @@ type Error struct {
 	Code   string        // overrides the kind's code, for a rejection that is passed on
 	Status int           // overrides the kind's status, for a rejection that is passed on
 	After  time.Duration // when another try may help; 0 if unknown
+	Again  bool          // another try may help, though the kind says no
 	Cause  error         // for the operator; never sent
 }
 

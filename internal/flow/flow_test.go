@@ -309,6 +309,9 @@ func TestRetryBudget(t *testing.T) {
 			if tk.Left != "the retry budget is spent" {
 				t.Fatalf("request %d ended since %q", i, tk.Left)
 			}
+			if !a.Fault.Again || a.Fault.After == 0 {
+				t.Fatalf("request %d is not told to come back: %+v", i, a.Fault)
+			}
 		}
 	}
 	if retried != 20 {

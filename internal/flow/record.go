@@ -80,10 +80,10 @@ func (t *Ticket) recordReasons(r *record.Record, s *fleet.Snapshot, arrived time
 // Outcome writes down how the request ended: whole, or with a fault.
 func (t *Ticket) Outcome(r *record.Record, f *fault.Error) {
 	if f == nil {
-		r.End, r.Status, r.Fault = record.OK, 200, fault.None
+		r.End, r.Status, r.Fault, r.Committed = record.OK, 200, fault.None, true
 		return
 	}
-	r.Fault = f.Kind
+	r.Fault, r.Committed = f.Kind, t.Committed
 	switch {
 	case f.Kind == fault.ClientClosed:
 		r.End = record.ClientClosed

@@ -236,6 +236,10 @@ func (p *Policy) failed(t *Ticket, f *fault.Error, s *fleet.Snapshot, now time.T
 		}
 		return p.send(t, s, now)
 	default:
+		// The client may have what we may not: another try, a little later.
+		told := *f
+		told.Again, told.After = true, time.Second
+		t.last = &told
 		return p.giveUp(t, "the retry budget is spent", now)
 	}
 }

@@ -24,6 +24,9 @@ func ReadAnswer(d *scan.Doc, into *inference.Event) error {
 		if message.Kind() != scan.Object {
 			return dialect.Broken(fault.Malformed, "a choice has no message")
 		}
+		if reason := c.Get("finish_reason"); reason.Exists() && !reason.Given() {
+			return dialect.Broken(fault.Incomplete, "a choice of a whole answer says that it has not finished")
+		}
 		_, text := content(message)
 		e.Text += text
 		e.Finishes++
@@ -34,7 +37,7 @@ func ReadAnswer(d *scan.Doc, into *inference.Event) error {
 }
 
 // ended returns why a whole choice ended. Its JSON is whole, so a reason that is
-// missing hides no cut. Some servers say stop where the model asked for tools.
+// left out hides no cut; one that is null says that there was none. Some servers say stop where the model asked for tools.
 func ended(choice scan.Value, tools bool) inference.Finish {
 	f := finish(choice.Get("finish_reason"))
 	switch {

@@ -165,3 +165,22 @@ func TestAppendModels(t *testing.T) {
 		}
 	}
 }
+
+// TestWholeAnswerThatHasNotFinished: a reason that is null says so; one that is left
+// out says nothing.
+func TestWholeAnswerThatHasNotFinished(t *testing.T) {
+	for reason, want := range map[string]fault.Kind{`,"finish_reason":null`: fault.Incomplete, ``: fault.None, `,"finish_reason":"stop"`: fault.None} {
+		var d scan.Doc
+		if err := d.ScanLax([]byte(`{"choices":[{"index":0,"message":{"role":"assistant","content":"x"}` + reason + `}]}`)); err != nil {
+			t.Fatal(err)
+		}
+		var e inference.Event
+		got := fault.None
+		if err := ReadAnswer(&d, &e); err != nil {
+			got = fault.Of(err).Kind
+		}
+		if got != want {
+			t.Errorf("%q: %v, want %v", reason, got, want)
+		}
+	}
+}
