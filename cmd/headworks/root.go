@@ -42,6 +42,7 @@ type terminal struct {
 	in       io.Reader
 	out, err io.Writer
 	json     bool   // exactly one line of JSON on out
+	told     bool   // and it was written
 	admin    string // URL of the admin API; empty for the one the data folder names
 	data     string // data folder; empty for the usual one
 }
@@ -65,6 +66,10 @@ func run(args []string, in io.Reader, out, errs io.Writer) int {
 	code := exitFailed
 	if e, ok := errors.AsType[*exit](err); ok {
 		code = e.code
+	}
+	if t.json && !t.told {
+		// The promise is one line, also of a failure; on stderr stands the same for people.
+		_ = t.print(map[string]map[string]string{"error": {"message": err.Error()}}, nil)
 	}
 	if text := err.Error(); text != "" {
 		fmt.Fprintln(errs, "headworks: "+strings.TrimSuffix(text, "\n"))
@@ -164,6 +169,7 @@ func (t *terminal) print(v any, text func(w io.Writer)) error {
 	if err != nil {
 		return err
 	}
+	t.told = true
 	_, err = fmt.Fprintf(t.out, "%s\n", b)
 	return err
 }
