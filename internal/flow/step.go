@@ -235,6 +235,8 @@ func (p *Policy) failed(t *Ticket, f *fault.Error, s *fleet.Snapshot, now time.T
 			p.retries++
 		}
 		return p.send(t, s, now)
+	case !p.untried(t, s, now):
+		return p.giveUp(t, "no replica is left", now)
 	default:
 		// The client may have what we may not: another try, a little later.
 		told := *f
@@ -242,6 +244,19 @@ func (p *Policy) failed(t *Ticket, f *fault.Error, s *fleet.Snapshot, now time.T
 		t.last = &told
 		return p.giveUp(t, "the retry budget is spent", now)
 	}
+}
+
+// untried reports whether a replica is available that the request has not met.
+func (p *Policy) untried(t *Ticket, s *fleet.Snapshot, now time.Time) bool {
+	t.board = board{p, t, now}
+	for _, place := range t.Order.Targets[:t.Order.N] {
+		for _, r := range s.Upstreams[t.Model.Targets[place].Upstream].Replicas {
+			if t.board.Standing(r.ID).Why == "" {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // free reports whether the engine never got the work, so that the attempt is no
