@@ -76,10 +76,15 @@ func newStatusCommand(t *terminal) *cobra.Command {
 					}
 				}
 			}
-			if err == nil && (s.Status != "ok" || down > 0) {
-				return &exit{exitUnhealthy, fmt.Errorf("%s, %s out", s.Status, count(down, "replica"))}
+			switch {
+			case err != nil:
+				return err
+			case s.Status != "ok":
+				return &exit{exitUnhealthy, errors.New("the instance is " + s.Status)}
+			case down > 0:
+				return &exit{exitUnhealthy, fmt.Errorf("%s out", count(down, "replica"))}
 			}
-			return err
+			return nil
 		},
 	}
 }

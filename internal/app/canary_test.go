@@ -383,9 +383,23 @@ func TestCanaries(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	explained := fmt.Sprintf("%v %+v %#v %v", values, c, c.Keys, c.Upstreams)
-	if strings.Contains(explained, canaryProvider) || strings.Contains(explained, canaryPinned) {
-		t.Errorf("config explain tells a secret")
+	other := filepath.Join(t.TempDir(), "other.yaml")
+	if err := os.WriteFile(other, []byte(strings.NewReplacer(canaryProvider, canaryRefused, canaryPinned, canaryRefused+"too").Replace(source(""))), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d, report := CheckConfig(other)
+	if !report.OK() {
+		t.Fatal(report)
+	}
+	changes, inWords, _ := CompareConfigs(c, d)
+	if len(changes) == 0 {
+		t.Error("other secrets are no change")
+	}
+	explained := fmt.Sprintf("%v %+v %#v %v %+v %v", values, c, c.Keys, c.Upstreams, changes, inWords)
+	for _, secret := range []string{canaryProvider, canaryPinned, canaryRefused} {
+		if strings.Contains(explained, secret) {
+			t.Errorf("a configuration that is explained or compared tells %s", secret)
+		}
 	}
 	if log := i.log.String(); strings.Count(log, `"msg":"request"`) < sent/2 || !strings.Contains(log, "panicked") {
 		t.Error("the log is not what this test thinks it is")
