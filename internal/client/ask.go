@@ -133,8 +133,7 @@ func millis(since time.Time) float64 { return float64(time.Since(since).Microsec
 type event struct {
 	Choices []struct {
 		Delta struct {
-			Content          string `json:"content"`
-			ReasoningContent string `json:"reasoning_content"`
+			Content string `json:"content"`
 		} `json:"delta"`
 		Finish string `json:"finish_reason"`
 	} `json:"choices"`

@@ -69,7 +69,10 @@ func to(base string) (*http.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &http.Client{Transport: &http.Transport{DialContext: d.Dial}}, nil
+	return &http.Client{
+		Transport:     &http.Transport{DialContext: d.Dial, DisableKeepAlives: true}, // a command asks once or twice
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}, nil
 }
 
 // Error is an answer that is an error.
