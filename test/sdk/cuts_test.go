@@ -101,17 +101,27 @@ func chat(ctx context.Context, g *gateway, model string) (s seenStream) {
 		}
 	}
 	s.Err, s.Attempts = stream.Err(), len(tap.all())
-	if e, ok := errors.AsType[*openai.Error](s.Err); ok {
-		s.Code, s.Status = e.Code, e.StatusCode
-	} else if e, ok := errors.AsType[*ssestream.StreamError](s.Err); ok {
-		var body struct {
-			Error struct{ Code, Message, Type string }
-		}
-		if err := json.Unmarshal(e.Event.Data, &body); err == nil && body.Error.Message != "" && body.Error.Type != "" {
-			s.Code = body.Error.Code
-		}
-	}
+	s.Code, s.Status = chatError(s.Err)
 	return s
+}
+
+// chatError returns the code of an error of OpenAI's client, and its HTTP status,
+// 0 if it came in a stream.
+func chatError(err error) (code string, status int) {
+	if e, ok := errors.AsType[*openai.Error](err); ok {
+		return e.Code, e.StatusCode
+	}
+	e, ok := errors.AsType[*ssestream.StreamError](err)
+	if !ok {
+		return "", 0
+	}
+	var body struct {
+		Error struct{ Code, Message, Type string }
+	}
+	if json.Unmarshal(e.Event.Data, &body) != nil || body.Error.Message == "" || body.Error.Type == "" {
+		return "not in the dialect: " + string(e.Event.Data), 0
+	}
+	return body.Error.Code, 0
 }
 
 // messages reads a stream with Anthropic's client, its own tries on.
@@ -126,13 +136,21 @@ func messages(ctx context.Context, g *gateway, model string) (s seenStream) {
 		s.Finished = s.Finished || now.Type == "message_stop"
 	}
 	s.Err, s.Attempts = stream.Err(), len(tap.all())
-	if e, ok := errors.AsType[*anthropic.Error](s.Err); ok {
-		s.Code = string(e.Type())
-		if s.Status = e.StatusCode; s.Status == 200 {
-			s.Status = 0
-		}
-	}
+	s.Code, s.Status = messagesError(s.Err)
 	return s
+}
+
+// messagesError is chatError for Anthropic's client, which knows types alone.
+func messagesError(err error) (kind string, status int) {
+	e, ok := errors.AsType[*anthropic.Error](err)
+	switch {
+	case !ok:
+		return "", 0
+	case e.StatusCode == 200:
+		return string(e.Type()), 0
+	default:
+		return string(e.Type()), e.StatusCode
+	}
 }
 
 // A stream that is cut, after any event and in any way, is never a success to a

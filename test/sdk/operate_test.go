@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
-	"time"
 
 	anthropicopt "github.com/anthropics/anthropic-sdk-go/option"
 	"github.com/openai/openai-go/v3"
@@ -159,36 +158,44 @@ upstreams:
   claude: {kind: anthropic, key: `+lent+`, urls: ["`+messagesUp.url+`"]}
   held: {kind: openai, key: `+lent+`, urls: ["`+held.url+`"]}`)
 
-	var running sync.WaitGroup
-	var one, two seenStream
-	running.Go(func() { one = chat(within(t), g, "chat/engine-1") })
-	running.Go(func() { two = messages(within(t), g, "claude/engine-1") })
-	// Before content there is still an HTTP status. The client may come back, and
-	// finds nobody.
-	seen := &tap{}
-	running.Go(func() {
-		client := g.openai(openaiopt.WithHTTPClient(seen.client()))
-		if _, err := client.Chat.Completions.New(within(t), hello("held/engine-1")); err == nil {
-			t.Error("an answer came from nowhere")
+	openaiClient, anthropicClient := g.openai(), g.anthropic()
+	one := openaiClient.Chat.Completions.NewStreaming(within(t), hello("chat/engine-1"))
+	for text := ""; text == ""; text = one.Current().Choices[0].Delta.Content {
+		if !one.Next() {
+			t.Fatal(one.Err())
 		}
-	})
-	for _, u := range []*upstream{chatUp, messagesUp, held} {
-		u.first(t)
 	}
-	// Content is on its way once the upstream has sent it; the drain finds it
-	// committed or not, and must be right in both cases: so wait for the records.
-	await(t, "three requests in flight", func() bool { return len(chatUp.all())+len(messagesUp.all())+len(held.all()) == 3 })
-	time.Sleep(0)
+	two := anthropicClient.Messages.NewStreaming(within(t), hi("claude/engine-1"))
+	for text := ""; text == ""; text = two.Current().Delta.Text {
+		if !two.Next() {
+			t.Fatal(two.Err())
+		}
+	}
+	// Before content there is still an HTTP status.
+	refused := make(chan told, 1)
+	go func() {
+		defer close(refused) // also where the client got something else
+		refused <- g.fails(t, hello("held/engine-1"), openaiopt.WithMaxRetries(0))
+	}()
+	held.first(t)
+
 	g.signal(t, syscall.SIGTERM)
-	running.Wait()
-	if one.Err == nil || one.Code != "server_draining" || one.Text != "Hello" {
-		t.Errorf("OpenAI's client sees %+v", one)
+	for one.Next() {
+		t.Errorf("after the first content: %s", one.Current().RawJSON())
 	}
-	if two.Err == nil || two.Code != "overloaded_error" || two.Text != "Hello" {
-		t.Errorf("Anthropic's client sees %+v", two)
+	if code, status := chatError(one.Err()); code != "server_draining" || status != 0 {
+		t.Errorf("OpenAI's client sees %s, %d: %v", code, status, one.Err())
 	}
-	if a := seen.last(t); a.Status != 503 || a.Header.Get("x-should-retry") != "true" {
-		t.Errorf("before content: status %d, x-should-retry %q", a.Status, a.Header.Get("x-should-retry"))
+	for two.Next() {
+		t.Errorf("after the first content: %s", two.Current().RawJSON())
+	}
+	if kind, status := messagesError(two.Err()); kind != "overloaded_error" || status != 0 {
+		t.Errorf("Anthropic's client sees %s, %d: %v", kind, status, two.Err())
+	}
+	before := <-refused
+	before.check(t, told{Status: 503, Type: "server_error", Code: "server_draining"})
+	if again := before.Header.Get("x-should-retry"); again != "true" {
+		t.Errorf("x-should-retry: %q", again)
 	}
 	for _, u := range []*upstream{chatUp, messagesUp, held} {
 		u.first(t).left(t)
