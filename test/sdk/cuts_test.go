@@ -82,11 +82,12 @@ type seenStream struct {
 
 // official is a client that reads a stream as an application does.
 type official struct {
-	name string
-	read func(ctx context.Context, g *gateway, model string) seenStream
+	name   string
+	openai bool // it speaks OpenAI's dialect, else Anthropic's
+	read   func(ctx context.Context, g *gateway, model string) seenStream
 }
 
-var officials = []official{{"openai-go", chat}, {"anthropic-go", messages}}
+var officials = []official{{"openai-go", true, chat}, {"anthropic-go", false, messages}}
 
 // chat reads a stream with OpenAI's client, its own tries on.
 func chat(ctx context.Context, g *gateway, model string) (s seenStream) {
@@ -159,6 +160,10 @@ func messagesError(err error) (kind string, status int) {
 // a code that says what happened.
 func TestCutStreams(t *testing.T) {
 	t.Parallel()
+	judgeCuts(t, officials)
+}
+
+func judgeCuts(t *testing.T, officials []official) {
 	lab := newLab(t)
 	type trial struct {
 		name     string
@@ -216,7 +221,7 @@ func TestCutStreams(t *testing.T) {
 	for range 3 {
 		running.Go(func() { read(again) })
 	}
-	for range 8 {
+	for range 16 {
 		running.Go(func() { read(once) })
 	}
 	running.Go(func() {
@@ -248,9 +253,9 @@ func TestCutStreams(t *testing.T) {
 					t.Errorf("the client saw the cut: %+v", s)
 				}
 				return
-			case c.client.name == "openai-go" && c.content:
+			case c.client.openai && c.content:
 				code = c.cut.after
-			case c.client.name == "openai-go":
+			case c.client.openai:
 				code, status = c.cut.before, c.cut.status
 			case !c.content:
 				status = c.cut.status

@@ -1,0 +1,88 @@
+// The official clients for Node, asked line by line: each line of standard input
+// is a question in JSON, each line of standard output what a client made of it.
+//
+//   {"id", "client": "openai" | "anthropic", "how", "base", "key", "tries", "body"}
+//   {"id", "text", "finished", "code", "status", "attempts", "error", "answer"}
+//
+// how is whole, iterate (a stream as it comes), help (the client's own helper,
+// which gathers a stream) or models.
+import { createInterface } from 'node:readline';
+import OpenAI from 'openai';
+import Anthropic from '@anthropic-ai/sdk';
+
+const dialects = {
+  openai: {
+    make: (options) => new OpenAI({ ...options, baseURL: `${options.baseURL}/v1` }),
+    whole: (c, body) => c.chat.completions.create(body),
+    iterate: (c, body) => c.chat.completions.create({ ...body, stream: true }),
+    help: (c, body) => c.chat.completions.stream(body),
+    final: (stream) => stream.finalChatCompletion(),
+    text: (event) => event.choices?.[0]?.delta?.content ?? '',
+    finished: (event) => Boolean(event.choices?.[0]?.finish_reason),
+    code: (error) => error.code,
+  },
+  anthropic: {
+    make: (options) => new Anthropic({ ...options, authToken: null }),
+    whole: (c, body) => c.messages.create(body),
+    iterate: (c, body) => c.messages.create({ ...body, stream: true }),
+    help: (c, body) => c.messages.stream(body),
+    final: (stream) => stream.finalMessage(),
+    text: (event) => event.delta?.text ?? '',
+    finished: (event) => event.type === 'message_stop',
+    code: (error) => error.type,
+  },
+};
+
+async function answer(q) {
+  const d = dialects[q.client];
+  const a = { id: q.id, text: '', finished: false, attempts: 0 };
+  const client = d.make({
+    baseURL: q.base,
+    apiKey: q.key,
+    maxRetries: q.tries ?? 2,
+    logLevel: 'off',
+    fetch: (...args) => {
+      a.attempts++;
+      return fetch(...args);
+    },
+  });
+  const read = async (stream) => {
+    for await (const event of stream) {
+      a.text += d.text(event);
+      a.finished ||= d.finished(event);
+    }
+  };
+  try {
+    switch (q.how) {
+      case 'models':
+        a.answer = [];
+        for await (const m of client.models.list()) a.answer.push(m.id);
+        break;
+      case 'whole':
+        a.answer = await d.whole(client, q.body);
+        break;
+      case 'iterate':
+        await read(await d.iterate(client, q.body));
+        break;
+      case 'help': {
+        const stream = d.help(client, q.body);
+        const final = d.final(stream);
+        final.catch(() => {}); // awaited below, unless reading fails first
+        await read(stream);
+        a.answer = await final;
+        break;
+      }
+      default:
+        throw new Error(`no way to ask: ${q.how}`);
+    }
+  } catch (error) {
+    a.error = `${error?.constructor?.name}: ${error?.message}`;
+    a.code = d.code(error) ?? '';
+    a.status = error.status ?? 0;
+  }
+  return a;
+}
+
+for await (const line of createInterface({ input: process.stdin })) {
+  answer(JSON.parse(line)).then((a) => process.stdout.write(`${JSON.stringify(a)}\n`));
+}
