@@ -74,7 +74,7 @@ func (a *App) Status() admin.Status {
 		for _, u := range w.Fleet.Upstreams {
 			shown := admin.Upstream{Name: u.Name, Kind: u.Kind, Region: u.Region, Zone: u.Zone, Simulated: u.Simulated}
 			for _, r := range u.Replicas {
-				st := p.Health.Of(r.ID, now)
+				st := p.Health.Of(r.ID, "", now)
 				shown.Replicas = append(shown.Replicas, admin.Replica{
 					Name: r.Name, URL: r.URL, InFlight: p.Load(r.ID), Up: st.Why == "", Why: st.Why, Until: st.Until,
 				})

@@ -261,7 +261,11 @@ func (s Said) Fault() *fault.Error {
 		return fault.Wrap(fault.Redirected, "the upstream sent a redirect, which is never followed", cause)
 	case s.Status == 429, s.Status == 529:
 		return fault.Wrap(fault.UpstreamCapacity, "the upstream is at its limit; try again later", cause)
-	case s.Status == 401, s.Status == 402, s.Status == 403:
+	case s.Status == 403:
+		// Others of the same upstream may be served: one model, one region or one
+		// prompt is not for us, and no caller may put the upstream out for all.
+		return fault.Wrap(fault.UpstreamForbidden, "the upstream does not let Headworks do this; its operator can tell why", cause)
+	case s.Status == 401, s.Status == 402:
 		return fault.Wrap(fault.UpstreamAuth, "the upstream does not accept the credential that Headworks holds for it; its operator must mend this", cause)
 	case s.tooLong():
 		f := fault.Wrap(fault.ContextTooLong, "the prompt and the answer asked for do not fit the model's window; shorten one of them", cause)
@@ -294,10 +298,8 @@ func (s Said) rejection(cause error) *fault.Error {
 	case 413:
 		f.Code, f.Words = "request_too_large", "the request is too large for the upstream"
 	}
-	for _, code := range codes {
-		if string(s.Code) == code {
-			f.Code = code
-		}
+	if slices.Contains(codes, string(s.Code)) {
+		f.Code = string(s.Code)
 	}
 	if s.Param != "" {
 		f.Words += "; see " + s.Param

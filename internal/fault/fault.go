@@ -47,7 +47,8 @@ const (
 	UpstreamError     // 5xx
 	UpstreamTransient // 408, 409
 	UpstreamCapacity  // 429, 529
-	UpstreamAuth      // 401, 403: our credential, never the caller's
+	UpstreamAuth      // 401, 402: our credential, never the caller's
+	UpstreamForbidden // 403: our credential may not do this, though perhaps another thing
 	UpstreamRejected  // 400, 404, 413, 422: passed on
 
 	// Ours.
@@ -136,6 +137,7 @@ var table = [kinds]Info{
 	UpstreamTransient: {Name: "upstream_transient", Code: "upstream_error", Status: 502, Owner: Upstream, Another: true},
 	UpstreamCapacity:  {Name: "capacity", Code: "upstream_rate_limited", Status: 429, Owner: Upstream, Effect: CoolDown, Another: true, Retry: true},
 	UpstreamAuth:      {Name: "credential", Code: "upstream_auth", Status: 502, Owner: Headworks, Effect: Credential, Another: true},
+	UpstreamForbidden: {Name: "upstream_403", Code: "upstream_auth", Status: 502, Owner: Headworks, Another: true},
 	UpstreamRejected:  {Name: "upstream_4xx", Code: "invalid_request", Status: 400, Owner: Caller},
 
 	NoReplica:         {Name: "no_replica", Code: "no_healthy_upstream", Status: 503, Owner: Headworks, Retry: true},

@@ -301,7 +301,7 @@ func (c *crowd) step(t *rapid.T, l *life, ev Event) {
 
 // again checks the reason of another try.
 func (c *crowd) again(l *life, before *Ticket, k fault.Kind, at fleet.ReplicaID, fail func(string, ...any)) {
-	turnedAway := k == fault.Connect || k == fault.UpstreamCapacity || k == fault.UpstreamAuth || k == fault.ContextTooLong
+	turnedAway := k == fault.Connect || k == fault.UpstreamCapacity || k == fault.UpstreamAuth || k == fault.UpstreamForbidden || k == fault.ContextTooLong
 	switch {
 	case !k.Info().Another:
 		fail("no other try can help")
@@ -310,7 +310,7 @@ func (c *crowd) again(l *life, before *Ticket, k fault.Kind, at fleet.ReplicaID,
 			fail("what was turned away is no second try")
 		}
 	case l.t.moved && !before.moved:
-		if st := c.p.Health.Of(at, c.now); st.Why == "" && !st.Probe {
+		if st := c.p.Health.Of(at, "", c.now); st.Why == "" && !st.Probe {
 			fail("it left a replica that is not down")
 		}
 		if l.moves++; l.moves > 1 {

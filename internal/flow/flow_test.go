@@ -249,6 +249,7 @@ func TestWhereAFailureLeads(t *testing.T) {
 		"one replica: the next target at once":    {[]int{1, 1}, []try{{fault.Interrupted, 1}, {fault.Stalled, -1}}, 0},
 		"a refused connection is no try":          {[]int{3, 1}, []try{{fault.Connect, 0}, {fault.Connect, 0}, {fault.Connect, 1}, {fault.UpstreamError, -1}}, 3},
 		"too many requests: the next":             {[]int{1, 1}, []try{{fault.UpstreamCapacity, 1}, {fault.UpstreamCapacity, -1}}, 0},
+		"forbidden: the next":                     {[]int{1, 1}, []try{{fault.UpstreamForbidden, 1}, {fault.UpstreamForbidden, -1}}, 0},
 		"a refused credential: the next":          {[]int{1, 1}, []try{{fault.UpstreamAuth, 1}, {fault.UpstreamAuth, -1}}, 0},
 		"the request's own fault is not repeated": {[]int{3, 1}, []try{{fault.UpstreamRejected, -1}}, 0},
 		"too long for it: the next window":        {[]int{3, 1}, []try{{fault.ContextTooLong, 1}, {fault.ContextTooLong, -1}}, 0},
@@ -331,7 +332,7 @@ func TestFailoverIsFreeOnce(t *testing.T) {
 	r := newRig(t, admit.Limits{}, true, 1, 1, 1)
 	r.p.Rules.RetryShare, r.p.Rules.RetryFloor = 0, 0
 	for id := range fleet.ReplicaID(2) { // both are known to be out, and half open now
-		r.p.Health.Failed(id, r.s.Upstreams[id].Replicas, fault.New(fault.Connect, "test"), r.now, r.now, 0.5)
+		r.p.Health.Failed(id, "", r.s.Upstreams[id].Replicas, fault.New(fault.Connect, "test"), r.now, r.now, 0.5)
 	}
 	r.now = r.now.Add(5 * time.Second)
 	r.t = r.begin(true)
@@ -431,6 +432,21 @@ func TestWaitToldAfterCapacity(t *testing.T) {
 		if a.Fault.After != tt.want || r.t.Tries != 0 {
 			t.Errorf("the next request waits %v after %d tries", a.Fault.After, r.t.Tries)
 		}
+	}
+}
+
+// TestOneCallerTakesNoUpstreamOut: a limit that holds for one model, and a right
+// that one model lacks, leave the others of the upstream served.
+func TestOneCallerTakesNoUpstreamOut(t *testing.T) {
+	for _, kind := range []fault.Kind{fault.UpstreamCapacity, fault.UpstreamForbidden} {
+		r := newRig(t, admit.Limits{}, false, 1)
+		r.s.Models = append(r.s.Models, fleet.Model{Name: "other", Tries: 2, Targets: []fleet.Target{{Model: "another"}}})
+		r.want(r.step(Event{Kind: Arrived}), Send)
+		r.wantFault(r.step(failure(kind)), kind)
+		r.t = r.begin(false)
+		r.t.Request.Model = "other"
+		r.want(r.step(Event{Kind: Arrived}), Send)
+		r.wantFault(r.step(Event{Kind: Finished}), fault.None)
 	}
 }
 

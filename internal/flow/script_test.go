@@ -346,7 +346,7 @@ func (s *script) stands(name, want string) error {
 			if u.Name != upstream || r.Name != replica {
 				continue
 			}
-			st := s.p.Health.Of(r.ID, s.now)
+			st := s.p.Health.Of(r.ID, "", s.now)
 			got := cmp.Or(st.Why, map[bool]string{true: "half open", false: "up"}[st.Probe])
 			if got != want {
 				return fmt.Errorf("%s is %s", name, got)

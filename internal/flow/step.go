@@ -134,7 +134,6 @@ func (p *Policy) send(t *Ticket, s *fleet.Snapshot, now time.Time) Action {
 	if t.Tries == MaxAttempts {
 		return p.giveUp(t, "out of attempts", now)
 	}
-	t.board = board{p, t, now}
 	for _, resort := range [...]bool{false, true} {
 		t.Considered = 0
 		for i, place := range t.Order.Targets[:t.Order.N] {
@@ -144,6 +143,7 @@ func (p *Policy) send(t *Ticket, s *fleet.Snapshot, now time.Time) Action {
 				continue
 			}
 			pool := s.Upstreams[target.Upstream].Replicas
+			t.board = board{p, t, target.Model, now}
 			var found [MaxCandidates - 1]schedule.Candidate
 			choice, n := schedule.Pick(pool, &t.board, t.Request.Session, &t.src, found[:])
 			won := choice.Place >= 0 && (resort || choice.Why != schedule.Resort)
@@ -171,7 +171,7 @@ func (p *Policy) send(t *Ticket, s *fleet.Snapshot, now time.Time) Action {
 }
 
 func (p *Policy) sendTo(t *Ticket, target *fleet.Target, r *fleet.Replica, why string, first bool, now time.Time) Action {
-	if st := p.Health.Of(r.ID, now); st.Probe {
+	if st := p.Health.Of(r.ID, target.Model, now); st.Probe {
 		why = "half open: this request finds out"
 	}
 	t.Target, t.Replica = target, r
@@ -223,7 +223,7 @@ func (p *Policy) failed(t *Ticket, f *fault.Error, s *fleet.Snapshot, now time.T
 	case f.Kind == fault.ContextTooLong:
 		t.used[t.choice] = math.MaxUint8 // all replicas of a target have its window
 		return p.send(t, s, now)
-	case f.Kind == fault.UpstreamCapacity, f.Kind == fault.UpstreamAuth:
+	case f.Kind == fault.UpstreamCapacity, f.Kind == fault.UpstreamAuth, f.Kind == fault.UpstreamForbidden:
 		// The engine turned the work away, so sending it elsewhere doubles nothing.
 		return p.send(t, s, now)
 	case out && !t.moved:
@@ -248,9 +248,10 @@ func (p *Policy) failed(t *Ticket, f *fault.Error, s *fleet.Snapshot, now time.T
 
 // untried reports whether a replica is available that the request has not met.
 func (p *Policy) untried(t *Ticket, s *fleet.Snapshot, now time.Time) bool {
-	t.board = board{p, t, now}
 	for _, place := range t.Order.Targets[:t.Order.N] {
-		for _, r := range s.Upstreams[t.Model.Targets[place].Upstream].Replicas {
+		target := &t.Model.Targets[place]
+		t.board = board{p, t, target.Model, now}
+		for _, r := range s.Upstreams[target.Upstream].Replicas {
 			if t.board.Standing(r.ID).Why == "" {
 				return true
 			}
@@ -295,7 +296,7 @@ func (p *Policy) settle(t *Ticket, f *fault.Error, now time.Time) bool {
 	if p.elsewhere(t, now) {
 		pool = nil
 	}
-	return p.Health.Failed(id, pool, f, t.sent, now, draw)
+	return p.Health.Failed(id, t.Target.Model, pool, f, t.sent, now, draw)
 }
 
 // elsewhere reports whether another upstream of the model can serve it now. Then
@@ -303,12 +304,12 @@ func (p *Policy) settle(t *Ticket, f *fault.Error, now time.Time) bool {
 // those within the retry budget would be moved.
 func (p *Policy) elsewhere(t *Ticket, now time.Time) bool {
 	for _, place := range t.Order.Targets[:t.Order.N] {
-		other := t.Model.Targets[place].Upstream
-		if other == t.Target.Upstream {
+		other := &t.Model.Targets[place]
+		if other.Upstream == t.Target.Upstream {
 			continue
 		}
-		for i := range t.fleet.Upstreams[other].Replicas {
-			if p.Health.Of(t.fleet.Upstreams[other].Replicas[i].ID, now).In() {
+		for _, r := range t.fleet.Upstreams[other.Upstream].Replicas {
+			if p.Health.Of(r.ID, other.Model, now).In() {
 				return true
 			}
 		}
@@ -379,11 +380,11 @@ func (p *Policy) nobody(t *Ticket, now time.Time) *fault.Error {
 func (p *Policy) wait(t *Ticket, now time.Time) time.Duration {
 	var safe, beyond time.Duration
 	for i := range t.Candidates[:t.Considered] {
-		r := t.Candidates[i].Replica
-		if r == nil {
+		c := &t.Candidates[i]
+		if c.Replica == nil {
 			continue
 		}
-		st := p.Health.Of(r.ID, now)
+		st := p.Health.Of(c.Replica.ID, c.Target.Model, now)
 		if st.Why != health.Cooling {
 			continue
 		}
@@ -480,10 +481,12 @@ func (p *Policy) until(t *Ticket, now, progress, wrote time.Time) time.Time {
 	return first
 }
 
-// board is what flow knows of the replicas, for one ticket at one moment.
+// board is what flow knows of the replicas of one target, for one ticket at one
+// moment.
 type board struct {
 	policy *Policy
 	ticket *Ticket
+	model  string // as the upstream names it
 	now    time.Time
 }
 
@@ -494,6 +497,6 @@ func (b *board) Standing(id fleet.ReplicaID) schedule.Standing {
 			return schedule.Standing{Why: "failed this request before"}
 		}
 	}
-	h := b.policy.Health.Of(id, b.now)
+	h := b.policy.Health.Of(id, b.model, b.now)
 	return schedule.Standing{Load: b.policy.Load(id), Weight: h.Weight, Why: h.Why, Resort: h.Resort}
 }

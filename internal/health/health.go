@@ -8,6 +8,7 @@
 package health
 
 import (
+	"strings"
 	"time"
 
 	"headworks/internal/fault"
@@ -85,8 +86,54 @@ type replica struct {
 	probing  bool
 	probed   time.Time // when the probe was sent
 	back     time.Time // since when it is in again
-	cool     time.Time
+	cooling  []wait
 	credless time.Time
+}
+
+// wait is what a replica asked for one of its models. Providers limit each model
+// on its own, and a caller who exhausts one may not take the others from everybody.
+type wait struct {
+	model string
+	until time.Time
+}
+
+// maxWaits bounds the models of a replica that are waited for: where callers name
+// the models, there is no end to them.
+const maxWaits = 16
+
+// cools returns until when the replica asked to wait with a model; empty stands
+// for whichever it is longest with.
+func (r *replica) cools(model string) (until time.Time) {
+	for i := range r.cooling {
+		if w := &r.cooling[i]; (model == "" || w.model == model) && w.until.After(until) {
+			until = w.until
+		}
+	}
+	return until
+}
+
+// cool notes that the replica asked to wait with a model. Answers cross: one that
+// names no time does not shorten one that did.
+func (r *replica) cool(model string, until time.Time) {
+	first := 0
+	for i := range r.cooling {
+		w := &r.cooling[i]
+		if w.model == model {
+			if until.After(w.until) {
+				w.until = until
+			}
+			return
+		}
+		if w.until.Before(r.cooling[first].until) {
+			first = i
+		}
+	}
+	w := wait{strings.Clone(model), until}
+	if len(r.cooling) < maxWaits {
+		r.cooling = append(r.cooling, w)
+	} else {
+		r.cooling[first] = w
+	}
 }
 
 // stale reports whether a request was sent before the replica was last put out.
@@ -103,17 +150,21 @@ func (r *replica) told(sent time.Time) {
 	}
 }
 
-// Of returns what a replica deserves at now.
-func (s *State) Of(id fleet.ReplicaID, now time.Time) Standing {
+// Of returns what a replica deserves at now of the requests for one of its models,
+// named as the upstream names it. Without a name it is what those for the model
+// deserve that it asked to wait with the longest.
+func (s *State) Of(id fleet.ReplicaID, model string, now time.Time) Standing {
 	if int(id) >= len(s.replicas) {
 		return Standing{Weight: 1}
 	}
 	r := &s.replicas[id]
-	switch {
-	case now.Before(r.credless):
+	if now.Before(r.credless) {
 		return Standing{Why: Credential, Until: r.credless}
-	case now.Before(r.cool):
-		return Standing{Why: Cooling, Until: r.cool}
+	}
+	if until := r.cools(model); now.Before(until) {
+		return Standing{Why: Cooling, Until: until}
+	}
+	switch {
 	case r.out.IsZero():
 		return Standing{Weight: s.weight(r, now)}
 	case now.Before(r.out):
@@ -180,11 +231,11 @@ func (s *State) Passed(id fleet.ReplicaID, sent, now time.Time) {
 	r.window = [slots]struct{ good, bad int32 }{}
 }
 
-// Failed notes the failure of a request; pool is the replica's own pool, of which
+// Failed notes the failure of a request for a model; pool is the replica's own pool, of which
 // soft failures put out at most half and never the last. Nil tells that another
 // pool can serve instead, so that all of this one may be out. The draw is uniform
 // in [0, 1) and spreads the back-off. It reports whether the replica is out now.
-func (s *State) Failed(id fleet.ReplicaID, pool []fleet.Replica, f *fault.Error, sent, now time.Time, draw float64) bool {
+func (s *State) Failed(id fleet.ReplicaID, model string, pool []fleet.Replica, f *fault.Error, sent, now time.Time, draw float64) bool {
 	r := s.at(id)
 	r.told(sent)
 	effect := f.Kind.Info().Effect
@@ -196,10 +247,7 @@ func (s *State) Failed(id fleet.ReplicaID, pool []fleet.Replica, f *fault.Error,
 		if wait <= 0 {
 			wait = s.Rules.Cool
 		}
-		// Answers cross: one that names no time does not shorten one that did.
-		if until := now.Add(min(wait, s.Rules.CoolMax)); until.After(r.cool) {
-			r.cool = until
-		}
+		r.cool(model, now.Add(min(wait, s.Rules.CoolMax)))
 		return true
 	case fault.Credential:
 		r.credless = now.Add(s.Rules.Max)
@@ -259,7 +307,7 @@ func (s *State) spare(id fleet.ReplicaID, pool []fleet.Replica, now time.Time) b
 	}
 	out := 0
 	for i := range pool {
-		if other := pool[i].ID; other != id && !s.Of(other, now).In() {
+		if other := pool[i].ID; other != id && !s.Of(other, "", now).In() {
 			out++
 		}
 	}

@@ -1,6 +1,7 @@
 package health
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -51,12 +52,12 @@ func (r *rig) failWith(id fleet.ReplicaID, f *fault.Error) bool {
 	r.s.Sent(id, r.now)
 	sent := r.now
 	r.after(time.Millisecond)
-	return r.s.Failed(id, r.pool, f, sent, r.now, r.draw)
+	return r.s.Failed(id, "", r.pool, f, sent, r.now, r.draw)
 }
 
 func (r *rig) want(id fleet.ReplicaID, why string) Standing {
 	r.Helper()
-	st := r.s.Of(id, r.now)
+	st := r.s.Of(id, "", r.now)
 	if st.Why != why {
 		r.Fatalf("at %v replica %d is %q, want %q", r.now.Sub(start), id, st.Why, why)
 	}
@@ -130,7 +131,7 @@ func TestWhenAReplicaIsPutOut(t *testing.T) {
 					t.Fatalf("after %q: out is %v", tt.story[:i+1], out)
 				}
 			}
-			if st := r.s.Of(0, r.now); (st.Why == Failing) != tt.out {
+			if st := r.s.Of(0, "", r.now); (st.Why == Failing) != tt.out {
 				t.Errorf("%+v", st)
 			}
 			r.want(1, "")
@@ -174,7 +175,7 @@ func TestAtMostHalfAndNeverTheLast(t *testing.T) {
 		}
 		out := 0
 		for id := range fleet.ReplicaID(size) {
-			if r.s.Of(id, r.now).Why != "" {
+			if r.s.Of(id, "", r.now).Why != "" {
 				out++
 			}
 		}
@@ -252,8 +253,8 @@ func TestOneCrashIsOneReason(t *testing.T) {
 	sent := r.now
 	r.after(time.Second)
 	for range 20 {
-		r.s.Failed(0, r.pool, fault.New(fault.Interrupted, ""), sent, r.now, r.draw)
-		r.s.Failed(0, r.pool, fault.New(fault.Connect, ""), sent, r.now, r.draw)
+		r.s.Failed(0, "", r.pool, fault.New(fault.Interrupted, ""), sent, r.now, r.draw)
+		r.s.Failed(0, "", r.pool, fault.New(fault.Connect, ""), sent, r.now, r.draw)
 	}
 	if got := r.want(0, Refused).Until.Sub(r.now); got != 5*time.Second {
 		t.Errorf("out for %v", got)
@@ -263,7 +264,7 @@ func TestOneCrashIsOneReason(t *testing.T) {
 	r.after(5 * time.Second)
 	r.pass(0)
 	for range 20 {
-		if r.s.Failed(0, r.pool, fault.New(fault.Stalled, ""), sent, r.now, r.draw) {
+		if r.s.Failed(0, "", r.pool, fault.New(fault.Stalled, ""), sent, r.now, r.draw) {
 			t.Fatal("what began before the crash put it out again")
 		}
 	}
@@ -383,7 +384,7 @@ func TestCoolDown(t *testing.T) {
 			for _, after := range tt.asks {
 				f := fault.New(fault.UpstreamCapacity, "")
 				f.After = after
-				if !r.s.Failed(0, r.pool, f, sent, r.now, r.draw) {
+				if !r.s.Failed(0, "", r.pool, f, sent, r.now, r.draw) {
 					t.Error("not told that it is out")
 				}
 			}
@@ -394,6 +395,38 @@ func TestCoolDown(t *testing.T) {
 			r.after(tt.want)
 			r.want(0, "")
 		})
+	}
+}
+
+// TestOneModelCools: the others of the replica go on, and however many models
+// callers ask for, what is kept is bounded and ends last.
+func TestOneModelCools(t *testing.T) {
+	r := newRig(t, 1)
+	cool := func(model string, after time.Duration) {
+		f := fault.New(fault.UpstreamCapacity, "")
+		f.After = after
+		r.s.Failed(0, model, r.pool, f, r.now, r.now, r.draw)
+	}
+	cool("small", 10*time.Second)
+	cool("large", 20*time.Second)
+	for model, want := range map[string]time.Duration{"small": 10 * time.Second, "large": 20 * time.Second, "": 20 * time.Second} {
+		if st := r.s.Of(0, model, r.now); st.Why != Cooling || st.Until.Sub(r.now) != want {
+			t.Errorf("model %q: %+v", model, st)
+		}
+	}
+	if st := r.s.Of(0, "other", r.now); !st.In() {
+		t.Errorf("another model: %+v", st)
+	}
+	for i := range 1000 {
+		cool(strings.Repeat("x", i%100+1), time.Second)
+	}
+	if n := len(r.s.replicas[0].cooling); n > maxWaits {
+		t.Errorf("%d waits are kept", n)
+	}
+	for _, model := range []string{"small", "large"} {
+		if st := r.s.Of(0, model, r.now); st.Why != Cooling {
+			t.Errorf("model %q was forgotten for shorter ones: %+v", model, st)
+		}
 	}
 }
 
@@ -435,41 +468,41 @@ func TestAnyHistory(t *testing.T) {
 			},
 			"send": func(t *rapid.T) {
 				id := p[rapid.IntRange(0, len(p)-1).Draw(t, "replica")].ID
-				probe := s.Of(id, now).Probe
+				probe := s.Of(id, "", now).Probe
 				s.Sent(id, now)
-				if st := s.Of(id, now); probe && st.Why != Probing {
+				if st := s.Of(id, "", now); probe && st.Why != Probing {
 					t.Fatalf("half open, and after one was sent: %+v", st)
 				}
 				flying = append(flying, request{id, now})
 			},
 			"pass": func(t *rapid.T) {
 				r := land(t)
-				before := s.Of(r.id, now)
+				before := s.Of(r.id, "", now)
 				s.Passed(r.id, r.sent, now)
-				if after := s.Of(r.id, now); before.Why == "" && after.Why != "" {
+				if after := s.Of(r.id, "", now); before.Why == "" && after.Why != "" {
 					t.Fatalf("a success led to %q", after.Why)
 				}
 			},
 			"fail": func(t *rapid.T) {
 				r := land(t)
 				k := rapid.SampledFrom(fault.Kinds()).Draw(t, "kind")
-				told := s.Failed(r.id, p, fault.New(k, ""), r.sent, now, rapid.Float64Range(0, 0.999).Draw(t, "draw"))
-				if st := s.Of(r.id, now); told && st.In() || !told && (st.Why == Failing || st.Why == Refused) {
+				told := s.Failed(r.id, "", p, fault.New(k, ""), r.sent, now, rapid.Float64Range(0, 0.999).Draw(t, "draw"))
+				if st := s.Of(r.id, "", now); told && st.In() || !told && (st.Why == Failing || st.Why == Refused) {
 					t.Fatalf("%v: told %v, stands %+v", k, told, st)
 				}
 			},
 			"spare": func(t *rapid.T) {
 				r := land(t)
-				before := s.Of(r.id, now).Why
+				before := s.Of(r.id, "", now).Why
 				s.Spared(r.id, r.sent)
-				if after := s.Of(r.id, now).Why; before != after && before != Probing {
+				if after := s.Of(r.id, "", now).Why; before != after && before != Probing {
 					t.Fatalf("%q became %q", before, after)
 				}
 			},
 			"": func(t *rapid.T) {
 				soft := 0
 				for _, r := range p {
-					st := s.Of(r.ID, now)
+					st := s.Of(r.ID, "", now)
 					switch {
 					case st.Why == "" && (st.Weight < minWeight || st.Weight > 1):
 						t.Fatalf("weight %v", st.Weight)
@@ -506,9 +539,9 @@ func TestWholePoolMayBeOut(t *testing.T) {
 		for id := range fleet.ReplicaID(2) {
 			for range 5 {
 				now = now.Add(time.Second)
-				s.Failed(id, pool, fault.New(fault.UpstreamError, ""), now, now, 0.5)
+				s.Failed(id, "", pool, fault.New(fault.UpstreamError, ""), now, now, 0.5)
 			}
-			if !s.Of(id, now).In() {
+			if !s.Of(id, "", now).In() {
 				out++
 			}
 		}

@@ -83,7 +83,8 @@ func TestChatWhole(t *testing.T) {
 	g := one(t, "openai", up)
 	client := g.openai(openaiopt.WithHTTPClient(seen.client()))
 
-	answer, err := client.Chat.Completions.New(within(t), everything(), openaiopt.WithHeader("OpenAI-Project", "proj_1"))
+	answer, err := client.Chat.Completions.New(within(t), everything(),
+		openaiopt.WithHeader("OpenAI-Project", "proj_1"), openaiopt.WithHeader("OpenAI-Beta", "new"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,8 +99,8 @@ func TestChatWhole(t *testing.T) {
 	if want := renamed(call.Sent); got.Body != want {
 		t.Errorf("the upstream got\n%s\nwant\n%s", got.Body, want)
 	}
-	if got.Path != "/v1/chat/completions" || got.Header.Get("OpenAI-Project") != "proj_1" {
-		t.Errorf("the upstream got path %s, project %q", got.Path, got.Header.Get("OpenAI-Project"))
+	if got.Path != "/v1/chat/completions" || got.Header.Get("OpenAI-Beta") != "new" || got.Header.Get("OpenAI-Project") != "" {
+		t.Errorf("the upstream got path %s, headers %v", got.Path, got.Header)
 	}
 	ours(t, got, "Bearer "+lent, "")
 	for name, want := range map[string]string{

@@ -25,7 +25,7 @@ func Routes() []api.Route {
 			return &openai.Writer{ID: id, Model: req.Model, Created: created.Unix(), Usage: req.WantUsage}
 		},
 		AnswerID:  "chatcmpl-",
-		Forwarded: []string{"openai-organization", "openai-project", "openai-beta"},
+		Forwarded: []string{"openai-beta"},
 	}
 	var routes []api.Route
 	for _, prefix := range []string{"/v1", ""} {

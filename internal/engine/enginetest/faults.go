@@ -242,7 +242,7 @@ func testStatuses(t *testing.T, k Kind) {
 		{400, "invalid_request_error", fault.UpstreamRejected, 400},
 		{401, "authentication_error", fault.UpstreamAuth, 502},
 		{402, "billing_error", fault.UpstreamAuth, 502},
-		{403, "permission_error", fault.UpstreamAuth, 502},
+		{403, "permission_error", fault.UpstreamForbidden, 502},
 		{404, "not_found_error", fault.UpstreamRejected, 404},
 		{408, "timeout_error", fault.UpstreamTransient, 502},
 		{409, "conflict_error", fault.UpstreamTransient, 502},

@@ -17,7 +17,7 @@ func New(replicas []fleet.Replica, key string) (*engine.HTTP, error) {
 	}
 	return engine.NewHTTP(protocol, replicas, engine.Options{
 		Header:    engine.Bearer(key),
-		Forwarded: []string{"openai-organization", "openai-project", "openai-beta"},
+		Forwarded: []string{"openai-beta"},
 	})
 }
 

@@ -13,6 +13,6 @@ func TestConformance(t *testing.T) {
 		Dialect: inference.OpenAI,
 		Path:    "/v1/chat/completions",
 		Key:     enginetest.Bearer(),
-		Passed:  []string{"openai-organization", "openai-project", "openai-beta"},
+		Passed:  []string{"openai-beta"},
 	})
 }
