@@ -114,11 +114,7 @@ func Open(dir string, o Options) (*Store, []journal.Repair, error) {
 // Put hands over the Record of a request that ended. It keeps a copy, numbers it,
 // and neither waits for anything slow nor allocates.
 func (s *Store) Put(r *record.Record) {
-	s.waiting.Lock()
-	s.seq++
-	dropped := s.active.put(r, s.seq)
-	many := s.active.n == len(s.active.records)/2
-	s.waiting.Unlock()
+	dropped, many := s.put(r)
 	if dropped {
 		s.overrun.Add(1)
 	}
@@ -128,6 +124,15 @@ func (s *Store) Put(r *record.Record) {
 		default:
 		}
 	}
+}
+
+// put returns whether an older Record was lost for it, and whether many wait now.
+func (s *Store) put(r *record.Record) (dropped, many bool) {
+	s.waiting.Lock()
+	defer s.waiting.Unlock() // a panic here would else block every later request
+	s.seq++
+	dropped = s.active.put(r, s.seq)
+	return dropped, s.active.n == len(s.active.records)/2
 }
 
 // Dropped returns how many Records were lost: overrun, since the ring was full,

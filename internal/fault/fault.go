@@ -52,6 +52,7 @@ const (
 	UpstreamRejected  // 400, 404, 413, 422: passed on
 
 	// Ours.
+	TotalTimeout      // the whole answer took longer than the model allows
 	NoReplica         // nothing healthy can serve this
 	Overloaded        // the queue is full, or the wait was too long
 	Draining          // this process is going away
@@ -140,6 +141,7 @@ var table = [kinds]Info{
 	UpstreamForbidden: {Name: "upstream_403", Code: "upstream_auth", Status: 502, Owner: Headworks, Another: true},
 	UpstreamRejected:  {Name: "upstream_4xx", Code: "invalid_request", Status: 400, Owner: Caller},
 
+	TotalTimeout:      {Name: "total_timeout", Code: "answer_timeout", Status: 504, Owner: Headworks},
 	NoReplica:         {Name: "no_replica", Code: "no_healthy_upstream", Status: 503, Owner: Headworks, Retry: true},
 	Overloaded:        {Name: "overloaded", Code: "overloaded", Status: 503, Owner: Headworks, Retry: true},
 	Draining:          {Name: "draining", Code: "server_draining", Status: 503, Owner: Headworks, Retry: true},

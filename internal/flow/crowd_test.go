@@ -61,6 +61,7 @@ type life struct {
 	s         *fleet.Snapshot // the one it began with
 	until     time.Time
 	progress  time.Time
+	spoke     time.Time
 	wrote     time.Time
 	sent      map[fleet.ReplicaID]bool
 	moves     int
@@ -188,7 +189,7 @@ func (c *crowd) event(t *rapid.T) {
 		ev.Fault = fault.New(rapid.SampledFrom(kinds()).Draw(t, "kind"), "test")
 		ev.Fault.After = time.Duration(rapid.SampledFrom([]int{0, 0, 1, 30}).Draw(t, "after")) * time.Second
 	case Quiet:
-		ev.Progress, ev.Wrote = l.progress, l.wrote
+		ev.Progress, ev.Said, ev.Wrote = l.progress, l.spoke, l.wrote
 	}
 	c.step(t, l, ev)
 }
@@ -216,7 +217,7 @@ func (c *crowd) quiet(t *rapid.T) {
 	if rapid.Bool().Draw(t, "progress without content") {
 		l.progress = c.now.Add(-time.Millisecond)
 	}
-	c.step(t, l, Event{Kind: Quiet, Progress: l.progress, Wrote: l.wrote})
+	c.step(t, l, Event{Kind: Quiet, Progress: l.progress, Said: l.spoke, Wrote: l.wrote})
 }
 
 // step reports an event, carries out the action and checks what is said of it.
@@ -254,7 +255,7 @@ func (c *crowd) step(t *rapid.T, l *life, ev Event) {
 			fail("it was there before")
 		}
 		l.sent[a.Replica.ID] = true
-		l.progress = time.Time{}
+		l.progress, l.spoke = time.Time{}, time.Time{}
 		if a.Target != l.t.Target || a.Replica != l.t.Replica || !slices.ContainsFunc(l.s.Upstreams[a.Target.Upstream].Replicas, func(r fleet.Replica) bool { return r.ID == a.Replica.ID }) {
 			fail("the replica is not of the target")
 		}
@@ -266,7 +267,7 @@ func (c *crowd) step(t *rapid.T, l *life, ev Event) {
 			fail("a second time")
 		}
 		l.committed = true
-		l.progress, l.wrote = c.now, c.now
+		l.progress, l.spoke, l.wrote = c.now, c.now, c.now
 	case Open:
 		if l.opened || l.committed || !l.t.Request.Stream {
 			fail("the client has a status, or wants a whole answer")
@@ -279,7 +280,7 @@ func (c *crowd) step(t *rapid.T, l *life, ev Event) {
 		l.wrote = c.now
 	case Read:
 		if ev.Kind == Content {
-			l.progress, l.wrote = c.now, c.now
+			l.progress, l.spoke, l.wrote = c.now, c.now, c.now
 		}
 	case Done:
 		l.done = true

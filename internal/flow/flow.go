@@ -46,7 +46,8 @@ func (k EventKind) String() string {
 type Event struct {
 	Kind     EventKind
 	Fault    *fault.Error // of Failed
-	Progress time.Time    // of Quiet: when the upstream last made progress; zero if never
+	Progress time.Time    // of Quiet: when the upstream last gave a sign; zero if never
+	Said     time.Time    // of Quiet: when content last came; zero if never
 	Wrote    time.Time    // of Quiet: when the client last got bytes; zero if never
 }
 

@@ -155,7 +155,7 @@ func TestEveryStateMeetsEveryEvent(t *testing.T) {
 		for kind := range eventKinds {
 			t.Run(from.String()+"/"+kind.String(), func(t *testing.T) {
 				r := reach(t, from)
-				ev := Event{Kind: kind, Progress: r.now}
+				ev := Event{Kind: kind, Progress: r.now, Said: r.now}
 				if from == committed {
 					ev.Wrote = r.now
 				}
@@ -229,8 +229,8 @@ func TestStallAfterContent(t *testing.T) {
 	r.step(Event{Kind: Arrived})
 	r.step(Event{Kind: Content})
 	progress := r.now
-	r.want(r.after(15*time.Second, Event{Kind: Quiet, Progress: progress, Wrote: progress}), Alive)
-	r.wantFault(r.after(15*time.Second, Event{Kind: Quiet, Progress: progress, Wrote: r.now}), fault.Stalled)
+	r.want(r.after(15*time.Second, Event{Kind: Quiet, Progress: progress, Said: progress, Wrote: progress}), Alive)
+	r.wantFault(r.after(15*time.Second, Event{Kind: Quiet, Progress: progress, Said: progress, Wrote: r.now}), fault.Stalled)
 }
 
 // TestWhereAFailureLeads tells whole lives: what fails, and where the request

@@ -55,8 +55,8 @@ type script struct {
 
 // scripted is a request, and what its driver knows of it.
 type scripted struct {
-	t               *Ticket
-	progress, wrote time.Time
+	t                     *Ticket
+	progress, said, wrote time.Time
 }
 
 func newScript() *script {
@@ -239,14 +239,14 @@ func (s *script) happens(line string) error {
 		ev.Fault = fault.New(fault.Kinds()[i], "the script says so")
 		ev.Fault.After = w.time("after", 0)
 	case Quiet:
-		for name, moment := range map[string]*time.Time{"progress": &l.progress, "wrote": &l.wrote} {
+		for name, moment := range map[string]*time.Time{"progress": &l.progress, "said": &l.said, "wrote": &l.wrote} {
 			if _, said := w.valued[name]; said {
 				*moment = start.Add(w.time(name, 0))
 			}
 		}
-		ev.Progress, ev.Wrote = l.progress, l.wrote
+		ev.Progress, ev.Said, ev.Wrote = l.progress, l.said, l.wrote
 	case Content:
-		l.progress = s.now
+		l.progress, l.said = s.now, s.now
 	}
 	if err := w.over(); err != nil {
 		return err
@@ -254,7 +254,7 @@ func (s *script) happens(line string) error {
 	a := s.p.Step(l.t, ev, s.fleet, s.now)
 	switch {
 	case a.Kind == Send:
-		l.progress = time.Time{}
+		l.progress, l.said = time.Time{}, time.Time{}
 	case a.Kind == Commit, a.Kind == Open, a.Kind == Alive, a.Kind == Read && ev.Kind == Content:
 		l.wrote = s.now
 	}

@@ -57,7 +57,7 @@ func (p *Policy) Step(t *Ticket, ev Event, s *fleet.Snapshot, now time.Time) Act
 		switch ev.Kind {
 		case Content:
 			t.state, t.Committed = committed, true
-			return Action{Kind: Commit, Until: p.until(t, now, now, now)}
+			return Action{Kind: Commit, Until: p.until(t, now, Event{Progress: now, Said: now, Wrote: now})}
 		case Quiet:
 			return p.quiet(t, ev, s, now)
 		case Finished:
@@ -68,7 +68,7 @@ func (p *Policy) Step(t *Ticket, ev Event, s *fleet.Snapshot, now time.Time) Act
 	case committed:
 		switch ev.Kind {
 		case Content:
-			return Action{Kind: Read, Until: p.until(t, now, now, now)}
+			return Action{Kind: Read, Until: p.until(t, now, Event{Progress: now, Said: now, Wrote: now})}
 		case Quiet:
 			return p.quiet(t, ev, s, now)
 		case Finished:
@@ -189,7 +189,7 @@ func (p *Policy) sendTo(t *Ticket, target *fleet.Target, r *fleet.Replica, why s
 	if t.state != opened {
 		t.state = held
 	}
-	return Action{Kind: Send, Target: target, Replica: r, Until: p.until(t, now, time.Time{}, time.Time{})}
+	return Action{Kind: Send, Target: target, Replica: r, Until: p.until(t, now, Event{})}
 }
 
 // consider notes a candidate. Where there is no room, the winner still gets in,
@@ -407,15 +407,15 @@ func (p *Policy) quiet(t *Ticket, ev Event, s *fleet.Snapshot, now time.Time) Ac
 	to := &t.Model.Timeouts
 	if to.Total > 0 && !now.Before(t.arrived.Add(to.Total)) {
 		t.Left = "the time for the whole answer is over"
-		kind := fault.FirstTokenTimeout
-		if t.state == committed {
-			kind = fault.Stalled
+		kind := fault.TotalTimeout
+		if t.Tries == 1 && t.state != committed && ev.Progress.IsZero() {
+			kind = fault.FirstTokenTimeout // it had all the time, and gave no sign
 		}
 		return p.done(t, fault.New(kind, "the answer took longer than the time that this model allows"), now)
 	}
 	switch {
 	case t.state == committed || !t.Request.Stream && !ev.Progress.IsZero():
-		if to.Idle > 0 && !now.Before(ev.Progress.Add(to.Idle)) {
+		if p.silent(t, now, ev) {
 			f := fault.New(fault.Stalled, "the upstream fell silent in the middle of the answer")
 			if t.state == committed {
 				return p.done(t, f, now)
@@ -435,13 +435,24 @@ func (p *Policy) quiet(t *Ticket, ev Event, s *fleet.Snapshot, now time.Time) Ac
 			a.Kind, ev.Wrote, t.wrote = Alive, now, now
 		}
 	}
-	a.Until = p.until(t, now, ev.Progress, ev.Wrote)
+	a.Until = p.until(t, now, ev)
 	return a
 }
 
-// until returns when to look again if nothing happens: the first of all that
-// waits for its moment.
-func (p *Policy) until(t *Ticket, now, progress, wrote time.Time) time.Time {
+// patience is how many times as long as silence an upstream may give signs and
+// say nothing: some think or search unseen within an answer, and some only ping.
+const patience = 4
+
+// silent reports whether the upstream fell silent in the middle of an answer.
+func (p *Policy) silent(t *Ticket, now time.Time, ev Event) bool {
+	idle := t.Model.Timeouts.Idle
+	return idle > 0 && (!now.Before(ev.Progress.Add(idle)) ||
+		t.state == committed && !now.Before(ev.Said.Add(patience*idle)))
+}
+
+// until returns when to look again if nothing happens, of what ev tells: the
+// first of all that waits for its moment.
+func (p *Policy) until(t *Ticket, now time.Time, ev Event) time.Time {
 	to := &t.Model.Timeouts
 	var first time.Time
 	at := func(from time.Time, d time.Duration) {
@@ -455,25 +466,26 @@ func (p *Policy) until(t *Ticket, now, progress, wrote time.Time) time.Time {
 	}
 	at(t.arrived, to.Total)
 	if !t.Request.Stream {
-		if progress.IsZero() {
+		if ev.Progress.IsZero() {
 			if to.FirstTokenSet {
 				at(t.sent, to.FirstToken)
 			}
-			progress = now // the first byte may come any time from now on
+			ev.Progress = now // the first byte may come any time from now on
 		}
-		at(progress, to.Idle)
+		at(ev.Progress, to.Idle)
 		return first
 	}
 	switch t.state {
 	case committed:
-		at(progress, to.Idle)
-		at(wrote, p.Rules.KeepAlive)
+		at(ev.Progress, to.Idle)
+		at(ev.Said, patience*to.Idle)
+		at(ev.Wrote, p.Rules.KeepAlive)
 	case opened:
 		at(t.sent, to.FirstToken)
-		if wrote.IsZero() {
-			wrote = t.wrote // nothing but keep-alives was sent since
+		if ev.Wrote.IsZero() {
+			ev.Wrote = t.wrote // nothing but keep-alives was sent since
 		}
-		at(wrote, p.Rules.KeepAlive)
+		at(ev.Wrote, p.Rules.KeepAlive)
 	default:
 		at(t.sent, to.FirstToken)
 		at(t.arrived, p.Rules.Hold)

@@ -43,6 +43,7 @@ type life struct {
 	text      int           // bytes of answer that came
 	upstream  time.Duration // spent waiting for upstreams
 	progress  time.Time     // the upstream's last sign
+	said      time.Time     // its last content
 	wrote     time.Time     // the client's last bytes
 	first     time.Time     // content left for the client
 	firstIn   time.Time     // content came
@@ -147,7 +148,7 @@ func (x *exchange) wait(until time.Time) flow.Event {
 func (x *exchange) send(a *flow.Action) flow.Event {
 	x.closeStream()
 	x.held, x.deltas = x.held[:0], x.deltas[:0]
-	x.progress, x.text, x.usage, x.finish = time.Time{}, 0, inference.Usage{}, inference.Unfinished
+	x.progress, x.said, x.text, x.usage, x.finish = time.Time{}, time.Time{}, 0, inference.Usage{}, inference.Unfinished
 	x.call = engine.Call{
 		Request: &x.req.Request, Replica: a.Replica, Model: a.Target.Model,
 		Body: x.req.Body, Doc: x.req.Doc, Conversation: x.req.Conversation,
@@ -186,7 +187,7 @@ func (x *exchange) read(until time.Time) flow.Event {
 			}
 			x.watch()
 			if !until.IsZero() && !now.Before(until) {
-				return flow.Event{Kind: flow.Quiet, Progress: x.progress, Wrote: x.wrote}
+				return flow.Event{Kind: flow.Quiet, Progress: x.progress, Said: x.said, Wrote: x.wrote}
 			}
 			continue
 		}
@@ -224,8 +225,9 @@ func (x *exchange) note(c *engine.Chunk, now time.Time) {
 		if x.firstIn.IsZero() {
 			x.firstIn = now
 		} else {
-			x.gap = max(x.gap, now.Sub(x.progress))
+			x.gap = max(x.gap, now.Sub(x.said))
 		}
+		x.said = now
 	}
 	x.progress = now
 }
@@ -267,7 +269,10 @@ func (x *exchange) forward(c *engine.Chunk) error {
 	if x.first.IsZero() && c.Event.Content {
 		x.first = now
 	}
-	x.wrote = now
+	x.wrote, x.progress = now, now // a client that reads slowly is no silence of the upstream's
+	if c.Event.Content {
+		x.said = now
+	}
 	return err
 }
 
@@ -315,7 +320,6 @@ func (x *exchange) closeStream() {
 // finishWith ends the answer: what it costs is in the ledger before its terminal
 // leaves.
 func (x *exchange) finishWith(f *fault.Error) {
-	x.done = true
 	x.fillHead()
 	x.fill(f)
 	if x.record.Input > 0 || x.record.Output > 0 {
@@ -338,4 +342,5 @@ func (x *exchange) finishWith(f *fault.Error) {
 		x.first = now
 	}
 	x.times(now)
+	x.done = true
 }

@@ -35,6 +35,8 @@ func text(s string) beat {
 
 func later(d time.Duration, b beat) beat { b.after = d; return b }
 
+func ping() beat { return beat{chunk: engine.Chunk{Raw: []byte("ping")}} }
+
 func role() beat { return beat{chunk: engine.Chunk{Raw: []byte("role|")}} }
 
 func breaks(k fault.Kind) beat { return beat{err: fault.New(k, "test")} }
@@ -271,6 +273,12 @@ func TestLives(t *testing.T) {
 			[]string{"open", "send a", "end b"},
 			record.OK, 0, 1,
 		},
+		"pings and no word": {
+			true,
+			[][]beat{append([]beat{text("a")}, slices.Repeat([]beat{later(14*time.Second, ping())}, 20)...)},
+			append([]string{"send a"}, append(slices.Repeat([]string{"send ping"}, 8), "fault stall")...),
+			record.AbnormalEnd, fault.Stalled, 1,
+		},
 		"a stall": {true, [][]beat{{text("a"), later(time.Minute, text("b"))}}, []string{"send a", "alive", "fault stall"}, record.AbnormalEnd, fault.Stalled, 1},
 	}
 	for name, tt := range tests {
@@ -433,6 +441,26 @@ func TestPanicGivesEverythingBack(t *testing.T) {
 		}()
 		if r := b.records[0]; r.Fault != fault.Internal {
 			t.Errorf("recorded %v", r.Fault)
+		}
+		b.settled(t)
+	})
+}
+
+// A sink that panics at the terminal left the client without one, and the record
+// says so.
+func TestPanicAtTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(admit.Limits{InFlight: 1}, []beat{finish("body")})
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Error("the panic is swallowed")
+				}
+			}()
+			b.do(t.Context(), false, &page{atEnd: func() { panic("a defect in a surface") }})
+		}()
+		if r := b.records[0]; r.Fault != fault.Internal || r.End == record.OK {
+			t.Errorf("recorded %v %v", r.End, r.Fault)
 		}
 		b.settled(t)
 	})

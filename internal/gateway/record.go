@@ -108,7 +108,7 @@ func (x *exchange) times(now time.Time) {
 		r.UpstreamTTFT = x.firstIn.Sub(t.Attempts[t.Tries-1].Start).Microseconds()
 		r.GapMax = x.gap.Microseconds()
 		if n := r.Output - 1; x.req.Stream && n > 0 {
-			r.TPOT = x.progress.Sub(x.firstIn).Microseconds() / n
+			r.TPOT = x.said.Sub(x.firstIn).Microseconds() / n
 		}
 	}
 }

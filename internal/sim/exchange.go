@@ -113,6 +113,7 @@ func (s *run) quiet(x *exchange) {
 	ev := flow.Event{Kind: flow.Quiet}
 	if x.latest != unset {
 		ev.Progress = s.Start.Add(x.latest)
+		ev.Said = ev.Progress
 	}
 	if x.wrote != unset {
 		ev.Wrote = s.Start.Add(x.wrote)
