@@ -61,6 +61,7 @@ type call struct {
 	pass    []string // of req.Header
 	writer  Writer   // made when first needed
 	out     []byte
+	sent    bool // content left: the request will not be needed again
 	watch   func()
 	decoded func() (*inference.Conversation, []string, error)
 }
@@ -85,7 +86,7 @@ func Chat(f *Front, x *wire.Exchange, d *Dialect, c *tenant.Caller) {
 	k.header.Reset()
 	clear(k.pass)
 	k.out, k.pass = k.out[:0], k.pass[:0]
-	k.x, k.d, k.writer = nil, nil, nil
+	k.x, k.d, k.writer, k.sent = nil, nil, nil, false
 	model := k.req.Model // costs nothing where the next caller asks for the same
 	k.req = gateway.Request{}
 	k.req.Model = model
@@ -210,6 +211,9 @@ func (k *call) Send(h *gateway.Head, c *engine.Chunk) error {
 		if err := k.begin(h); err != nil {
 			return err
 		}
+	}
+	if !k.sent {
+		k.sent = true
 		k.x.Release()
 	}
 	if c.Deltas == nil {

@@ -21,7 +21,9 @@ import (
 var ErrQuiet = errors.New("engine: quiet")
 
 // Call is one request on its way to one replica. Everything in it belongs to the
-// caller, is only read, and stays valid until the stream is closed.
+// caller, is only read, and stays valid until the stream is closed; what the caller
+// sent (Body, Doc, Conversation, Header) only until content was handed out, since
+// nothing is sent again after that.
 type Call struct {
 	Request *inference.Request
 	Replica *fleet.Replica

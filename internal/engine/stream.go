@@ -351,8 +351,10 @@ func (s *stream) answer(until time.Time) (Chunk, error) {
 		c.Raw = body
 		return c, nil
 	}
-	c.Answer, err = s.engine.protocol.DecodeAnswer(s.doc)
-	return c, err
+	if c.Answer, err = s.engine.protocol.DecodeAnswer(s.doc); err != nil {
+		return Chunk{}, err
+	}
+	return c, nil
 }
 
 // events returns what the events at hand tell, up to the first that has to leave
