@@ -361,8 +361,7 @@ func retry(w *wire.Header, f *fault.Error) {
 
 // Models serves the list of models that a caller may use, in the form that its
 // client knows.
-func Models(f *Front, x *wire.Exchange, _ *Dialect, c *tenant.Caller) {
-	d := f.dialect(x)
+func Models(f *Front, x *wire.Exchange, d *Dialect, c *tenant.Caller) {
 	var names []string
 	for _, m := range f.gateway.World().Fleet.Models {
 		if c.May(m.Name) {

@@ -26,6 +26,7 @@ type Route struct {
 	Method  string
 	Path    string // as it is written in requests, byte for byte
 	Dialect *Dialect
+	Shared  bool // clients of other dialects ask here too, and are known by their Mark
 	Serve   func(f *Front, x *wire.Exchange, d *Dialect, c *tenant.Caller)
 }
 
@@ -71,29 +72,35 @@ func (f *Front) Serve(x *wire.Exchange) {
 		f.elsewhere(x)
 		return
 	}
+	d := r.Dialect
+	if r.Shared {
+		d = f.dialect(x)
+	}
 	if x.Method() != r.Method {
 		var h wire.Header
 		h.Add("Allow", r.Method)
-		f.refuse(x, r.Dialect, &h, fault.New(fault.MethodNotAllowed, "this path takes "+r.Method+" alone"))
+		f.refuse(x, d, &h, fault.New(fault.MethodNotAllowed, "this path takes "+r.Method+" alone"))
 		return
 	}
 	caller, err := f.caller(x)
 	if err != nil {
 		var h wire.Header
 		h.Add("WWW-Authenticate", "Bearer")
-		f.refuse(x, r.Dialect, &h, fault.Of(err))
+		f.refuse(x, d, &h, fault.Of(err))
 		return
 	}
-	r.Serve(f, x, r.Dialect, caller)
+	r.Serve(f, x, d, caller)
 }
 
 // elsewhere answers what is no route: the health pages, or nothing.
 func (f *Front) elsewhere(x *wire.Exchange) {
 	if p, ok := f.health.Page(string(x.Path())); ok {
+		var h wire.Header
 		if m := x.Method(); m != "GET" && m != "HEAD" {
+			h.Add("Allow", "GET, HEAD")
 			p = page{405, "text/plain; charset=utf-8", []byte("this path takes GET\n")}
 		}
-		_ = x.Respond(p.Status, p.Type, nil, p.Body) // fails only if the client is gone
+		_ = x.Respond(p.Status, p.Type, &h, p.Body) // fails only if the client is gone
 		return
 	}
 	f.refuse(x, f.dialect(x), nil, fault.New(fault.NotFound, "no such path; see docs/reference/http.md for those that exist"))

@@ -31,7 +31,7 @@ func Routes() []api.Route {
 	for _, prefix := range []string{"/v1", ""} {
 		routes = append(routes,
 			api.Route{Method: "POST", Path: prefix + "/chat/completions", Dialect: d, Serve: api.Chat},
-			api.Route{Method: "GET", Path: prefix + "/models", Dialect: d, Serve: api.Models},
+			api.Route{Method: "GET", Path: prefix + "/models", Dialect: d, Shared: true, Serve: api.Models},
 		)
 	}
 	return routes

@@ -1,0 +1,60 @@
+package api_test
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// talk sends a request without a body, and returns what came back.
+func talk(t *testing.T, method, url string, header ...string) (*http.Response, string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i+1 < len(header); i += 2 {
+		r.Header.Add(header[i], header[i+1])
+	}
+	c := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	res, err := c.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	got, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res, string(got)
+}
+
+// Where clients of several vendors ask, a refusal is told in the dialect of the
+// one that asks, as an answer is.
+func TestSharedPath(t *testing.T) {
+	url := front(t, &foreign{}) + "/v1/models"
+	const ours, theirs = `"type":"error"`, `"param":null`
+	for _, c := range []struct {
+		method string
+		status int
+	}{{"GET", 401}, {"POST", 405}} {
+		if res, got := talk(t, c.method, url, "anthropic-version", "2023-06-01"); res.StatusCode != c.status || !strings.Contains(got, ours) {
+			t.Errorf("%s, Anthropic's client: %d, %s", c.method, res.StatusCode, got)
+		}
+		if res, got := talk(t, c.method, url); res.StatusCode != c.status || !strings.Contains(got, theirs) || strings.Contains(got, ours) {
+			t.Errorf("%s, any client: %d, %s", c.method, res.StatusCode, got)
+		}
+	}
+}
+
+// Who asks with another method is told which are taken (RFC 9110 15.5.6).
+func TestHealthMethods(t *testing.T) {
+	url := front(t, &foreign{})
+	if res, _ := talk(t, "POST", url+"/livez"); res.StatusCode != 405 || res.Header.Get("Allow") != "GET, HEAD" {
+		t.Errorf("status %d, Allow %q", res.StatusCode, res.Header.Get("Allow"))
+	}
+	if res, _ := talk(t, "GET", url+"/livez"); res.StatusCode != 200 || res.Header.Get("Allow") != "" {
+		t.Errorf("status %d, Allow %q", res.StatusCode, res.Header.Get("Allow"))
+	}
+}
