@@ -76,6 +76,12 @@ func (unpaid) Charge(*record.Record) error { return nil }
 // front serves the model "ours" of one engine on loopback, and returns where.
 func front(t *testing.T, e engine.Engine) (url string) {
 	t.Helper()
+	url, _ = entrance(t, e)
+	return url
+}
+
+func entrance(t *testing.T, e engine.Engine) (url string, f *api.Front) {
+	t.Helper()
 	g := gateway.New(flow.NewPolicy(admit.Limits{}), unpaid{}, func(*record.Record) {})
 	g.Publish(&gateway.World{
 		Fleet: &fleet.Snapshot{
@@ -85,8 +91,9 @@ func front(t *testing.T, e engine.Engine) (url string) {
 		},
 		Engines: []engine.Engine{e},
 	})
-	f := api.NewFront(g, anyone{}, &api.Health{}, func() api.Limits { return api.Limits{Body: 1 << 20} }, openai.Routes(), anthropic.Routes())
+	f = api.NewFront(g, anyone{}, &api.Health{}, func() api.Limits { return api.Limits{Body: 1 << 20} }, openai.Routes(), anthropic.Routes())
 	s := wire.NewServer(f.Serve, wire.Limits{})
+	s.Refuse = f.Misread
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -98,7 +105,7 @@ func front(t *testing.T, e engine.Engine) (url string) {
 		}
 	})
 	t.Cleanup(func() { s.Close(); serving.Wait() })
-	return "http://" + ln.Addr().String()
+	return "http://" + ln.Addr().String(), f
 }
 
 func ask(t *testing.T, url, body string, header ...string) string {

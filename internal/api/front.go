@@ -5,7 +5,6 @@
 package api
 
 import (
-	"bytes"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -151,15 +150,27 @@ func (f *Front) refuse(x *wire.Exchange, d *Dialect, h *wire.Header, e *fault.Er
 	_ = x.Respond(d.Status(e), jsonType, h, d.AppendError(nil, e, id.String())) // as above
 }
 
-// Refusal is the body by which the wire itself turns away what it cannot read as
-// a request.
-func Refusal(status int, words string) (contentType string, body []byte) {
-	b := append([]byte(`{"error":{"message":"`), bytes.ReplaceAll([]byte(words), []byte(`"`), []byte(`'`))...)
-	kind := "invalid_request_error"
-	if status >= 500 {
-		kind = "server_error"
+// Misread is how the wire turns away what it cannot read as a request, or what
+// nobody answered: in the first dialect, since nothing is known of the client, and
+// counted, but for a defect, which is in the log.
+func (f *Front) Misread(status int, words string, h *wire.Header) (contentType string, body []byte) {
+	kind := fault.InvalidRequest
+	switch status {
+	case 408:
+		kind = fault.SlowRequest
+	case 413, 414, 431:
+		kind = fault.TooLarge
+	case 500:
+		kind = fault.Internal
 	}
-	return jsonType, append(b, `","type":"`+kind+`","param":null,"code":null}}`...)
+	if kind != fault.Internal {
+		f.refused[kind].Add(1)
+	}
+	d, id := f.speaks[0], newID(time.Now())
+	d.identify(h, id)
+	e := fault.New(kind, words)
+	e.Status = status
+	return jsonType, d.AppendError(nil, e, id.String())
 }
 
 const jsonType = "application/json"

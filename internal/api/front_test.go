@@ -1,11 +1,25 @@
 package api_test
 
 import (
+	"bufio"
+	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
+
+	"headworks/internal/api"
 )
+
+func turnedAway(f *api.Front, kind string) (n uint64) {
+	f.Refused(func(k string, count uint64) {
+		if k == kind {
+			n = count
+		}
+	})
+	return n
+}
 
 // talk sends a request without a body, and returns what came back.
 func talk(t *testing.T, method, url string, header ...string) (*http.Response, string) {
@@ -56,5 +70,45 @@ func TestHealthMethods(t *testing.T) {
 	}
 	if res, _ := talk(t, "GET", url+"/livez"); res.StatusCode != 200 || res.Header.Get("Allow") != "" {
 		t.Errorf("status %d, Allow %q", res.StatusCode, res.Header.Get("Allow"))
+	}
+}
+
+// What is no request to the wire is refused with an id to ask about, and counted.
+func TestMisread(t *testing.T) {
+	url, f := entrance(t, &foreign{})
+	for head, want := range map[string]struct {
+		status int
+		kind   string
+	}{
+		"GET / HTTP/1.1\r\n\r\n": {400, "invalid_request"},
+		"GET /" + strings.Repeat("a", 9<<10) + " HTTP/1.1\r\nHost: a\r\n\r\n": {414, "too_large"},
+		"GET / HTTP/2.0\r\nHost: a\r\n\r\n":                                   {505, "invalid_request"},
+	} {
+		before := turnedAway(f, want.kind)
+		nc, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer nc.Close()
+		if _, err := io.WriteString(nc, head); err != nil {
+			t.Fatal(err)
+		}
+		res, err := http.ReadResponse(bufio.NewReader(nc), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		var told struct {
+			Error struct{ Message, Code string }
+		}
+		if err := json.NewDecoder(res.Body).Decode(&told); err != nil || told.Error.Message == "" || told.Error.Code == "" {
+			t.Errorf("%d: %+v, %v", want.status, told, err)
+		}
+		if res.StatusCode != want.status || !strings.HasPrefix(res.Header.Get("X-Request-Id"), "req_") {
+			t.Errorf("status %d, want %d, with the id %q", res.StatusCode, want.status, res.Header.Get("X-Request-Id"))
+		}
+		if after := turnedAway(f, want.kind); after != before+1 {
+			t.Errorf("%d: %s counted %d times", want.status, want.kind, after-before)
+		}
 	}
 }

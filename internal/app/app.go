@@ -130,7 +130,7 @@ func (a *App) build() error {
 	}
 	a.entrance = api.NewFront(a.gateway, a.keys.resolver, a.health, func() api.Limits { return *a.limits.Load() }, openai.Routes(), anthropic.Routes())
 	a.server = wire.NewServer(a.entrance.Serve, wire.Limits{})
-	a.server.Refuse = api.Refusal
+	a.server.Refuse = a.entrance.Misread
 	a.server.Panicked = func(cause any, stack []byte) {
 		a.log.Error("a request panicked", "cause", defect(cause), "stack", string(stack))
 	}

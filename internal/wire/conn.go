@@ -191,13 +191,14 @@ func (c *conn) exchange() (again bool) {
 // refuse answers a request that is not handled, and ends the connection.
 func (c *conn) refuse(why *refusal) bool {
 	contentType, body := "text/plain; charset=utf-8", []byte(why.words+"\n")
+	var h Header
 	if c.srv.Refuse != nil {
-		contentType, body = c.srv.Refuse(why.status, why.words)
+		contentType, body = c.srv.Refuse(why.status, why.words, &h)
 	}
 	x := &c.x
 	x.closing, x.began = true, false
 	// Only a failed write is an error here, and then nobody is left to be told.
-	if x.Respond(why.status, contentType, nil, body) == nil {
+	if x.Respond(why.status, contentType, &h, body) == nil {
 		c.linger()
 	}
 	return false

@@ -13,8 +13,9 @@ import (
 // that has no single reading is refused before the handler sees it.
 type Server struct {
 	// Refuse, where set, gives the body that tells a client why its request was
-	// not read, or that its handler panicked.
-	Refuse func(status int, words string) (contentType string, body []byte)
+	// not read, or that its handler panicked, and adds what else the answer's head
+	// says.
+	Refuse func(status int, words string, h *Header) (contentType string, body []byte)
 	// Panicked, where set, is told of a panic in the handler, with its stack.
 	Panicked func(cause any, stack []byte)
 

@@ -656,11 +656,12 @@ func TestAnAnswerThatIsNotEndedIsCut(t *testing.T) {
 
 func TestRefuseWritesTheWords(t *testing.T) {
 	inMemory(t, Limits{}, echo, func(t *testing.T, s *Server, p *pipes) {
-		s.Refuse = func(status int, words string) (string, []byte) {
+		s.Refuse = func(status int, words string, h *Header) (string, []byte) {
+			h.Add("X-Mark", "here")
 			return "application/json", fmt.Appendf(nil, "{%d %s}", status, words)
 		}
 		got := say(t, p.dial(), "GET / HTTP/1.1\r\n\r\n")
-		if !strings.Contains(got, "Content-Type: application/json\r\n") || !strings.HasSuffix(got, "{400 the Host field is missing}") {
+		if !strings.Contains(got, "Content-Type: application/json\r\n") || !strings.Contains(got, "X-Mark: here\r\n") || !strings.HasSuffix(got, "{400 the Host field is missing}") {
 			t.Errorf("got %q", got)
 		}
 	})
