@@ -64,7 +64,7 @@ func newLab(t *testing.T, broken, working func(*asked) bool) *lab {
 		if i%2 == 1 {
 			build = anthropic.New
 		}
-		e, err := build(pool, "sk-upstream")
+		e, err := build(pool, []string{"sk-upstream"})
 		if err != nil {
 			t.Fatal(err)
 		}

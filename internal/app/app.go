@@ -270,7 +270,9 @@ func (a *App) listenTo(c *config.Config) {
 		secrets = append(secrets, tenant.NewSecret(k.Secret.Reveal()))
 	}
 	for _, u := range c.Upstreams {
-		secrets = append(secrets, tenant.NewSecret(u.Key.Reveal()))
+		for _, k := range u.Credentials() {
+			secrets = append(secrets, tenant.NewSecret(k.Reveal()))
+		}
 	}
 	a.hidden.Hide(secrets...)
 }

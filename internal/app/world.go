@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 
+	"headworks/internal/catalog"
 	"headworks/internal/config"
 	"headworks/internal/engine"
 	"headworks/internal/engine/anthropic"
@@ -17,6 +18,7 @@ import (
 	"headworks/internal/engine/vllm"
 	"headworks/internal/fleet"
 	"headworks/internal/gateway"
+	"headworks/internal/inference"
 )
 
 // fleetRoom turns configurations into worlds, one generation after the other. A
@@ -30,7 +32,10 @@ type fleetRoom struct {
 }
 
 // place is what makes a replica the same over reloads.
-type place struct{ upstream, url string }
+type place struct {
+	upstream, url string
+	key           int // of its credentials
+}
 
 // built is an engine and what it was built from.
 type built struct {
@@ -72,14 +77,16 @@ func (r *fleetRoom) build(c *config.Config) (w *gateway.World, take, drop func()
 		w.Engines = append(w.Engines, b.engine)
 		s.Upstreams = append(s.Upstreams, fleet.Upstream{
 			Name: name, Kind: u.Kind, Region: u.Region, Zone: u.Zone, Hardware: u.Hardware,
-			Replicas: replicas, Simulated: u.Kind == config.Simulated,
+			Speaks: speaks(u.Kind), Replicas: replicas, Simulated: u.Kind == config.Simulated,
 		})
 	}
 	s.Replicas = len(r.places)
 	for _, name := range slices.Sorted(maps.Keys(c.Models)) {
 		m := model(name, c.Models[name])
 		for _, t := range c.Models[name].Targets {
-			m.Targets = append(m.Targets, target(upstreams[t.Upstream], t))
+			to := target(upstreams[t.Upstream], t)
+			to.Speaks = s.Upstreams[to.Upstream].Speaks
+			m.Targets = append(m.Targets, to)
 		}
 		s.Models = append(s.Models, m)
 	}
@@ -110,21 +117,32 @@ func (r *fleetRoom) replicas(name string, upstream int, u *config.Upstream) []fl
 	}
 	replicas := make([]fleet.Replica, 0, len(urls))
 	for _, url := range urls {
-		p := place{name, url}
-		id, known := r.places[p]
-		if !known {
-			id = fleet.ReplicaID(len(r.places))
-			r.places[p] = id
+		for key := range u.Credentials() {
+			p := place{name, url, key}
+			id, known := r.places[p]
+			if !known {
+				id = fleet.ReplicaID(len(r.places))
+				r.places[p] = id
+			}
+			replicas = append(replicas, fleet.Replica{ID: id, Upstream: upstream, Key: key, Name: opaque(p), URL: url})
 		}
-		replicas = append(replicas, fleet.Replica{ID: id, Upstream: upstream, Name: opaque(p), URL: url})
 	}
 	return replicas
+}
+
+// speaks returns the dialects of a kind.
+func speaks(kind string) inference.Set {
+	k, _ := catalog.Find(kind)
+	return k.Speaks
 }
 
 // opaque names a replica to callers without telling where it is.
 func opaque(p place) string {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(p.upstream + "\x00" + p.url)) // never fails
+	if p.key > 0 {
+		_, _ = fmt.Fprintf(h, "\x00%d", p.key)
+	}
 	return fmt.Sprintf("r%06x", h.Sum64()&0xffffff)
 }
 
@@ -142,15 +160,20 @@ func (r *fleetRoom) engine(name string, u config.Upstream, replicas []fleet.Repl
 		b.engine, b.close = e, e.Close
 		return b, nil
 	}
-	switch u.Kind {
+	var keys []string
+	for _, k := range u.Credentials() {
+		keys = append(keys, k.Reveal())
+	}
+	kind, _ := catalog.Find(u.Kind)
+	switch kind.Engine {
 	case config.OpenAI:
-		return over(openai.New(replicas, u.Key.Reveal()))
+		return over(openai.New(replicas, keys))
 	case config.Anthropic:
-		return over(anthropic.New(replicas, u.Key.Reveal()))
+		return over(anthropic.New(replicas, keys))
 	case config.VLLM:
-		return over(vllm.New(replicas, u.Key.Reveal()))
+		return over(vllm.New(replicas, keys))
 	case config.LlamaCpp:
-		return over(llamacpp.New(replicas, u.Key.Reveal()))
+		return over(llamacpp.New(replicas, keys))
 	case config.Simulated:
 		b.engine = simulated.New(replicas, simulated.Options{
 			Params: u.Engine.Params(), MinTokens: u.Engine.MinOutputTokens, MaxTokens: u.Engine.MaxOutputTokens,
@@ -165,7 +188,7 @@ func (r *fleetRoom) engine(name string, u config.Upstream, replicas []fleet.Repl
 }
 
 func sameReplicas(a, b []fleet.Replica) bool {
-	return slices.EqualFunc(a, b, func(x, y fleet.Replica) bool { return x.ID == y.ID && x.URL == y.URL })
+	return slices.EqualFunc(a, b, func(x, y fleet.Replica) bool { return x.ID == y.ID && x.URL == y.URL && x.Key == y.Key })
 }
 
 func model(name string, m config.Model) fleet.Model {

@@ -15,8 +15,8 @@ const module = "headworks"
 // star stands for every child of a family. A package is listed before its first
 // code is written; one that is not listed has no place in the house.
 var floors = [][]string{
-	{"inference", "fleet", "tenant", "fault", "scan"},
-	{"dialect", "dialect/*", "latency", "record"},
+	{"inference", "tenant", "fault", "scan"},
+	{"fleet", "catalog", "dialect", "dialect/*", "latency", "record"},
 	{"admit", "route", "schedule", "health", "price"},
 	{"flow", "wire", "journal"},
 	{"engine", "engine/*", "identity", "store", "store/*", "facts", "meter", "telemetry", "retrieve", "discover", "discover/*", "config"},

@@ -123,6 +123,7 @@ func (r *reader) upstream(path, name string, u Upstream) {
 		r.at(path, BadValue, "an upstream's name has no /: callers ask for upstream/model")
 	}
 	r.clean(join(path, "key"), u.Key)
+	r.credentials(join(path, "keys"), u)
 	switch {
 	case u.Kind == "":
 		return // reported where it was read
@@ -130,7 +131,7 @@ func (r *reader) upstream(path, name string, u Upstream) {
 		if len(u.URLs) > 0 {
 			r.at(join(path, "urls"), BadValue, "kind "+u.Kind+" is inside this process and has no urls")
 		}
-		if !u.Key.Empty() {
+		if !u.Key.Empty() || len(u.Keys) > 0 {
 			r.warn(join(path, "key"), Pointless, "kind "+u.Kind+" is inside this process and needs no key")
 		}
 	case len(u.URLs) == 0:
@@ -141,7 +142,7 @@ func (r *reader) upstream(path, name string, u Upstream) {
 		if r.given[join(path, "urls")] {
 			r.at(join(path, "urls"), BadValue, "an empty list; leave urls out for "+DefaultURL(u.Kind))
 		}
-		if !r.given[join(path, "key")] {
+		if !r.given[join(path, "key")] && len(u.Keys) == 0 {
 			r.warn(path, Pointless, path+" has no key, and "+DefaultURL(u.Kind)+" answers nobody without one")
 		}
 		u.URLs = []string{DefaultURL(u.Kind)}
@@ -180,6 +181,22 @@ func (r *reader) upstream(path, name string, u Upstream) {
 	}
 	if err := u.Engine.Params().Check(); err != nil {
 		r.at(join(path, "engine"), BadValue, strings.TrimPrefix(err.Error(), "latency: "))
+	}
+}
+
+// credentials checks the credentials of an upstream that has several.
+func (r *reader) credentials(path string, u Upstream) {
+	if len(u.Keys) > 0 && !u.Key.Empty() {
+		r.at(path, BadValue, "key and keys: write all credentials into keys")
+	}
+	seen := map[string]int{}
+	for i, k := range u.Keys {
+		at := path + "[" + strconv.Itoa(i) + "]"
+		r.clean(at, k)
+		if first, twice := seen[k.Reveal()]; twice && !k.Empty() {
+			r.at(at, Duplicate, "the same credential as keys["+strconv.Itoa(first)+"]: each has limits of its own")
+		}
+		seen[k.Reveal()] = i
 	}
 }
 

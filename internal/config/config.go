@@ -14,6 +14,7 @@ import (
 	"slices"
 	"time"
 
+	"headworks/internal/catalog"
 	"headworks/internal/latency"
 	"headworks/internal/tenant"
 )
@@ -64,31 +65,38 @@ const (
 
 // Upstream is a pool of engines that serve the same models, or a provider.
 type Upstream struct {
-	Kind     string        `json:"kind" enum:"openai,anthropic,vllm,llamacpp,simulated,local-extract" jsonschema:"what is spoken to"`
-	Key      tenant.Secret `json:"key,omitzero" jsonschema:"the credential to call it with, best as a reference"`
-	URLs     []string      `json:"urls,omitzero" jsonschema:"base URL of each replica, with or without /v1; a provider has a default"`
-	Region   string        `json:"region,omitzero" jsonschema:"where it runs"`
-	Zone     string        `json:"zone,omitzero" jsonschema:"the failure domain inside the region"`
-	Hardware string        `json:"hardware,omitzero" jsonschema:"what it runs on"`
-	Engine   *Engine       `json:"engine,omitzero" jsonschema:"how a simulated engine behaves"`
+	Kind     string          `json:"kind" enum:"kinds" jsonschema:"what is spoken to"`
+	Key      tenant.Secret   `json:"key,omitzero" jsonschema:"the credential to call it with, best as a reference"`
+	Keys     []tenant.Secret `json:"keys,omitzero" jsonschema:"several credentials to call it with, in the place of key; one that fails or is at its limit rests while the others serve"`
+	URLs     []string        `json:"urls,omitzero" jsonschema:"base URL of each replica, with or without /v1; a provider has a default"`
+	Region   string          `json:"region,omitzero" jsonschema:"where it runs"`
+	Zone     string          `json:"zone,omitzero" jsonschema:"the failure domain inside the region"`
+	Hardware string          `json:"hardware,omitzero" jsonschema:"what it runs on"`
+	Engine   *Engine         `json:"engine,omitzero" jsonschema:"how a simulated engine behaves"`
 }
 
 // DefaultURL returns where a kind is reached unless the file says otherwise; empty
 // for kinds that run anywhere.
 func DefaultURL(kind string) string {
-	switch kind {
-	case OpenAI:
-		return "https://api.openai.com/v1"
-	case Anthropic:
-		return "https://api.anthropic.com"
-	default:
-		return ""
+	k, _ := catalog.Find(kind)
+	return k.URL
+}
+
+// Credentials returns the credentials to call an upstream with: one that is empty,
+// where it needs none.
+func (u *Upstream) Credentials() []tenant.Secret {
+	if len(u.Keys) > 0 {
+		return u.Keys
 	}
+	return []tenant.Secret{u.Key}
 }
 
 // BuiltIn reports whether engines of a kind live inside this process and have no
 // URL.
-func BuiltIn(kind string) bool { return kind == Simulated || kind == LocalExtract }
+func BuiltIn(kind string) bool {
+	k, _ := catalog.Find(kind)
+	return k.BuiltIn
+}
 
 // Engine says how fast a simulated engine is and how much it holds. What is zero
 // is the profile's.
@@ -276,7 +284,7 @@ func (c *Config) Counts() Counts {
 		case BuiltIn(u.Kind):
 			n.Replicas++
 		default:
-			n.Replicas += len(u.URLs)
+			n.Replicas += len(u.URLs) * len(u.Credentials())
 		}
 	}
 	for _, m := range c.Models {

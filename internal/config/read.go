@@ -10,6 +10,7 @@ import (
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/token"
 
+	"headworks/internal/catalog"
 	"headworks/internal/tenant"
 )
 
@@ -47,7 +48,9 @@ func fieldsOf(t reflect.Type) []field {
 		}
 		f := field{name: name, typ: sf.Type, index: i, required: options != "omitzero"}
 		if e := sf.Tag.Get("enum"); e != "" {
-			f.enum = strings.Split(e, ",")
+			if f.enum = strings.Split(e, ","); e == "kinds" {
+				f.enum = catalog.Names()
+			}
 		}
 		if low, ok := sf.Tag.Lookup("min"); ok {
 			f.ranged = true

@@ -19,7 +19,17 @@ import (
 // how both sides are read. The functions are those of the dialect's package.
 type Protocol struct {
 	Dialect inference.Dialect
-	Path    string // below the base URL: the only one that requests are sent to
+
+	// Path is where requests go, below the base URL; Target says so instead where
+	// it depends on the model or on whether the answer is a stream. Requests are
+	// sent nowhere else.
+	Path   string
+	Target func(dst []byte, base, model string, stream bool) []byte
+
+	// Framing cuts a streamed answer into events, and Type is the media type of
+	// one; server-sent events unless set.
+	Framing func() Framing
+	Type    string
 
 	Edits        func(dst []scan.Edit, d *scan.Doc, model string) []scan.Edit
 	Encode       func(c *inference.Conversation, model string, stream bool) (body []byte, dropped []string)
@@ -27,6 +37,14 @@ type Protocol struct {
 	DecodeAnswer func(d *scan.Doc) (*inference.Answer, error)
 	ReadError    func(status int, body []byte, d *scan.Doc) *fault.Error
 	NewReader    func() Reader
+}
+
+// Framing cuts a stream of bytes into events; see wire.Splitter, which does so by
+// the rules of server-sent events.
+type Framing interface {
+	Feed(p []byte)
+	Next() (*wire.Event, error)
+	Reset()
 }
 
 // Reader follows one streamed answer of a dialect; see the dialects' own.
@@ -40,10 +58,25 @@ type Reader interface {
 
 // Options are what an operator says of an upstream.
 type Options struct {
-	Header    [][2]string // sent with every request, credentials among them
-	Forwarded []string    // names of the caller's fields that pass through, lower case
-	Defaults  [][2]string // sent where the caller names no such field
+	Header    [][2]string   // sent with every request
+	Keys      [][][2]string // the fields of each credential, by fleet.Replica.Key
+	Forwarded []string      // names of the caller's fields that pass through, lower case
+	Defaults  [][2]string   // sent where the caller names no such field
 	Connect   time.Duration
+
+	// Sign, where set, adds what proves a request is ours to one that is ready to
+	// go: a signature over it, or a token that has to be fetched first. Its errors
+	// are *fault.Error, or of a canceled context.
+	Sign func(ctx context.Context, r *Signed) error
+}
+
+// Signed is a request that is ready to go, for whoever signs it.
+type Signed struct {
+	Key    int // place of the credential
+	Host   string
+	Target string // path and query
+	Header *wire.Header
+	Body   []byte
 }
 
 // Bounds of what an upstream may send.
@@ -56,42 +89,63 @@ const (
 	settle = 2 * time.Second
 )
 
-// HTTP is an Engine that speaks a Protocol over HTTP.
+// HTTP is an Engine that speaks some Protocols over HTTP.
 type HTTP struct {
-	protocol Protocol
-	options  Options
-	origins  []origin  // one for each replica
-	idle     sync.Pool // of *stream
-	docs     sync.Pool // of *scan.Doc
+	spoken  []*spoken
+	options Options
+	origins []origin  // one for each replica
+	docs    sync.Pool // of *scan.Doc
 }
 
+// spoken is one protocol, and the streams that wait for another call.
+type spoken struct {
+	Protocol
+	idle sync.Pool // of *stream
+}
+
+// origin is where a replica is reached.
 type origin struct {
-	id     fleet.ReplicaID
-	pool   *wire.Pool
-	target string
+	id      fleet.ReplicaID
+	key     int
+	pool    *wire.Pool
+	host    string
+	base    string   // the path of its base URL, without a slash at the end
+	targets []string // for each protocol; empty where it depends on the call
 }
 
-// NewHTTP returns the engine of an upstream's replicas. The errors name the URL
-// that is wrong.
-func NewHTTP(p Protocol, replicas []fleet.Replica, o Options) (*HTTP, error) {
-	e := &HTTP{protocol: p, options: o}
-	e.idle.New = func() any { return &stream{engine: e, reader: p.NewReader(), split: *wire.NewSplitter(0)} }
+// NewHTTP returns the engine of an upstream's replicas. A caller's dialect that is
+// among those of the protocols is spoken as it is; another one is translated to
+// the first protocol that asks the same of a model. The errors name the URL that
+// is wrong.
+func NewHTTP(protocols []Protocol, replicas []fleet.Replica, o Options) (*HTTP, error) {
+	e := &HTTP{options: o}
 	e.docs.New = func() any { return new(scan.Doc) }
+	for _, p := range protocols {
+		e.spoken = append(e.spoken, newSpoken(e, p))
+	}
 	var listed []string
 	for _, r := range replicas {
-		u, target, err := split(r.URL, p.Path)
+		u, base, err := split(r.URL)
 		if err != nil {
 			return nil, err
 		}
 		listed = append(listed, wire.HostPort(u))
-		e.origins = append(e.origins, origin{id: r.ID, target: target})
+		at := origin{id: r.ID, key: r.Key, host: u.Host, base: base}
+		for _, p := range protocols {
+			target := ""
+			if p.Target == nil {
+				target = Versioned(base) + p.Path
+			}
+			at.targets = append(at.targets, target)
+		}
+		e.origins = append(e.origins, at)
 	}
 	dialer, err := wire.NewDialer(listed, o.Connect)
 	if err != nil {
 		return nil, err
 	}
 	for i, r := range replicas {
-		u, _, err := split(r.URL, p.Path)
+		u, _, err := split(r.URL)
 		if err != nil {
 			return nil, err
 		}
@@ -102,10 +156,32 @@ func NewHTTP(p Protocol, replicas []fleet.Replica, o Options) (*HTTP, error) {
 	return e, nil
 }
 
-// split cuts a base URL into its origin and the target that path has below it. A
-// base that names a version, as in https://host/api/v1, is taken as it is; to
-// any other /v1 is added.
-func split(base, path string) (*url.URL, string, error) {
+func newSpoken(e *HTTP, p Protocol) *spoken {
+	if p.Framing == nil {
+		p.Framing, p.Type = func() Framing { return wire.NewSplitter(0) }, "text/event-stream"
+	}
+	k := &spoken{Protocol: p}
+	k.idle.New = func() any { return &stream{engine: e, spoken: k, reader: p.NewReader(), split: p.Framing()} }
+	return k
+}
+
+// speak returns the place of the protocol for a request.
+func (e *HTTP) speak(d inference.Dialect) int {
+	for i, p := range e.spoken {
+		if p.Dialect == d {
+			return i
+		}
+	}
+	for i, p := range e.spoken {
+		if p.Dialect.Operation() == d.Operation() && p.Encode != nil {
+			return i
+		}
+	}
+	return -1
+}
+
+// split cuts a base URL into its origin and its path.
+func split(base string) (*url.URL, string, error) {
 	u, err := url.Parse(base)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return nil, "", errors.New("the URL of an upstream is http:// or https://, a host, and perhaps a port and a path")
@@ -113,11 +189,16 @@ func split(base, path string) (*url.URL, string, error) {
 	if u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 		return nil, "", errors.New("the URL of an upstream has no user, query or fragment")
 	}
-	prefix := strings.TrimRight(u.EscapedPath(), "/")
-	if !versioned(prefix) {
-		prefix += "/v1"
+	return &url.URL{Scheme: u.Scheme, Host: u.Host}, strings.TrimRight(u.EscapedPath(), "/"), nil
+}
+
+// Versioned returns the path of a base URL as it is if it names a version, as
+// /api/v1 does, and with /v1 otherwise.
+func Versioned(base string) string {
+	if versioned(base) {
+		return base
 	}
-	return &url.URL{Scheme: u.Scheme, Host: u.Host}, prefix + path, nil
+	return base + "/v1"
 }
 
 func versioned(path string) bool {
@@ -165,9 +246,13 @@ func (e *HTTP) Open(ctx context.Context, c *Call) (Stream, error) {
 	if at == nil {
 		return nil, fault.New(fault.Internal, "the replica belongs to another upstream")
 	}
-	s := e.idle.Get().(*stream)
+	i := e.speak(c.Request.Dialect)
+	if i < 0 {
+		return nil, fault.New(fault.Unsupported, "this upstream serves no "+c.Request.Dialect.Operation().String()+" requests of this kind")
+	}
+	s := e.spoken[i].idle.Get().(*stream)
 	s.begin(c)
-	if err := s.write(at.target); err != nil {
+	if err := s.write(ctx, at, at.targets[i]); err != nil {
 		s.release()
 		return nil, err
 	}

@@ -6,11 +6,11 @@ import (
 	"headworks/internal/inference"
 )
 
-// Compatible is Chat as most engines speak it.
-func Compatible() Protocol {
+// Compatible is what most engines speak that speak as OpenAI does.
+func Compatible() []Protocol {
 	p := Chat()
 	p.Encode = openai.EncodeCompatible
-	return p
+	return []Protocol{p}
 }
 
 // Chat is OpenAI's chat completions.
@@ -41,10 +41,18 @@ func Messages() Protocol {
 	}
 }
 
-// Bearer returns the header of a key sent as RFC 6750 says; none for no key.
-func Bearer(key string) [][2]string {
-	if key == "" {
-		return nil
+// Bearer returns the fields of keys that are sent as RFC 6750 says. An empty key
+// is not sent.
+func Bearer(keys []string) [][][2]string { return Keyed("Authorization", "Bearer ", keys) }
+
+// Keyed returns the fields of keys that are sent behind a word in a field of that
+// name. An empty key is not sent.
+func Keyed(name, word string, keys []string) [][][2]string {
+	fields := make([][][2]string, len(keys))
+	for i, key := range keys {
+		if key != "" {
+			fields[i] = [][2]string{{name, word + key}}
+		}
 	}
-	return [][2]string{{"Authorization", "Bearer " + key}}
+	return fields
 }

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"slices"
@@ -18,10 +19,12 @@ import (
 // is of one call, the rest stays.
 type stream struct {
 	engine  *HTTP
+	spoken  *spoken
 	header  wire.Header
 	body    []byte // of the request, if it is not the caller's own
 	edits   []scan.Edit
-	split   wire.Splitter
+	target  []byte
+	split   Framing
 	reader  Reader
 	doc     *scan.Doc // borrowed while bytes are read, nil otherwise
 	deltas  []inference.Delta
@@ -48,17 +51,20 @@ type life struct {
 
 func (s *stream) begin(c *Call) {
 	s.call = c
-	s.same = c.Request.Dialect == s.engine.protocol.Dialect
+	s.same = c.Request.Dialect == s.spoken.Dialect
 	s.reader.Reset(c.Request.N)
 }
 
 // write makes the request: the caller's bytes with what must be changed, or a
 // translation of them.
-func (s *stream) write(target string) error {
-	c, p := s.call, &s.engine.protocol
+func (s *stream) write(ctx context.Context, at *origin, target string) error {
+	c, p := s.call, s.spoken
 	body := c.Body
 	if s.same {
-		if s.edits = p.Edits(s.edits[:0], c.Doc, c.Model); len(s.edits) > 0 {
+		if p.Edits != nil {
+			s.edits = p.Edits(s.edits[:0], c.Doc, c.Model)
+		}
+		if len(s.edits) > 0 {
 			s.body = scan.Splice(s.body[:0], c.Body, s.edits)
 			body = s.body
 		}
@@ -71,13 +77,23 @@ func (s *stream) write(target string) error {
 		body, more = p.Encode(talk, c.Model, c.Request.Stream)
 		s.dropped = append(append(s.dropped[:0], dropped...), more...)
 	}
+	if p.Target != nil {
+		s.target = p.Target(s.target[:0], at.base, c.Model, c.Request.Stream)
+		target = string(s.target)
+	}
+	o := &s.engine.options
 	s.header.Reset()
-	for _, f := range s.engine.options.Header {
+	for _, f := range o.Header {
 		s.header.Add(f[0], f[1])
+	}
+	if at.key < len(o.Keys) {
+		for _, f := range o.Keys[at.key] {
+			s.header.Add(f[0], f[1])
+		}
 	}
 	s.header.Add("Content-Type", "application/json")
 	if c.Request.Stream {
-		s.header.Add("Accept", "text/event-stream")
+		s.header.Add("Accept", p.Type)
 	} else {
 		s.header.Add("Accept", "application/json")
 	}
@@ -85,6 +101,11 @@ func (s *stream) write(target string) error {
 		s.header.Add("traceparent", c.Trace)
 	}
 	s.forward(c.Header)
+	if o.Sign != nil {
+		if err := o.Sign(ctx, &Signed{Key: at.key, Host: at.host, Target: target, Header: &s.header, Body: body}); err != nil {
+			return err
+		}
+	}
 	s.request = wire.Request{Method: "POST", Target: target, Header: &s.header, Body: body}
 	return nil
 }
@@ -142,7 +163,7 @@ func (s *stream) release() {
 	clear(s.deltas)
 	s.deltas = s.deltas[:0]
 	s.life = life{}
-	s.engine.idle.Put(s)
+	s.spoken.idle.Put(s)
 }
 
 const (
@@ -235,7 +256,7 @@ func (s *stream) head(until time.Time) error {
 	kind, _ := s.response.Header("content-type")
 	want := "application/json"
 	if s.call.Request.Stream {
-		want = "text/event-stream"
+		want = s.spoken.Type
 	}
 	switch {
 	case s.response.Encoded():
@@ -295,7 +316,7 @@ func (s *stream) refused(until time.Time) error {
 	}
 	s.borrow()
 	defer s.giveBack()
-	f := s.engine.protocol.ReadError(s.status, body, s.doc)
+	f := s.spoken.ReadError(s.status, body, s.doc)
 	f.After = s.wait(time.Now())
 	s.err = f
 	return f
@@ -344,14 +365,14 @@ func (s *stream) answer(until time.Time) (Chunk, error) {
 		return Chunk{}, fault.Wrap(fault.Malformed, "the upstream's answer is not JSON", err)
 	}
 	c := Chunk{Last: true}
-	if err := s.engine.protocol.ReadAnswer(s.doc, &c.Event); err != nil {
+	if err := s.spoken.ReadAnswer(s.doc, &c.Event); err != nil {
 		return Chunk{}, err
 	}
 	if s.same {
 		c.Raw = body
 		return c, nil
 	}
-	if c.Answer, err = s.engine.protocol.DecodeAnswer(s.doc); err != nil {
+	if c.Answer, err = s.spoken.DecodeAnswer(s.doc); err != nil {
 		return Chunk{}, err
 	}
 	return c, nil

@@ -7,6 +7,8 @@ import (
 	"sort"
 	"strings"
 	"time"
+
+	"headworks/internal/inference"
 )
 
 // ReplicaID is a replica's place in what is counted of it: load, health. It stays
@@ -20,6 +22,7 @@ const NoReplica ReplicaID = -1
 type Replica struct {
 	ID       ReplicaID
 	Upstream int    // index into Snapshot.Upstreams
+	Key      int    // place among the upstream's credentials; each is a replica of its own
 	Name     string // short and opaque: callers may see it
 	URL      string // base URL; empty for what is built in
 }
@@ -31,6 +34,7 @@ type Upstream struct {
 	Region   string
 	Zone     string
 	Hardware string
+	Speaks   inference.Set // natively
 	Replicas []Replica
 	// Simulated tells that nothing here runs a model; it shows wherever an answer
 	// of this upstream does.
@@ -50,8 +54,9 @@ type Target struct {
 	Model    string  // the upstream's name for it
 	Quality  float64 // 0 to 1; 0 is not measured
 	Price    Price
-	Weight   int // share of requests under the policy Weighted; 0 counts as 1
-	Window   int // prompt and answer; 0 is not known
+	Weight   int           // share of requests under the policy Weighted; 0 counts as 1
+	Window   int           // prompt and answer; 0 is not known
+	Speaks   inference.Set // what its upstream speaks; 0 is not known
 }
 
 // Policy is how a model's targets are ordered.
@@ -108,7 +113,7 @@ func (s *Snapshot) Model(name string) (*Model, bool) {
 		if u := &s.Upstreams[i]; u.Name == upstream {
 			m := s.Direct
 			m.Name, m.Asked = name, true
-			m.Targets = []Target{{Upstream: i, Model: model}}
+			m.Targets = []Target{{Upstream: i, Model: model, Speaks: u.Speaks}}
 			return &m, true
 		}
 	}

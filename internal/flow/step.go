@@ -2,6 +2,7 @@ package flow
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"headworks/internal/fault"
@@ -126,9 +127,7 @@ func (p *Policy) send(t *Ticket, s *fleet.Snapshot, now time.Time) Action {
 	if t.Order.N == 0 {
 		t.Order = route.Pick(t.Model, t.Request, &t.src)
 		if t.Order.N == 0 {
-			f := fault.New(fault.ContextTooLong, "the prompt and max_tokens do not fit the window of any target of this model")
-			f.Param = "messages"
-			return p.done(t, f, now)
+			return p.done(t, unfit(t), now)
 		}
 	}
 	if t.Tries == MaxAttempts {
@@ -168,6 +167,18 @@ func (p *Policy) send(t *Ticket, s *fleet.Snapshot, now time.Time) Action {
 		}
 	}
 	return p.giveUp(t, "no replica is left", now)
+}
+
+// unfit says why no target of the model can serve the request.
+func unfit(t *Ticket) *fault.Error {
+	if slices.Contains(t.Order.Left[:], route.TooLong) {
+		f := fault.New(fault.ContextTooLong, "the prompt and max_tokens do not fit the window of any target of this model")
+		f.Param = "messages"
+		return f
+	}
+	f := fault.New(fault.Unsupported, "no upstream of this model serves "+t.Request.Dialect.Operation().String()+" requests of this kind; GET /v1/models tells what each model can do")
+	f.Param = "model"
+	return f
 }
 
 func (p *Policy) sendTo(t *Ticket, target *fleet.Target, r *fleet.Replica, why string, first bool, now time.Time) Action {

@@ -68,7 +68,7 @@ func (x *exchange) fill(f *fault.Error) {
 	r.Reset()
 	x.ticket.Record(r, x.world.Fleet, req.Arrived, f)
 	r.Trace, r.Origin, r.Cell = req.TraceID, "app", x.world.Region
-	r.Surface, r.Operation = req.Surface, "chat"
+	r.Surface, r.Operation = req.Surface, req.Dialect.Operation().String()
 	r.Scan = req.Scanned.Microseconds()
 	r.Finish = x.finish
 	var u inference.Usage // whoever got nothing of an answer pays nothing for it

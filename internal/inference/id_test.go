@@ -73,14 +73,38 @@ func FuzzParseID(f *testing.F) {
 }
 
 func TestNames(t *testing.T) {
-	for i, want := range []string{"openai", "anthropic"} {
-		if got := Dialect(i).String(); got != want {
-			t.Errorf("dialect %d is %q", i, got)
+	names := map[string]bool{}
+	for _, d := range Dialects() {
+		if d.String() == "" || names[d.String()] || d.Operation().String() == "" {
+			t.Errorf("dialect %d is called %q, and asks for %q", d, d, d.Operation())
 		}
+		names[d.String()] = true
 	}
 	for f, want := range map[Finish]string{Unfinished: "", Stop: "stop", Length: "length", ToolCalls: "tool_calls", ContentFilter: "content_filter", StopSequence: "stop_sequence", Pause: "pause"} {
 		if got := f.String(); got != want {
 			t.Errorf("finish %d is %q, want %q", f, got, want)
+		}
+	}
+}
+
+func TestServes(t *testing.T) {
+	for _, tt := range []struct {
+		speaks Set
+		asked  Dialect
+		want   bool
+	}{
+		{SetOf(OpenAI), OpenAI, true},
+		{SetOf(OpenAI), Gemini, true},
+		{SetOf(Converse), Responses, true},
+		{SetOf(OpenAI), AnthropicCount, true},
+		{SetOf(OpenAI), Embeddings, false},
+		{SetOf(OpenAI, Embeddings), Embeddings, true},
+		{SetOf(Embeddings), OpenAI, false},
+		{SetOf(Embeddings, AnthropicCount), GeminiCount, false},
+		{0, OpenAI, false},
+	} {
+		if got := tt.speaks.Serves(tt.asked); got != tt.want {
+			t.Errorf("%b serves %v: %v", tt.speaks, tt.asked, got)
 		}
 	}
 }

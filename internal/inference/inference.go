@@ -2,17 +2,6 @@
 // vendor's dialect. Lengths are in tokens unless a name says bytes.
 package inference
 
-// Dialect is a vendor's way of writing requests and answers.
-type Dialect uint8
-
-// The dialects.
-const (
-	OpenAI    Dialect = iota // chat completions
-	Anthropic                // messages
-)
-
-func (d Dialect) String() string { return [...]string{"openai", "anthropic"}[d] }
-
 // Request is one question as decisions see it: facts, no content.
 type Request struct {
 	ID        ID
@@ -66,8 +55,16 @@ type Event struct {
 	Terminal bool   // the dialect's own end of the stream
 }
 
+// Private is a field that the dialect of the caller has and no other knows: the
+// way back to that dialect restores it, the way to another one names it.
+type Private struct {
+	Path string // as the caller's dialect calls it, such as messages.name; the key is its last part
+	Raw  []byte // JSON
+}
+
 // Conversation is a whole request, for the hop from one dialect to another.
 type Conversation struct {
+	From        Dialect // whose the Private fields are
 	System      []Part
 	Messages    []Message
 	Tools       []Tool
@@ -83,8 +80,13 @@ type Conversation struct {
 	SchemaName  string
 	JSON        bool // any JSON object will do
 	Parallel    *bool
-	Thinking    int    // budget of reasoning; 0: the model's own choice
-	Effort      string // low, medium, high; empty: the model's own choice
+	Thinking    int      // budget of reasoning; 0: the model's own choice
+	Effort      string   // low, medium, high; empty: the model's own choice
+	Presence    *float64 // penalty
+	Frequency   *float64 // penalty
+	N           int      // answers; 0: one
+	LogProbs    *int     // alternatives to tell the log probabilities of, beside the chosen token; nil: none at all
+	Private     []Private
 }
 
 // Role is who speaks.
@@ -100,8 +102,9 @@ const (
 
 // Message is one turn.
 type Message struct {
-	Role  Role
-	Parts []Part
+	Role    Role
+	Parts   []Part
+	Private []Private
 }
 
 // PartKind says which fields of a Part count.
@@ -118,6 +121,7 @@ const (
 	Refusal                    // Text
 	ToolUse                    // ID, Name, Data: the arguments as JSON
 	ToolResult                 // ID, Parts, Failed
+	Foreign                    // Name, Data: the whole part as JSON, of a kind that only its dialect has
 )
 
 // Part is a piece of a turn.
@@ -132,6 +136,8 @@ type Part struct {
 	Name      string
 	Parts     []Part
 	Failed    bool
+	Cache     string // ends a prefix worth caching, for 5m or 1h; empty: does not
+	Private   []Private
 }
 
 // Tool is a function that the model may ask for.
@@ -140,6 +146,9 @@ type Tool struct {
 	Description string
 	Schema      []byte // JSON Schema of the arguments
 	Strict      *bool
+	Cache       string // as of a Part
+	Hosted      []byte // the whole tool as JSON, where it runs on the upstream's side; the rest is empty but for Name, its type
+	Private     []Private
 }
 
 // ToolChoice is how free the model is: "" or "auto", "none", "required", or

@@ -22,7 +22,10 @@ const (
 )
 
 // Why a target is left out.
-const TooLong = "the request does not fit its window"
+const (
+	TooLong = "the request does not fit its window"
+	Foreign = "its upstream cannot serve this kind of request"
+)
 
 // Order is a model's targets in the order in which to ask them.
 type Order struct {
@@ -42,6 +45,10 @@ func Pick(m *fleet.Model, req *inference.Request, src *rand.PCG) Order {
 	total := 0
 	for i := range m.Targets[:min(len(m.Targets), MaxTargets)] {
 		t := &m.Targets[i]
+		if t.Speaks != 0 && !t.Speaks.Serves(req.Dialect) {
+			o.Left[i] = Foreign
+			continue
+		}
 		if t.Window > 0 && req.Input+req.MaxTokens > t.Window {
 			o.Left[i] = TooLong
 			continue

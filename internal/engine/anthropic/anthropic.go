@@ -10,13 +10,10 @@ import (
 const version = "2023-06-01"
 
 // New returns the engine of an upstream's replicas; an empty key is not sent.
-func New(replicas []fleet.Replica, key string) (*engine.HTTP, error) {
-	o := engine.Options{
+func New(replicas []fleet.Replica, keys []string) (*engine.HTTP, error) {
+	return engine.NewHTTP([]engine.Protocol{engine.Messages()}, replicas, engine.Options{
+		Keys:      engine.Keyed("x-api-key", "", keys),
 		Defaults:  [][2]string{{"anthropic-version", version}},
 		Forwarded: []string{"anthropic-version", "anthropic-beta"},
-	}
-	if key != "" {
-		o.Header = [][2]string{{"x-api-key", key}}
-	}
-	return engine.NewHTTP(engine.Messages(), replicas, o)
+	})
 }

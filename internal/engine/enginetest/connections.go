@@ -25,7 +25,7 @@ func testBroken(t *testing.T, k Kind) {
 		}
 		u := &upstream{replica: fleet.Replica{ID: 3, URL: "http://" + ln.Addr().String()}}
 		ln.Close()
-		if u.engine, err = k.New([]fleet.Replica{u.replica}, key); err != nil {
+		if u.engine, err = k.New([]fleet.Replica{u.replica}, []string{key}); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := u.do(t, u.call(k.own(), true)); fault.Of(err).Kind != fault.Connect {

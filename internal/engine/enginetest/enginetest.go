@@ -22,7 +22,7 @@ import (
 
 // Kind is a kind of engine that speaks a dialect over HTTP.
 type Kind struct {
-	New     func(replicas []fleet.Replica, key string) (*engine.HTTP, error)
+	New     func(replicas []fleet.Replica, keys []string) (*engine.HTTP, error)
 	Dialect inference.Dialect
 	Path    string    // the only one that is ever asked
 	Key     [2]string // how the key is sent, with key in its value

@@ -44,7 +44,7 @@ func (k Kind) play(t *testing.T, script func(*request) bool) *upstream {
 	t.Helper()
 	u := &upstream{}
 	u.replica = fleet.Replica{ID: 3, Name: "r3", URL: "http://" + u.listen(t, script)}
-	e, err := k.New([]fleet.Replica{{ID: 1, URL: "http://127.0.0.1:1"}, u.replica}, key)
+	e, err := k.New([]fleet.Replica{{ID: 1, URL: "http://127.0.0.1:1"}, u.replica}, []string{key})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,13 +10,13 @@ import (
 )
 
 // New returns the engine of an upstream's replicas; an empty key is not sent.
-func New(replicas []fleet.Replica, key string) (*engine.HTTP, error) {
-	protocol := engine.Compatible()
+func New(replicas []fleet.Replica, keys []string) (*engine.HTTP, error) {
+	protocols := engine.Compatible()
 	if len(replicas) > 0 && itself(replicas[0].URL) {
-		protocol = engine.Chat()
+		protocols[0] = engine.Chat()
 	}
-	return engine.NewHTTP(protocol, replicas, engine.Options{
-		Header:    engine.Bearer(key),
+	return engine.NewHTTP(protocols, replicas, engine.Options{
+		Keys:      engine.Bearer(keys),
 		Forwarded: []string{"openai-beta"},
 	})
 }

@@ -11,6 +11,6 @@ import (
 )
 
 // New returns the engine of an upstream's replicas; an empty key is not sent.
-func New(replicas []fleet.Replica, key string) (*engine.HTTP, error) {
-	return engine.NewHTTP(engine.Compatible(), replicas, engine.Options{Header: engine.Bearer(key)})
+func New(replicas []fleet.Replica, keys []string) (*engine.HTTP, error) {
+	return engine.NewHTTP(engine.Compatible(), replicas, engine.Options{Keys: engine.Bearer(keys)})
 }

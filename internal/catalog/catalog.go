@@ -1,0 +1,69 @@
+// Package catalog says which kinds of upstream exist, as data: what each speaks,
+// where it is reached, and which variable usually holds its key. Presets are kinds
+// too: a provider that speaks another kind's dialects at its own address.
+package catalog
+
+import (
+	"slices"
+
+	"headworks/internal/inference"
+)
+
+// Kind is a kind of upstream, as the configuration names it.
+type Kind struct {
+	Name    string
+	Title   string        // as people call it
+	Engine  string        // the kind whose engine speaks to it; Name, but for a preset
+	URL     string        // where it is reached unless the file says otherwise; empty if it runs anywhere
+	Env     string        // the variable that usually holds its key
+	Port    uint16        // where it listens on a machine of one's own; 0 for a provider
+	Speaks  inference.Set // natively
+	BuiltIn bool          // inside this process, without a URL
+}
+
+// What engines of OpenAI's dialect speak beside chat.
+var (
+	chat     = inference.SetOf(inference.OpenAI)
+	serving  = chat | inference.SetOf(inference.Completions, inference.Embeddings)
+	ranking  = serving | inference.SetOf(inference.Rerank)
+	messages = inference.SetOf(inference.Anthropic)
+)
+
+var kinds = []Kind{
+	{Name: "openai", Title: "OpenAI", URL: "https://api.openai.com/v1", Env: "OPENAI_API_KEY", Speaks: serving},
+	{Name: "anthropic", Title: "Anthropic", URL: "https://api.anthropic.com", Env: "ANTHROPIC_API_KEY", Speaks: messages},
+	{Name: "vllm", Title: "vLLM", Port: 8000, Speaks: ranking},
+	{Name: "llamacpp", Title: "llama.cpp", Port: 8080, Speaks: ranking},
+	{Name: "simulated", Title: "simulated", Speaks: chat, BuiltIn: true},
+	{Name: "local-extract", Title: "local-extract", Speaks: chat, BuiltIn: true},
+}
+
+// Kinds returns all kinds, in the order in which they are listed.
+func Kinds() []Kind {
+	all := slices.Clone(kinds)
+	for i := range all {
+		if all[i].Engine == "" {
+			all[i].Engine = all[i].Name
+		}
+	}
+	return all
+}
+
+// Names returns the names of all kinds.
+func Names() []string {
+	names := make([]string, 0, len(kinds))
+	for _, k := range kinds {
+		names = append(names, k.Name)
+	}
+	return names
+}
+
+// Find returns the kind of that name.
+func Find(name string) (Kind, bool) {
+	for _, k := range Kinds() {
+		if k.Name == name {
+			return k, true
+		}
+	}
+	return Kind{}, false
+}
