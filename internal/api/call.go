@@ -15,7 +15,6 @@ import (
 	"headworks/internal/gateway"
 	"headworks/internal/inference"
 	"headworks/internal/scan"
-	"headworks/internal/tenant"
 	"headworks/internal/wire"
 )
 
@@ -25,6 +24,7 @@ type Dialect struct {
 	Name         string
 	Shape        *scan.Shape
 	ReadRequest  func(d *scan.Doc, into *inference.Request) error
+	ReadPath     func(tail string, query []byte, into *inference.Request) error // after ReadRequest, where the path says more
 	Decode       func(d *scan.Doc) (*inference.Conversation, []string, error)
 	EncodeAnswer func(a *inference.Answer) []byte
 	Status       func(f *fault.Error) int
@@ -32,6 +32,7 @@ type Dialect struct {
 	AppendModels func(dst []byte, names ...string) []byte
 	NewWriter    func(id string, created time.Time, req *inference.Request) Writer
 	AnswerID     string   // what the id of an answer begins with
+	Stream       string   // media type of a streamed answer; server-sent events unless set
 	RequestID    string   // a header beside x-request-id, if the vendor has one
 	Mark         string   // a header that only this vendor's clients send, if there is one
 	Forwarded    []string // headers that pass through to upstreams of this dialect
@@ -74,9 +75,9 @@ func newCall() *call {
 }
 
 // Chat serves a chat request of a dialect.
-func Chat(f *Front, x *wire.Exchange, d *Dialect, c *tenant.Caller) {
+func Chat(f *Front, x *wire.Exchange, v Visit) {
 	k := f.calls.Get().(*call)
-	k.serve(f, x, d, c)
+	k.serve(f, x, v)
 	if k.doc.Size() > maxKept {
 		k.doc = scan.Doc{}
 	}
@@ -95,12 +96,12 @@ func Chat(f *Front, x *wire.Exchange, d *Dialect, c *tenant.Caller) {
 
 const maxKept = 64 << 10
 
-func (k *call) serve(f *Front, x *wire.Exchange, d *Dialect, c *tenant.Caller) {
-	k.x, k.d = x, d
+func (k *call) serve(f *Front, x *wire.Exchange, v Visit) {
+	k.x, k.d = x, v.Dialect
 	r := &k.req
-	r.Arrived, r.Caller, r.Surface = x.Arrived(), c, d.Name
+	r.Arrived, r.Caller, r.Surface = x.Arrived(), v.Caller, v.Dialect.Name
 	r.ID = newID(r.Arrived)
-	if err := k.read(f); err != nil {
+	if err := k.read(f, v.Tail); err != nil {
 		e := fault.Of(err)
 		_ = k.End(&gateway.Head{ID: r.ID}, nil, e) // fails only if the client is gone
 		f.gateway.Refuse(r, e)
@@ -110,7 +111,7 @@ func (k *call) serve(f *Front, x *wire.Exchange, d *Dialect, c *tenant.Caller) {
 }
 
 // read reads and checks the body, once, and keeps its bytes.
-func (k *call) read(f *Front) error {
+func (k *call) read(f *Front, tail string) error {
 	r, x := &k.req, k.x
 	if coding, ok := x.Header("content-encoding"); ok && string(coding) != "identity" {
 		e := fault.New(fault.InvalidRequest, "the body has a content coding; send it as it is")
@@ -128,6 +129,11 @@ func (k *call) read(f *Front) error {
 	}
 	if err := k.d.ReadRequest(&k.doc, &r.Request); err != nil {
 		return err
+	}
+	if k.d.ReadPath != nil {
+		if err := k.d.ReadPath(tail, x.Query(), &r.Request); err != nil {
+			return err
+		}
 	}
 	r.Scanned = time.Since(began)
 	for _, name := range sessions {
@@ -287,7 +293,11 @@ func (k *call) begin(h *gateway.Head) error {
 	k.tell(h)
 	k.header.Add("Cache-Control", "no-cache")
 	k.header.Add("X-Accel-Buffering", "no")
-	return k.x.Begin(200, "text/event-stream; charset=utf-8", &k.header)
+	stream := k.d.Stream
+	if stream == "" {
+		stream = "text/event-stream; charset=utf-8"
+	}
+	return k.x.Begin(200, stream, &k.header)
 }
 
 // tell writes what is known of the answer into its header.
@@ -361,10 +371,11 @@ func retry(w *wire.Header, f *fault.Error) {
 
 // Models serves the list of models that a caller may use, in the form that its
 // client knows.
-func Models(f *Front, x *wire.Exchange, d *Dialect, c *tenant.Caller) {
+func Models(f *Front, x *wire.Exchange, v Visit) {
+	d := v.Dialect
 	var names []string
 	for _, m := range f.gateway.World().Fleet.Models {
-		if c.May(m.Name) {
+		if v.Caller.May(m.Name) {
 			names = append(names, m.Name)
 		}
 	}

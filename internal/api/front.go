@@ -6,6 +6,7 @@ package api
 
 import (
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -20,13 +21,20 @@ type Keys interface {
 	Resolve(credential []byte, now time.Time) (*tenant.Caller, error)
 }
 
-// Route is one path that exists.
+// Route is one path that exists, or all that lie below one.
 type Route struct {
 	Method  string
-	Path    string // as it is written in requests, byte for byte
+	Path    string // as it is written in requests, byte for byte; with a slash at its end, all below it
 	Dialect *Dialect
-	Shared  bool // clients of other dialects ask here too, and are known by their Mark
-	Serve   func(f *Front, x *wire.Exchange, d *Dialect, c *tenant.Caller)
+	Shared  bool // the path is of several surfaces: the client's own header tells the dialect
+	Serve   func(f *Front, x *wire.Exchange, v Visit)
+}
+
+// Visit is a request of a known caller at a route.
+type Visit struct {
+	Dialect *Dialect
+	Caller  *tenant.Caller
+	Tail    string // what follows the path of a route to all that lie below it, as it was written
 }
 
 // Limits bound what a caller may send. They may change while requests run.
@@ -42,8 +50,9 @@ type Front struct {
 	keys    Keys
 	health  *Health
 	limits  func() Limits
-	routes  map[string]Route
-	speaks  []*Dialect // the first is for whoever cannot be told
+	routes  map[string][]Route // of one path, by method
+	below   []Route            // to all below a path, the longest first
+	speaks  []*Dialect         // the first is for whoever cannot be told
 	calls   calls
 	refused [fault.Count]atomic.Uint64
 }
@@ -51,44 +60,71 @@ type Front struct {
 // NewFront returns a Front of these routes. Errors on paths that do not exist are
 // told in the dialect of the client, or of the first route.
 func NewFront(g *gateway.Gateway, keys Keys, h *Health, limits func() Limits, routes ...[]Route) *Front {
-	f := &Front{gateway: g, keys: keys, health: h, limits: limits, routes: map[string]Route{}}
+	f := &Front{gateway: g, keys: keys, health: h, limits: limits, routes: map[string][]Route{}}
 	for _, list := range routes {
 		for _, r := range list {
 			if !slices.Contains(f.speaks, r.Dialect) {
 				f.speaks = append(f.speaks, r.Dialect)
 			}
-			f.routes[r.Path] = r
+			if strings.HasSuffix(r.Path, "/") {
+				f.below = append(f.below, r)
+			} else {
+				f.routes[r.Path] = append(f.routes[r.Path], r)
+			}
 		}
 	}
+	slices.SortStableFunc(f.below, func(a, b Route) int { return len(b.Path) - len(a.Path) })
 	f.calls.New = func() any { return newCall() }
 	return f
 }
 
 // Serve answers one request.
 func (f *Front) Serve(x *wire.Exchange) {
-	r, ok := f.routes[string(x.Path())]
-	if !ok {
+	at, tail := f.find(x.Path())
+	if len(at) == 0 {
 		f.elsewhere(x)
 		return
 	}
-	d := r.Dialect
-	if r.Shared {
-		d = f.dialect(x)
+	v := Visit{Dialect: at[0].Dialect, Tail: tail}
+	if at[0].Shared {
+		v.Dialect = f.dialect(x)
 	}
-	if x.Method() != r.Method {
+	i := slices.IndexFunc(at, func(r Route) bool { return r.Method == x.Method() })
+	if i < 0 {
+		var methods []string
+		for _, r := range at {
+			methods = append(methods, r.Method)
+		}
 		var h wire.Header
-		h.Add("Allow", r.Method)
-		f.refuse(x, d, &h, fault.New(fault.MethodNotAllowed, "this path takes "+r.Method+" alone"))
+		h.Add("Allow", strings.Join(methods, ", "))
+		f.refuse(x, v.Dialect, &h, fault.New(fault.MethodNotAllowed, "this path takes "+strings.Join(methods, " and ")+" alone"))
 		return
 	}
-	caller, err := f.caller(x)
-	if err != nil {
+	var err error
+	if v.Caller, err = f.caller(x); err != nil {
 		var h wire.Header
 		h.Add("WWW-Authenticate", "Bearer")
-		f.refuse(x, d, &h, fault.Of(err))
+		f.refuse(x, v.Dialect, &h, fault.Of(err))
 		return
 	}
-	r.Serve(f, x, d, caller)
+	at[i].Serve(f, x, v)
+}
+
+// find returns the routes of a path, and what follows theirs.
+func (f *Front) find(path []byte) (at []Route, tail string) {
+	if at = f.routes[string(path)]; len(at) > 0 {
+		return at, ""
+	}
+	for i, r := range f.below {
+		if len(path) > len(r.Path) && string(path[:len(r.Path)]) == r.Path {
+			n := i + 1
+			for n < len(f.below) && f.below[n].Path == r.Path {
+				n++
+			}
+			return f.below[i:n], string(path[len(r.Path):])
+		}
+	}
+	return nil, ""
 }
 
 // elsewhere answers what is no route: the health pages, or nothing.
