@@ -27,7 +27,7 @@ func TestUndecodableAnswer(t *testing.T) {
 		return &inference.Answer{}, fault.New(fault.Malformed, "it has no other form")
 	}
 	replica := fleet.Replica{ID: 0, URL: server.URL}
-	e, err := engine.NewHTTP(p, []fleet.Replica{replica}, engine.Options{})
+	e, err := engine.NewHTTP([]engine.Protocol{p}, []fleet.Replica{replica}, engine.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
