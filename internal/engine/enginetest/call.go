@@ -161,9 +161,21 @@ func event(name, rest string) string {
 }
 
 // own returns how the upstream speaks, and other how it does not.
-func (k Kind) own() *speech { return dialects[k.Dialect] }
+func (k Kind) own() *speech {
+	for _, d := range dialects {
+		if d.dialect == k.Dialect {
+			return d
+		}
+	}
+	panic("enginetest: nobody says how " + k.Dialect.String() + " is spoken") // a mistake in this package
+}
 
-func (k Kind) other() *speech { return dialects[1-k.Dialect] }
+func (k Kind) other() *speech {
+	if k.Dialect == dialects[0].dialect {
+		return dialects[1]
+	}
+	return dialects[0]
+}
 
 // good is an answer that is whole, in the form that was asked for.
 func (k Kind) good(r *request) string {
