@@ -195,7 +195,7 @@ func TestClaudeCodeCrosses(t *testing.T) {
 	if own, _ := openai.Encode(c, "gpt-5", true); !bytes.Contains(own, []byte(`"max_completion_tokens":32000`)) {
 		t.Errorf("OpenAI itself is told %s", own)
 	}
-	if diff := cmp.Diff([]string{"cache_control", "thinking", "redacted_thinking", "tool_result.is_error"}, append(lost, more...)); diff != "" {
+	if diff := cmp.Diff([]string{"cache_control", "content.thinking", "content.redacted_thinking", "content.is_error"}, append(lost, more...)); diff != "" {
 		t.Errorf("dropped: -want +got\n%s", diff)
 	}
 }

@@ -102,7 +102,7 @@ func TestMessagesOnChat(t *testing.T) {
 	}
 	ours(t, asked[0], "Bearer "+lent, "")
 	for _, a := range seen.all() {
-		dropped(t, a, "cache_control", "redacted_thinking", "thinking", "thinking.budget_tokens", "vendor_option")
+		dropped(t, a, "cache_control", "content.redacted_thinking", "content.thinking", "thinking.budget_tokens", "vendor_option")
 	}
 }
 

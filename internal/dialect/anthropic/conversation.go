@@ -432,7 +432,7 @@ func (w *writing) block(p inference.Part) {
 		open(`{"type":"text","text":`, p.Text)
 	case inference.Thinking:
 		if p.Signature == "" {
-			w.drop("reasoning_content") // only its maker's signature makes a thought acceptable
+			w.drop("messages.reasoning_content") // only its maker's signature makes a thought acceptable
 			return
 		}
 		open(`{"type":"thinking","thinking":`, p.Text)

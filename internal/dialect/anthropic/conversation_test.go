@@ -143,7 +143,7 @@ func TestEncode(t *testing.T) {
 				Temperature: new(1.5), Seed: new(int64(1)), JSON: true, Effort: "none", MaxTokens: 9, Parallel: new(false),
 			},
 			`"max_tokens":9,"messages":[{"role":"user","content":[{"type":"text","text":"x"}]}],"temperature":1`,
-			[]string{"reasoning_content", "content.input_audio", "temperature", "seed", "response_format", "reasoning_effort"},
+			[]string{"messages.reasoning_content", "content.input_audio", "temperature", "seed", "response_format", "reasoning_effort"},
 		},
 	}
 	for _, tt := range tests {

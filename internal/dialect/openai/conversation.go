@@ -424,7 +424,7 @@ func (w *writing) user(parts []inference.Part) {
 			continue
 		}
 		if p.Failed {
-			w.drop("tool_result.is_error")
+			w.drop("content.is_error")
 		}
 		var text []inference.Part
 		for _, inner := range p.Parts {
@@ -460,12 +460,12 @@ func (w *writing) assistant(parts []inference.Part) {
 		switch p.Kind {
 		case inference.Thinking:
 			if p.Signature != "" {
-				w.drop("thinking")
+				w.drop("content.thinking")
 			} else {
 				thought.WriteString(p.Text)
 			}
 		case inference.Redacted:
-			w.drop("redacted_thinking")
+			w.drop("content.redacted_thinking")
 		case inference.ToolUse:
 			calls = append(calls, p)
 		default:
@@ -552,7 +552,7 @@ func (w *writing) part(p inference.Part) {
 			}
 			w.b = append(w.b, "}}"...)
 		default:
-			w.drop("document.source.url")
+			w.drop("content.source.url")
 		}
 	}
 }

@@ -135,7 +135,7 @@ func TestEncodeDrops(t *testing.T) {
 		TopK: new(1), Thinking: 1024,
 	}
 	body, dropped := Encode(c, "m", true)
-	want := []string{"thinking", "redacted_thinking", "tool_result.is_error", "document.source.url", "top_k", "thinking.budget_tokens"}
+	want := []string{"content.thinking", "content.redacted_thinking", "content.is_error", "content.source.url", "top_k", "thinking.budget_tokens"}
 	if diff := cmp.Diff(want, dropped); diff != "" {
 		t.Errorf("-want +got\n%s", diff)
 	}
