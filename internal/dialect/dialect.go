@@ -208,6 +208,24 @@ func Broken(kind fault.Kind, why string) *fault.Error {
 	return fault.Wrap(kind, words, errors.New(why))
 }
 
+// Once returns a fault where one of the keys stands twice in an object that an
+// upstream wrote: of two values one would be checked, and another might be read.
+func Once(object scan.Value, keys ...string) *fault.Error {
+	seen := 0
+	for m := range object.All() {
+		for i, k := range keys {
+			if string(m.Key()) != k {
+				continue
+			}
+			if seen&(1<<i) != 0 {
+				return Broken(fault.Malformed, "the key "+k+" stands twice")
+			}
+			seen |= 1 << i
+		}
+	}
+	return nil
+}
+
 // Unreadable returns the fault of an answer that is not JSON.
 func Unreadable(cause error) *fault.Error {
 	f := Broken(fault.Malformed, "")

@@ -14,6 +14,9 @@ func ReadAnswer(d *scan.Doc, into *inference.Event) error {
 	if root.Kind() != scan.Object {
 		return dialect.Broken(fault.Malformed, "not a JSON object")
 	}
+	if f := dialect.Once(root, "type", "error", "content", "stop_reason", "usage"); f != nil {
+		return f
+	}
 	if e := root.Get("error"); truthy(e) || root.Get("type").Is("error") {
 		return failed(e, 0)
 	}

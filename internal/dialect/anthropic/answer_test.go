@@ -41,6 +41,14 @@ func TestReadAnswer(t *testing.T) {
 		{"error inside 200", `{"type":"error","error":{"type":"overloaded_error","message":"x"}}`, inference.Event{}, fault.UpstreamCapacity},
 		{"no content", `{"id":"x"}`, inference.Event{}, fault.Malformed},
 		{"OpenAI's answer", `{"choices":[{"message":{"content":"x"}}]}`, inference.Event{}, fault.Malformed},
+		{"two contents", `{"content":[],"content":[],"stop_reason":"end_turn"}`, inference.Event{}, fault.Malformed},
+		{"two reasons", `{"content":[],"stop_reason":"end_turn","stop_reason":"max_tokens"}`, inference.Event{}, fault.Malformed},
+		{"two usages", `{"content":[],"stop_reason":"end_turn","usage":{"output_tokens":1},"usage":{"output_tokens":2}}`, inference.Event{}, fault.Malformed},
+		{"two errors", `{"content":[],"stop_reason":"end_turn","error":{"type":"api_error"},"error":null}`, inference.Event{}, fault.Malformed},
+		{
+			"a key that decides nothing stands twice", `{"id":"a","id":"b","content":[],"stop_reason":"end_turn"}`,
+			inference.Event{Content: true, Terminal: true, Finishes: 1, Finish: inference.Stop}, fault.None,
+		},
 		{"not an object", `"ok"`, inference.Event{}, fault.Malformed},
 	}
 	for _, tt := range tests {

@@ -45,6 +45,9 @@ func (r *Reader) Read(name, data []byte, d *scan.Doc) (inference.Event, error) {
 		return inference.Event{}, dialect.Unreadable(err)
 	}
 	root := d.Root()
+	if f := dialect.Once(root, "type", "error", "delta", "usage"); f != nil {
+		return inference.Event{}, f
+	}
 	kind := root.Get("type")
 	e := root.Get("error")
 	switch {
@@ -76,6 +79,7 @@ func (r *Reader) event(name []byte, root scan.Value) (inference.Event, error) {
 			return e, dialect.Broken(fault.Malformed, "an event before message_start")
 		}
 	}
+	whole := r.finish != inference.Unfinished
 	switch string(name) {
 	case "content_block_start":
 		b := root.Get("content_block")
@@ -92,6 +96,9 @@ func (r *Reader) event(name []byte, root scan.Value) (inference.Event, error) {
 		r.counts.add(root.Get("usage"))
 		e.Usage = r.counts.usage()
 		delta := root.Get("delta")
+		if f := dialect.Once(delta, "stop_reason"); f != nil {
+			return e, f
+		}
 		if f := finish(delta.Get("stop_reason")); f != inference.Unfinished {
 			if r.finish == inference.Unfinished {
 				e.Finishes = 1
@@ -105,6 +112,9 @@ func (r *Reader) event(name []byte, root scan.Value) (inference.Event, error) {
 			return e, err
 		}
 		e.Terminal = true
+	}
+	if whole && e.Content && e.Finish == inference.Unfinished {
+		return inference.Event{}, dialect.Broken(fault.Malformed, "content after the stop_reason")
 	}
 	return e, nil
 }

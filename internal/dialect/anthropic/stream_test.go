@@ -180,6 +180,8 @@ func TestReaderRefuses(t *testing.T) {
 		{"array", event{"message_start", `[]`}, fault.Malformed},
 		{"no type", event{"ping", `{}`}, fault.Malformed},
 		{"another type", event{"ping", `{"type":"message_stop"}`}, fault.Malformed},
+		{"two types", event{"ping", `{"type":"error","type":"ping"}`}, fault.Malformed},
+		{"two errors", event{"ping", `{"type":"ping","error":{"type":"api_error"},"error":null}`}, fault.Malformed},
 		{"no message", event{"message_start", `{"type":"message_start"}`}, fault.Malformed},
 		{"delta first", event{"content_block_delta", `{"type":"content_block_delta","delta":{"type":"text_delta","text":"x"}}`}, fault.Malformed},
 		{"invalid UTF-8", event{"ping", "{\"type\":\"ping\",\"x\":\"\xff\"}"}, fault.Malformed},
@@ -201,6 +203,38 @@ func TestReaderRefuses(t *testing.T) {
 	}
 	if got := string(scan.Splice(nil, d.Bytes(), r.Edits(nil))); got != `{"type":"ping"}` {
 		t.Errorf("a null error stays: %s", got)
+	}
+}
+
+// After the stop_reason usage may come, and no more content.
+func TestContentAfterTheReason(t *testing.T) {
+	begin := []event{
+		{"message_start", `{"type":"message_start","message":{"id":"1"}}`},
+		{"message_delta", `{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":1}}`},
+	}
+	tests := []struct {
+		e    event
+		want fault.Kind
+	}{
+		{event{"content_block_delta", `{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"b"}}`}, fault.Malformed},
+		{event{"content_block_start", `{"type":"content_block_start","index":1,"content_block":{"type":"tool_use","id":"1","name":"f","input":{}}}`}, fault.Malformed},
+		{event{"content_block_stop", `{"type":"content_block_stop","index":0}`}, fault.None},
+		{event{"message_delta", `{"type":"message_delta","delta":{},"usage":{"output_tokens":2}}`}, fault.None},
+		{event{"message_delta", `{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":2}}`}, fault.None},
+		{event{"message_delta", `{"type":"message_delta","delta":{"stop_reason":"end_turn","stop_reason":"max_tokens"}}`}, fault.Malformed},
+		{event{"ping", `{"type":"ping"}`}, fault.None},
+	}
+	var d scan.Doc
+	for _, tt := range tests {
+		var r Reader
+		for _, e := range begin {
+			if _, err := read(&r, &d, e); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := read(&r, &d, tt.e); kind(err) != tt.want {
+			t.Errorf("%s: got %v, want %v", tt.e.data, err, tt.want)
+		}
 	}
 }
 

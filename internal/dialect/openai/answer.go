@@ -14,12 +14,18 @@ func ReadAnswer(d *scan.Doc, into *inference.Event) error {
 	if f := inside(root); f != nil {
 		return f
 	}
+	if f := dialect.Once(root, "choices", "error", "usage", "object"); f != nil {
+		return f
+	}
 	choices := root.Get("choices")
 	if choices.Kind() != scan.Array || choices.Len() == 0 {
 		return dialect.Broken(fault.Malformed, "the answer has no choices")
 	}
 	e := inference.Event{Terminal: true, Content: true, Usage: usage(root.Get("usage"))}
 	for c := range choices.All() {
+		if f := dialect.Once(c, "message", "finish_reason"); f != nil {
+			return f
+		}
 		message := c.Get("message")
 		if message.Kind() != scan.Object {
 			return dialect.Broken(fault.Malformed, "a choice has no message")

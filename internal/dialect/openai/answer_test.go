@@ -43,6 +43,15 @@ func TestReadAnswer(t *testing.T) {
 		{"no choices", `{"id":"x"}`, inference.Event{}, fault.Malformed},
 		{"empty choices", `{"choices":[]}`, inference.Event{}, fault.Malformed},
 		{"no message", `{"choices":[{"delta":{}}]}`, inference.Event{}, fault.Malformed},
+		{"two lists of choices", `{"choices":[{"message":{"content":"a"}}],"choices":[{"message":{"content":"b"}}]}`, inference.Event{}, fault.Malformed},
+		{"two usages", `{"choices":[{"message":{"content":"a"}}],"usage":null,"usage":{"prompt_tokens":3}}`, inference.Event{}, fault.Malformed},
+		{"two errors", `{"choices":[{"message":{"content":"a"}}],"error":{"message":"x"},"error":null}`, inference.Event{}, fault.Malformed},
+		{"two reasons", `{"choices":[{"message":{"content":"a"},"finish_reason":"stop","finish_reason":"length"}]}`, inference.Event{}, fault.Malformed},
+		{"two messages", `{"choices":[{"message":{"content":"a"},"message":{"content":"b"},"finish_reason":"stop"}]}`, inference.Event{}, fault.Malformed},
+		{
+			"a key that decides nothing stands twice", `{"id":"a","id":"b","choices":[{"message":{"content":"a"},"finish_reason":"stop"}]}`,
+			inference.Event{Content: true, Terminal: true, Text: 1, Finishes: 1, Finish: inference.Stop}, fault.None,
+		},
 		{"not an object", `"ok"`, inference.Event{}, fault.Malformed},
 	}
 	for _, tt := range tests {

@@ -105,6 +105,7 @@ func (r *Reader) chunk(root scan.Value) (inference.Event, error) {
 	// An error decides, whatever stands beside it.
 	var choices scan.Value
 	var broken *fault.Error
+	counted := false
 	for m := range root.All() {
 		switch string(m.Key()) {
 		case "error":
@@ -120,9 +121,15 @@ func (r *Reader) chunk(root scan.Value) (inference.Event, error) {
 				return e, failed(root, 0)
 			}
 		case "choices":
+			if choices.Exists() {
+				broken = dialect.Broken(fault.Malformed, "the key choices stands twice")
+			}
 			choices = m
 		case "usage":
-			e.Usage = usage(m)
+			if counted {
+				broken = dialect.Broken(fault.Malformed, "the key usage stands twice")
+			}
+			e.Usage, counted = usage(m), true
 		case "id":
 			if !same(&r.id, m) {
 				broken = dialect.Broken(fault.Mismatch, "the id changed")
@@ -177,7 +184,10 @@ func (r *Reader) choice(c scan.Value, e *inference.Event) error {
 	if c.Kind() != scan.Object {
 		return dialect.Broken(fault.Malformed, "a choice that is not an object")
 	}
-	i, ended := int64(0), inference.Unfinished
+	if f := dialect.Once(c, "index", "delta", "finish_reason"); f != nil {
+		return f
+	}
+	i, ended, said := int64(0), inference.Unfinished, false
 	for m := range c.All() {
 		switch string(m.Key()) {
 		case "index":
@@ -187,6 +197,7 @@ func (r *Reader) choice(c scan.Value, e *inference.Event) error {
 			}
 		case "delta":
 			there, text := content(m)
+			said = there
 			e.Content = e.Content || there
 			e.Text += text
 		case "finish_reason":
@@ -194,7 +205,10 @@ func (r *Reader) choice(c scan.Value, e *inference.Event) error {
 		}
 	}
 	word, bit := i/64, uint64(1)<<(i%64)
-	if ended == inference.Unfinished || r.done[word]&bit != 0 {
+	switch {
+	case r.done[word]&bit != 0 && said:
+		return dialect.Broken(fault.Malformed, "content after the finish_reason of its choice")
+	case ended == inference.Unfinished || r.done[word]&bit != 0:
 		return nil
 	}
 	r.done[word] |= bit

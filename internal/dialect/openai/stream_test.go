@@ -205,6 +205,10 @@ func TestReaderRefuses(t *testing.T) {
 		{"choice of another type", `{"choices":[1]}`, fault.Malformed},
 		{"choice not asked for", `{"choices":[{"index":1,"delta":{"content":"x"}}]}`, fault.Mismatch},
 		{"negative choice", `{"choices":[{"index":-1,"delta":{}}]}`, fault.Mismatch},
+		{"two lists of choices", `{"choices":[],"choices":[],"usage":{"prompt_tokens":1}}`, fault.Malformed},
+		{"two usages", `{"choices":[],"usage":{"prompt_tokens":1},"usage":{"prompt_tokens":2}}`, fault.Malformed},
+		{"two deltas", `{"choices":[{"delta":{"content":"a"},"delta":{}}]}`, fault.Malformed},
+		{"two reasons", `{"choices":[{"delta":{},"finish_reason":null,"finish_reason":"stop"}]}`, fault.Malformed},
 		{"two errors", `{"error":null,"error":null,"choices":[]}`, fault.Malformed},
 		{"error beside choices", `{"choices":[{"index":0,"delta":{"content":"x"}}],"error":{"message":"x","code":503}}`, fault.UpstreamError},
 		{"the second of two errors", `{"error":null,"error":{"code":"rate_limit_exceeded"}}`, fault.UpstreamCapacity},
@@ -238,6 +242,34 @@ func TestReaderRefuses(t *testing.T) {
 	var unread Reader
 	if got := kind(unread.End()); got != fault.Interrupted {
 		t.Errorf("no event at all: got %v", got)
+	}
+}
+
+// After a choice has finished, usage may come and empty deltas, and no more of its
+// content.
+func TestContentAfterTheFinish(t *testing.T) {
+	const end = `{"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":"stop"}]}`
+	tests := []struct {
+		data string
+		want fault.Kind
+	}{
+		{`{"choices":[{"index":0,"delta":{"content":"b"}}]}`, fault.Malformed},
+		{`{"choices":[{"index":0,"delta":{"content":"b"},"finish_reason":"stop"}]}`, fault.Malformed},
+		{`{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"function":{"arguments":"{"}}]}}]}`, fault.Malformed},
+		{`{"choices":[{"index":1,"delta":{"content":"b"}}]}`, fault.None},
+		{`{"choices":[{"index":0,"delta":{"content":""},"finish_reason":"stop"}]}`, fault.None},
+		{`{"choices":[],"usage":{"prompt_tokens":1}}`, fault.None},
+	}
+	var d scan.Doc
+	for _, tt := range tests {
+		var r Reader
+		r.Reset(2)
+		if _, err := read(&r, &d, event{data: end}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := read(&r, &d, event{data: tt.data}); kind(err) != tt.want {
+			t.Errorf("%s: got %v, want %v", tt.data, err, tt.want)
+		}
 	}
 }
 
