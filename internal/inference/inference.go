@@ -58,35 +58,43 @@ type Event struct {
 // Private is a field that the dialect of the caller has and no other knows: the
 // way back to that dialect restores it, the way to another one names it.
 type Private struct {
-	Path string // as the caller's dialect calls it, such as messages.name; the key is its last part
+	Path string // of the object that has it, as the caller's dialect calls it: messages. or nothing for the whole
+	Key  string
 	Raw  []byte // JSON
 }
 
 // Conversation is a whole request, for the hop from one dialect to another.
 type Conversation struct {
-	From        Dialect // whose the Private fields are
-	System      []Part
-	Messages    []Message
-	Tools       []Tool
-	ToolChoice  ToolChoice
+	From       Dialect // whose the Private fields, the Foreign parts and the Hosted tools are
+	System     []Part
+	Messages   []Message
+	Tools      []Tool
+	ToolChoice ToolChoice
+	Parallel   *bool // may the model ask for several tools at once
+
 	MaxTokens   int
+	Stop        []string
+	N           int // answers; 0: one
 	Temperature *float64
 	TopP        *float64
 	TopK        *int
-	Stop        []string
-	Seed        *int64
-	User        string // the end user's opaque id
-	Schema      []byte // JSON Schema the answer must follow; nil: none
-	SchemaName  string
-	JSON        bool // any JSON object will do
-	Parallel    *bool
-	Thinking    int      // budget of reasoning; 0: the model's own choice
-	Effort      string   // low, medium, high; empty: the model's own choice
 	Presence    *float64 // penalty
 	Frequency   *float64 // penalty
-	N           int      // answers; 0: one
-	LogProbs    *int     // alternatives to tell the log probabilities of, beside the chosen token; nil: none at all
-	Private     []Private
+	Seed        *int64
+	LogProbs    *int // alternatives to tell the log probabilities of, beside the chosen token; nil: none at all
+
+	Thinking     int    // budget of reasoning in tokens; 0: none is set
+	ThinkingMode string // adaptive, disabled; empty: the model's own choice, or by the budget
+	Effort       string // low, medium, high and others; empty: the model's own choice
+
+	JSON              bool   // any JSON object will do
+	Schema            []byte // JSON Schema the answer must follow; nil: none
+	SchemaName        string
+	SchemaDescription string
+	SchemaStrict      *bool
+
+	User    string // the end user's opaque id
+	Private []Private
 }
 
 // Role is who speaks.
@@ -136,7 +144,8 @@ type Part struct {
 	Name      string
 	Parts     []Part
 	Failed    bool
-	Cache     string // ends a prefix worth caching, for 5m or 1h; empty: does not
+	Detail    string // how closely to look at an Image: low, high; empty: the model's own choice
+	Cache     string // ends a prefix worth caching, for 5m, 1h or the provider's "default"; empty: does not
 	Private   []Private
 }
 
