@@ -241,7 +241,7 @@ func relayEvents(x *Exchange, p *Pool) {
 	for {
 		piece, err := r.Read(time.Now().Add(30 * time.Second))
 		if err != nil {
-			_ = x.End()
+			_ = x.WriteEnd(nil)
 			return
 		}
 		s.Feed(piece)

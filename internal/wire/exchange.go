@@ -192,9 +192,6 @@ func (x *Exchange) Path() []byte { return x.view(x.path) }
 // until Release.
 func (x *Exchange) Query() []byte { return x.view(x.query) }
 
-// Host returns the Host field. It holds until Release.
-func (x *Exchange) Host() []byte { return x.view(x.host) }
-
 // Header returns the value of the first field of a name; names are compared
 // without regard to case, and an underscore is no hyphen. It holds until
 // Release.
@@ -372,9 +369,6 @@ func (x *Exchange) Write(p []byte) error {
 
 // WriteEnd sends the last piece and the end of the answer by one write.
 func (x *Exchange) WriteEnd(p []byte) error { return x.send(p, true) }
-
-// End ends the answer.
-func (x *Exchange) End() error { return x.send(nil, true) }
 
 func (x *Exchange) send(p []byte, last bool) error {
 	if !x.began || x.ended {

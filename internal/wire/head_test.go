@@ -26,7 +26,7 @@ func FuzzRequest(f *testing.F) {
 		x := whole
 		std, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(b)))
 		if err != nil {
-			if bytes.Contains(b, []byte("%")) || len(x.view(x.path)) == 0 || bytes.HasPrefix(x.view(x.path), []byte("//")) || bytes.ContainsAny(x.Host(), ":[]") {
+			if bytes.Contains(b, []byte("%")) || len(x.view(x.path)) == 0 || bytes.HasPrefix(x.view(x.path), []byte("//")) || bytes.ContainsAny(x.view(x.host), ":[]") {
 				return // a target or host that is only compared here, never decoded
 			}
 			t.Fatalf("%q: the standard library refuses it: %v", b, err)

@@ -154,13 +154,6 @@ func sendable(req *Request) bool {
 // Open returns how many connections there are, idle ones included.
 func (p *Pool) Open() int { return int(p.open.Load()) }
 
-// Idle returns how many connections wait for a request.
-func (p *Pool) Idle() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return len(p.idle)
-}
-
 // Sweep closes connections that were idle for too long.
 func (p *Pool) Sweep(now time.Time) {
 	p.mu.Lock()

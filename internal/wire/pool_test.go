@@ -99,6 +99,13 @@ func testPool(t *testing.T, s script, test func(t *testing.T, p *Pool, dials *in
 	})
 }
 
+// idle returns how many connections wait for a request.
+func idle(p *Pool) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.idle)
+}
+
 var chat = &Request{Method: "POST", Target: "/v1/chat", Body: []byte(`{"a":1}`)}
 
 // call sends a request and reads its whole answer.
@@ -206,7 +213,7 @@ func TestAnswers(t *testing.T) {
 						}
 						r.Close()
 						r.Close()
-						if kept := p.Idle(); kept != c.kept {
+						if kept := idle(p); kept != c.kept {
 							// With one piece, what comes unasked is seen at once; byte by byte
 							// it has not come when the answer ends.
 							if !(strings.HasPrefix(name, "more") && piece == 1) {
@@ -258,8 +265,8 @@ func TestBrokenAnswers(t *testing.T) {
 				if !ok || f.Kind != c.want {
 					t.Fatalf("got %v, want %v", err, c.want)
 				}
-				if strings.Contains(f.Words, "a:1") || p.Idle() != 0 {
-					t.Errorf("the words are %q, %d connections are kept", f.Words, p.Idle())
+				if strings.Contains(f.Words, "a:1") || idle(p) != 0 {
+					t.Errorf("the words are %q, %d connections are kept", f.Words, idle(p))
 				}
 			})
 		})
@@ -352,8 +359,8 @@ func TestAKeptConnectionThatIsGoneIsReplaced(t *testing.T) {
 					t.Fatal(err)
 				}
 				b, err := r.Body(100, time.Time{})
-				if string(b) != "again" || err != nil || !r.Resent() || !r.Fresh() || *dials != 2 {
-					t.Errorf("got %q %v, resent %v, fresh %v, %d dials", b, err, r.Resent(), r.Fresh(), *dials)
+				if string(b) != "again" || err != nil || !r.resent || r.kept || *dials != 2 {
+					t.Errorf("got %q %v, resent %v, fresh %v, %d dials", b, err, r.resent, !r.kept, *dials)
 				}
 				r.Close()
 			})
@@ -375,6 +382,22 @@ func TestARequestIsSentAgainOnceAndOnlyUnheard(t *testing.T) {
 	})
 	t.Run("one byte was heard", func(t *testing.T) {
 		testPool(t, script{answers(okay, "H")}, func(t *testing.T, p *Pool, dials *int) {
+			if _, _, err := call(t, p, chat); err != nil {
+				t.Fatal(err)
+			}
+			_, _, err := call(t, p, chat)
+			if f := fault.Of(err); f == nil || f.Kind != fault.Interrupted || *dials != 1 {
+				t.Errorf("got %v after %d dials", err, *dials)
+			}
+		})
+	})
+	t.Run("it ends after it may have begun the work", func(t *testing.T) {
+		late := func(t *testing.T, nc net.Conn, br *bufio.Reader) {
+			answers(okay)(t, nc, br)
+			request(t, br)
+			time.Sleep(crossing + time.Millisecond)
+		}
+		testPool(t, script{late, answers(okay)}, func(t *testing.T, p *Pool, dials *int) {
 			if _, _, err := call(t, p, chat); err != nil {
 				t.Fatal(err)
 			}
@@ -460,7 +483,7 @@ func TestCancel(t *testing.T) {
 				if _, err := p.Send(ctx, chat); !errors.Is(err, why) {
 					t.Errorf("Send: got %v, want the cause", err)
 				}
-				if p.Idle() != 0 {
+				if idle(p) != 0 {
 					t.Error("the connection is kept")
 				}
 			})
@@ -509,8 +532,8 @@ func TestHeadersOfAnAnswer(t *testing.T) {
 		for range r.Headers() {
 			n++
 		}
-		if string(v) != "3" || string(w) != "text/event-stream" || n != 4 || !r.Encoded() || r.Length() != 5000 {
-			t.Errorf("got %q, %q, %d fields, encoded %v, length %d", v, w, n, r.Encoded(), r.Length())
+		if string(v) != "3" || string(w) != "text/event-stream" || n != 4 || !r.Encoded() || r.length != 5000 {
+			t.Errorf("got %q, %q, %d fields, encoded %v, length %d", v, w, n, r.Encoded(), r.length)
 		}
 	})
 }
@@ -542,18 +565,18 @@ func TestPoolKeepsTheLastUsedFirst(t *testing.T) {
 			r.Close()
 			time.Sleep(time.Minute)
 		}
-		if p.Idle() != 3 || p.Open() != 3 {
-			t.Errorf("got %d idle of %d, want 3 of 3", p.Idle(), p.Open())
+		if idle(p) != 3 || p.Open() != 3 {
+			t.Errorf("got %d idle of %d, want 3 of 3", idle(p), p.Open())
 		}
 		p.Sweep(time.Now())
-		if p.Idle() != 1 {
-			t.Errorf("after a minute and more: %d idle, want 1", p.Idle())
+		if idle(p) != 1 {
+			t.Errorf("after a minute and more: %d idle, want 1", idle(p))
 		}
 		r, err := p.Send(t.Context(), chat)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if r.link != first || r.Fresh() {
+		if r.link != first || !r.kept {
 			t.Error("not the connection used last")
 		}
 		if _, err := r.Body(10, time.Time{}); err != nil {
@@ -589,8 +612,8 @@ func TestPoolKeepsNoMoreThanItMay(t *testing.T) {
 		p.Close()
 		rs[2].Close()
 		wait()
-		if p.Idle() != 0 || p.Open() != 0 {
-			t.Errorf("got %d idle, %d open after Close", p.Idle(), p.Open())
+		if idle(p) != 0 || p.Open() != 0 {
+			t.Errorf("got %d idle, %d open after Close", idle(p), p.Open())
 		}
 	})
 }
@@ -781,8 +804,8 @@ func TestAConnectionThatEndedIsNotUsed(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer r.Close()
-			if status, err := r.Head(time.Time{}); status != 200 || err != nil || !r.Fresh() || r.Resent() {
-				t.Errorf("got %d %v, fresh %v, resent %v", status, err, r.Fresh(), r.Resent())
+			if status, err := r.Head(time.Time{}); status != 200 || err != nil || r.kept || r.resent {
+				t.Errorf("got %d %v, fresh %v, resent %v", status, err, !r.kept, r.resent)
 			}
 			kept <- struct{}{}
 		})

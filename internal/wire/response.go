@@ -27,10 +27,11 @@ type Response struct {
 	stop func() bool // ends ctx's hold on the link
 
 	writeErr error
-	err      error // what ended the answer
-	kept     bool  // the link carried requests before this one
-	resent   bool
-	heard    bool // a byte came back
+	err      error     // what ended the answer
+	kept     bool      // the link carried requests before this one
+	resent   bool      // the request was sent again, on a new connection
+	sent     time.Time // when the writing of the request began
+	heard    bool      // a byte came back
 	status   int
 	interim  int // heads of 1xx
 
@@ -45,7 +46,7 @@ type Response struct {
 }
 
 func (r *Response) start(l *link, kept bool, now time.Time) {
-	r.link, r.kept = l, kept
+	r.link, r.kept, r.sent = l, kept, now
 	l.head.reset()
 	r.stop = context.AfterFunc(r.ctx, l.cut)
 	r.writeErr = l.write(r.req, now)
@@ -53,7 +54,8 @@ func (r *Response) start(l *link, kept bool, now time.Time) {
 
 // Head returns the status, once the whole head has come; 1xx are skipped and a
 // redirect is a status like others. A kept connection that ends before it said
-// anything is replaced by a new one, once, and the request is sent again.
+// anything, and soon after the request went out, is replaced by a new one, once,
+// and the request is sent again.
 func (r *Response) Head(until time.Time) (status int, err error) {
 	if r.err != nil {
 		return 0, r.err
@@ -79,7 +81,7 @@ func (r *Response) Head(until time.Time) (status int, err error) {
 			r.heard = true
 		case errors.Is(err, ErrQuiet) && r.ctx.Err() == nil:
 			return 0, ErrQuiet
-		case !r.heard && r.kept && r.ctx.Err() == nil:
+		case !r.heard && r.kept && r.ctx.Err() == nil && time.Since(r.sent) <= crossing:
 			if err := r.resend(); err != nil {
 				return 0, err
 			}
@@ -89,6 +91,11 @@ func (r *Response) Head(until time.Time) (status int, err error) {
 	}
 	return r.status, nil
 }
+
+// crossing is how soon a kept connection must end for its end to have crossed the
+// request on the way (RFC 9112 9.3.1). After that an upstream may have begun the
+// work, and would do it twice.
+const crossing = time.Second
 
 // resend sends the request on a new connection.
 func (r *Response) resend() error {
@@ -177,10 +184,6 @@ func (r *Response) Encoded() bool {
 	return ok && len(coding) > 0 && !equalFold(coding, "identity")
 }
 
-// Length returns the length of the body that the head tells, or -1 if only its
-// end will tell.
-func (r *Response) Length() int64 { return r.length }
-
 // Received returns how many bytes Body has so far, without their framing; at
 // least 1 once the head has come.
 func (r *Response) Received() int64 {
@@ -189,12 +192,6 @@ func (r *Response) Received() int64 {
 	}
 	return int64(r.got) + 1
 }
-
-// Resent reports whether the request had to be sent again, on a new connection.
-func (r *Response) Resent() bool { return r.resent }
-
-// Fresh reports whether the connection was made for this request.
-func (r *Response) Fresh() bool { return !r.kept }
 
 // Read returns the bytes of the body that have come, without their framing, at
 // least one; io.EOF at the proper end, and only there. They hold until the next

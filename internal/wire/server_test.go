@@ -258,7 +258,7 @@ func TestHeadersAreExactTokens(t *testing.T) {
 			n++
 		}
 		key, err := x.Credential()
-		_ = x.Respond(200, "", nil, fmt.Appendf(nil, "%v %s %d %s %s %v", underscore, v, n, x.Host(), key, err))
+		_ = x.Respond(200, "", nil, fmt.Appendf(nil, "%v %s %d %s %s %v", underscore, v, n, x.view(x.host), key, err))
 	}, func(t *testing.T, _ *Server, p *pipes) {
 		got := say(t, p.dial(), "GET / HTTP/1.1\r\nHost: a\r\nX_API_KEY: k\r\nx-Request-Id: \t7 \r\n"+last+"\r\n")
 		if want := "\r\n\r\nfalse 7 4 a  <nil>"; !strings.HasSuffix(got, want) {
@@ -531,6 +531,40 @@ func TestTheContextEndsWhenTheClientLeaves(t *testing.T) {
 	}
 }
 
+// A client that sent the beginning of its next request ahead is seen to leave all
+// the same, however it came.
+func TestTheContextEndsWhenAClientThatSentAheadLeaves(t *testing.T) {
+	for name, ahead := range map[string][2]string{
+		"with the request": {"G", ""},
+		"behind it":        {"", "G"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ready, cause := make(chan struct{}), make(chan error, 1)
+			_, addr := overTCP(t, Limits{}, func(x *Exchange) {
+				if _, err := x.Body(100); err != nil {
+					t.Error(err)
+				}
+				x.Watch()
+				close(ready)
+				<-x.Context().Done()
+				cause <- context.Cause(x.Context())
+			})
+			nc, err := net.Dial("tcp", addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer nc.Close()
+			io.WriteString(nc, start+"Content-Length: 4\r\n\r\nbody"+ahead[0])
+			<-ready
+			io.WriteString(nc, ahead[1])
+			nc.Close()
+			if f := fault.Of(<-cause); f.Kind != fault.ClientClosed {
+				t.Errorf("got %v, want client_closed", f)
+			}
+		})
+	}
+}
+
 func TestStream(t *testing.T) {
 	for name, c := range map[string]struct {
 		request string
@@ -563,11 +597,11 @@ func TestStream(t *testing.T) {
 						}
 					}
 					if !merged || len(c.pieces) == 0 {
-						if err := x.End(); err != nil {
+						if err := x.WriteEnd(nil); err != nil {
 							t.Error(err)
 						}
 					}
-					if x.End() == nil || x.Write([]byte("x")) == nil || x.Respond(200, "", nil, nil) == nil {
+					if x.WriteEnd(nil) == nil || x.Write([]byte("x")) == nil || x.Respond(200, "", nil, nil) == nil {
 						t.Error("an answer that ended can be written to")
 					}
 				}, func(t *testing.T, _ *Server, p *pipes) {

@@ -126,9 +126,9 @@ func (s *Splitter) Next() (*Event, error) {
 	}
 }
 
-// Rest returns how many bytes were fed that belong to no event: at the end of a
+// rest returns how many bytes were fed that belong to no event: at the end of a
 // stream, an event without its empty line, which does not exist.
-func (s *Splitter) Rest() int { return len(s.work) - s.begin - s.lead }
+func (s *Splitter) rest() int { return len(s.work) - s.begin - s.lead }
 
 func (s *Splitter) line(b []byte, from, to int) {
 	name, value := cutField(b[from:to])

@@ -73,7 +73,7 @@ func split(t testing.TB, pieces [][]byte) (events []told, raw []byte, rest int) 
 		raw = append(raw, run...)
 		clear(shared) // whoever fed them has them back
 	}
-	return events, raw, s.Rest()
+	return events, raw, s.rest()
 }
 
 // cut cuts b at random.
