@@ -207,7 +207,7 @@ func (a *App) open() error {
 	if a.store, err = sqlite.Open(context.Background(), filepath.Join(dir, "headworks.db")); err != nil {
 		return err
 	}
-	ledger, repairs, err := meter.Open(filepath.Join(dir, "ledger"), meter.Options{})
+	ledger, repairs, err := meter.Open(filepath.Join(dir, "ledger"), meter.Options{Log: a.log})
 	if errors.Is(err, journal.ErrInUse) {
 		return fmt.Errorf("the data folder %s is in use by another instance: headworks status --data %s shows it, --data chooses another folder", dir, dir)
 	}

@@ -192,22 +192,6 @@ func (s *Store) prune(now time.Time) {
 	}
 }
 
-// Flush brings everything that was put to the disk, for a process that is about to
-// end.
-func (s *Store) Flush(ctx context.Context) error {
-	done := make(chan error, 1)
-	go func() {
-		s.drain()
-		done <- s.log.Sync()
-	}()
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		return fmt.Errorf("facts: not flushed: %w", context.Cause(ctx))
-	}
-}
-
 // Close flushes and closes the log. Run has ended before.
 func (s *Store) Close() error {
 	s.drain()

@@ -1,7 +1,6 @@
 package facts
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -233,32 +232,6 @@ func TestRunDrains(t *testing.T) {
 		}
 		s.Close()
 	})
-}
-
-func TestFlush(t *testing.T) {
-	dir := t.TempDir()
-	s := open(t, dir, Options{})
-	r := ended(time.Now(), 0, 1)
-	s.Put(r)
-	if err := s.Flush(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	files, _ := filepath.Glob(filepath.Join(dir, "*.wal"))
-	if len(files) != 1 {
-		t.Fatalf("files %v, want one", files)
-	}
-	b, _ := os.ReadFile(files[0])
-	if !bytes.Contains(b, r.ID[:]) {
-		t.Error("the record is not in the file")
-	}
-	done, cancel := context.WithCancel(t.Context())
-	cancel()
-	s.draining.Lock() // a disk that hangs
-	err := s.Flush(done)
-	s.draining.Unlock()
-	if !errors.Is(err, context.Canceled) {
-		t.Errorf("Flush = %v, want canceled", err)
-	}
 }
 
 // Where the disk takes nothing, requests and observers do not notice, the loss is

@@ -44,6 +44,8 @@ var (
 	ErrTooLarge = errors.New("journal: payload over 1 MiB")
 	// ErrClosed is what Append and Sync return after Close.
 	ErrClosed = errors.New("journal: closed")
+	// ErrStopped is in every error after which nothing can be written any more.
+	ErrStopped = errors.New("journal: stopped")
 	// ErrInUse is what Open returns for a folder that another process has.
 	ErrInUse = errors.New("in use by another process")
 	// ErrGone is what ReadAt returns for a segment that was pruned.
@@ -205,15 +207,16 @@ func (l *Log) Commit(s Staged) (Position, error) {
 	l.writing.Lock()
 	defer l.writing.Unlock()
 	if !s.batch.done {
-		l.write()
+		_ = l.write() // the batch has it
 	}
 	at := s.batch.at
 	at.Offset += int64(s.off)
 	return at, s.batch.err
 }
 
-// write writes what is pending. The caller holds writing.
-func (l *Log) write() {
+// write writes what is pending, and returns the error of that. The caller holds
+// writing.
+func (l *Log) write() error {
 	next := &batch{frames: l.spare}
 	l.staging.Lock()
 	b := l.pending
@@ -227,6 +230,7 @@ func (l *Log) write() {
 		l.spare = b.frames[:0]
 	}
 	b.frames = nil
+	return b.err
 }
 
 func (l *Log) writeFrames(frames []byte) (Position, error) {
@@ -246,7 +250,7 @@ func (l *Log) writeFrames(frames []byte) (Position, error) {
 	if _, err := l.put(l.file, frames); err != nil {
 		// What a failed write left would hide the frames behind it.
 		if undo := l.file.Truncate(l.current.Bytes); undo != nil {
-			l.broken = fmt.Errorf("journal: stopped, a failed write could not be undone: %w", errors.Join(err, undo))
+			l.broken = fmt.Errorf("%w, a failed write could not be undone: %w", ErrStopped, errors.Join(err, undo))
 			return Position{}, l.broken
 		}
 		return Position{}, fmt.Errorf("journal: %w", err)
@@ -285,7 +289,8 @@ func (l *Log) retire() {
 }
 
 // Sync makes durable what was appended or staged before, and ends a segment that
-// is old enough. After an error nothing can be written any more.
+// is old enough. Where what was staged could not be written it is lost, and its
+// error is told; after an error that is ErrStopped nothing can be written any more.
 func (l *Log) Sync() error {
 	l.syncing.Lock()
 	defer l.syncing.Unlock()
@@ -294,8 +299,9 @@ func (l *Log) Sync() error {
 	l.staging.Lock()
 	waiting := len(l.pending.frames) > 0
 	l.staging.Unlock()
+	var lost error
 	if waiting {
-		l.write()
+		lost = l.write()
 	}
 	if l.broken != nil {
 		defer l.writing.Unlock()
@@ -324,12 +330,12 @@ func (l *Log) Sync() error {
 		failed = l.syncFolder()
 	}
 	if failed == nil {
-		return nil
+		return lost
 	}
 	l.writing.Lock()
 	defer l.writing.Unlock()
 	if l.broken == nil {
-		l.broken = fmt.Errorf("journal: stopped, a sync failed: %w", failed)
+		l.broken = fmt.Errorf("%w, a sync failed: %w", ErrStopped, failed)
 	}
 	return l.broken
 }

@@ -389,6 +389,25 @@ func TestFailedWriteIsUndone(t *testing.T) {
 	wantAll(t, l, "before", "after")
 }
 
+// What Sync could not write is lost, and Sync says so; the log goes on.
+func TestSyncTellsWhatItLost(t *testing.T) {
+	l := open(t, t.TempDir(), Options{})
+	add(t, l, "before")
+	if _, err := l.Stage([]byte("no room")); err != nil {
+		t.Fatal(err)
+	}
+	l.put = func(*os.File, []byte) (int, error) { return 0, syscall.ENOSPC }
+	if err := l.Sync(); !errors.Is(err, syscall.ENOSPC) || errors.Is(err, ErrStopped) {
+		t.Errorf("Sync = %v, want ENOSPC, and a log that goes on", err)
+	}
+	l.put = (*os.File).Write
+	if err := l.Sync(); err != nil {
+		t.Errorf("the error is told twice: %v", err)
+	}
+	add(t, l, "after")
+	wantAll(t, l, "before", "after")
+}
+
 func TestFailedUndoStopsTheWriter(t *testing.T) {
 	l := open(t, t.TempDir(), Options{})
 	add(t, l, "before")
@@ -410,7 +429,7 @@ func TestFailedSyncStopsTheWriter(t *testing.T) {
 	calls := 0
 	l.fsync = func(*os.File) error { calls++; return syscall.EIO }
 	for range 3 {
-		if err := l.Sync(); !errors.Is(err, syscall.EIO) {
+		if err := l.Sync(); !errors.Is(err, syscall.EIO) || !errors.Is(err, ErrStopped) {
 			t.Errorf("Sync = %v, want EIO", err)
 		}
 		if _, err := l.Append([]byte("x")); !errors.Is(err, syscall.EIO) {

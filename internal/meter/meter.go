@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"log/slog"
 	"slices"
 	"sync"
 	"time"
@@ -100,12 +101,14 @@ type Account struct {
 // Options bound a ledger. The zero value of a field takes its default.
 type Options struct {
 	Journal journal.Options // 16 MiB or a day a segment, kept for 400 days
+	Log     *slog.Logger    // of what goes wrong beside requests; none
 }
 
 // Ledger is an open ledger. Its methods may be called at once from many
 // goroutines.
 type Ledger struct {
-	log *journal.Log
+	log  *journal.Log
+	told *slog.Logger
 
 	// mu guards the sums, and the order in which lines and balances are staged: a
 	// balance says what all lines before it come to.
@@ -126,7 +129,10 @@ func Open(dir string, o Options) (*Ledger, []journal.Repair, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("meter: %w", err)
 	}
-	l := &Ledger{log: log, accounts: accounts{}}
+	l := &Ledger{log: log, told: o.Log, accounts: accounts{}}
+	if l.told == nil {
+		l.told = slog.New(slog.DiscardHandler)
+	}
 	damage, err := l.restore()
 	if err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("meter: %w", err), log.Close())
@@ -149,6 +155,7 @@ func (l *Ledger) Charge(r *record.Record) error {
 		_, err = l.log.Commit(staged)
 	}
 	if err != nil {
+		l.unbalanced()
 		return fault.Wrap(fault.BudgetUnavailable,
 			"the ledger cannot be written, so nothing can be spent; the operator finds the reason in the log", err)
 	}
@@ -226,7 +233,8 @@ func (l *Ledger) Lines() iter.Seq2[Line, error] {
 }
 
 // Run makes the ledger durable each second until ctx ends, then once more. It
-// returns early where that fails: nothing can be charged from then on.
+// returns early where nothing can be charged any more; what else goes wrong is
+// tried again, and in the log.
 func (l *Ledger) Run(ctx context.Context) error {
 	tick := time.NewTicker(syncEvery)
 	defer tick.Stop()
@@ -237,16 +245,20 @@ func (l *Ledger) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return l.log.Sync()
 		}
-		if err := l.settle(balanceEvery); err != nil {
+		if err := l.settle(balanceEvery); errors.Is(err, journal.ErrStopped) {
 			return fmt.Errorf("meter: %w", err)
+		} else if err != nil {
+			l.told.Warn("the balance of the ledger cannot be written", "cause", err.Error())
 		}
 		now := time.Now()
 		if now.Sub(pruned) < pruneEvery {
 			continue
 		}
 		pruned = now
-		if err := l.prune(now); err != nil {
+		if err := l.prune(now); errors.Is(err, journal.ErrStopped) {
 			return fmt.Errorf("meter: %w", err)
+		} else if err != nil {
+			l.told.Warn("old segments of the ledger cannot be removed", "cause", err.Error())
 		}
 	}
 }
@@ -264,19 +276,19 @@ func (l *Ledger) prune(now time.Time) error {
 // settle makes the ledger durable, with a balance unless fewer bytes than that
 // came since the last one.
 func (l *Ledger) settle(unless int) error {
-	return errors.Join(l.balance(unless), l.log.Sync())
+	err := errors.Join(l.balance(unless), l.log.Sync())
+	if err != nil {
+		l.unbalanced()
+	}
+	return err
 }
 
-// Flush brings the ledger and its balance to the disk.
-func (l *Ledger) Flush(ctx context.Context) error {
-	done := make(chan error, 1)
-	go func() { done <- l.settle(0) }()
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		return fmt.Errorf("meter: not flushed: %w", context.Cause(ctx))
-	}
+// unbalanced notes that the last balance may be lost, so that the next one is
+// written before anything is removed.
+func (l *Ledger) unbalanced() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.since = max(l.since, 1)
 }
 
 // Close flushes and closes the ledger. Run has ended before.

@@ -2,9 +2,11 @@ package meter
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -293,6 +295,39 @@ func TestRun(t *testing.T) {
 		}
 		if got := l.Spent("acme", "a", time.Now()); got.Requests != 2 {
 			t.Errorf("spent %+v, want 2 requests", got)
+		}
+		l.Close()
+	})
+}
+
+// A segment that cannot be removed ends nothing: it is told, and tried again.
+func TestRunOutlivesAFailedPrune(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		var told bytes.Buffer
+		l, _, err := Open(dir, Options{
+			Journal: journal.Options{KeepAge: time.Hour, SegmentAge: time.Minute},
+			Log:     slog.New(slog.NewTextHandler(&told, nil)),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		charge(t, l, used("a", time.Now(), 1))
+		first := filepath.Join(dir, "00000001.wal")
+		if err := errors.Join(os.Remove(first), os.MkdirAll(filepath.Join(first, "in the way"), 0o700)); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- l.Run(ctx) }()
+		time.Sleep(4 * time.Hour)
+		charge(t, l, used("a", time.Now(), 1))
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if !strings.Contains(told.String(), "cannot be removed") {
+			t.Errorf("the log says %q", told.String())
 		}
 		l.Close()
 	})
