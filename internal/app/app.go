@@ -85,9 +85,10 @@ type App struct {
 	found    Found
 
 	limits  atomic.Pointer[api.Limits]
-	reload  sync.Mutex // guards config, seen, room
+	reload  sync.Mutex // guards config, seen, restart, room
 	config  *config.Config
 	seen    os.FileInfo   // of the file, before it was last read
+	restart []string      // fields that wait for one
 	refused atomic.Uint64 // configurations that were not taken over
 	noted   bool          // where this instance is, in the data folder
 	drain   chan struct{}
@@ -250,7 +251,12 @@ func (a *App) use(c *config.Config) error {
 	})
 	a.listenTo(c)
 	a.gateway.Publish(world)
-	take()
+	rebuilt, now := take(), time.Now()
+	a.gateway.Policy(func(p *flow.Policy) {
+		for _, id := range rebuilt {
+			p.Health.Forget(id, now)
+		}
+	})
 	a.config = c
 	a.health.Ready(world.Config)
 	return nil
@@ -289,6 +295,9 @@ func (a *App) Close() {
 			a.log.Error("closing failed", "what", what, "cause", err.Error())
 		}
 	}
+	if a.noted {
+		a.removeNote() // first: once the folder is let go, the note may be another instance's
+	}
 	if a.facts != nil {
 		closing("records", a.facts)
 	}
@@ -297,9 +306,6 @@ func (a *App) Close() {
 	}
 	if a.store != nil {
 		closing("store", a.store)
-	}
-	if a.noted {
-		a.removeNote() // last: once it is gone, another instance may have the folder
 	}
 	if a.data != nil {
 		closing("data folder", a.data)
@@ -344,7 +350,8 @@ const inBand = 5 * time.Second
 // Run serves until ctx ends or Drain is called, then takes everything down in
 // this order:
 //
-//  1. readiness says no, while requests are still accepted, for drain_delay
+//  1. readiness says no, while requests are still accepted, for drain_delay; not
+//     at all where the listener failed
 //  2. no more connections; answers finish, for drain_timeout at most
 //  3. the rest end with an honest error in their dialect
 //  4. the admin listener closes, the background loops end
@@ -369,13 +376,14 @@ func (a *App) Run(ctx context.Context, ready func()) error {
 	start("keys", func() error { a.keys.run(loops, a.log); return nil })
 	start("upkeep", func() error { a.upkeep(loops); return nil })
 	if a.options.File != "" {
-		start("watching the configuration", func() error { return a.watch(loops) })
+		start("watching the configuration", func() error { a.watch(loops); return nil })
 	}
 	operators := &http.Server{
 		Handler: (&admin.Surface{
 			Health: a.health, Records: a.facts, Keys: a.keys, Process: a,
 			Metrics: a.metrics.Handler(), Token: a.keys.isAdmin,
 		}).Handler(),
+		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelWarn),
 		ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute, ReadTimeout: 30 * time.Second,
 	}
 	start("the admin listener", func() error {
@@ -384,7 +392,12 @@ func (a *App) Run(ctx context.Context, ready func()) error {
 		}
 		return nil
 	})
-	start("the listener", func() error { return a.server.Serve(a.front) })
+	var deaf atomic.Bool // nobody can ask any more
+	start("the listener", func() error {
+		err := a.server.Serve(a.front)
+		deaf.Store(err != nil)
+		return err
+	})
 	a.leaveNote()
 	if ready != nil {
 		ready()
@@ -400,7 +413,9 @@ func (a *App) Run(ctx context.Context, ready func()) error {
 	c := a.Config()
 	a.health.Drain()
 	a.log.Info("draining", "in_flight", a.server.InFlight(), "drain_delay", c.DrainDelay.String(), "drain_timeout", c.DrainTimeout.String())
-	time.Sleep(c.DrainDelay)
+	if !deaf.Load() {
+		time.Sleep(c.DrainDelay)
+	}
 	patience, stop := context.WithTimeout(context.WithoutCancel(ctx), c.DrainTimeout)
 	if a.server.Drain(patience) != nil {
 		a.log.Warn("answers did not finish in time", "in_flight", a.server.InFlight())

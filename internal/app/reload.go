@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -32,7 +33,7 @@ func (a *App) Reload(context.Context) (admin.Reloaded, error) {
 		return a.refuse(p.Error(), p, []config.Problem{*p})
 	}
 	changes := config.Diff(a.config, next)
-	r := admin.Reloaded{Changes: append([]string{}, config.Summary(changes)...), Restart: config.Restart(changes)}
+	r := admin.Reloaded{Changes: append([]string{}, config.Summary(changes)...), Restart: config.Restart(config.Diff(a.options.Config, next))}
 	for _, p := range report.Problems {
 		r.Warnings = append(r.Warnings, p.Error())
 	}
@@ -42,9 +43,10 @@ func (a *App) Reload(context.Context) (admin.Reloaded, error) {
 		}
 		a.log.Info("the configuration is taken over", "generation", a.generation(), "changes", r.Changes)
 	}
-	if len(r.Restart) > 0 {
+	if len(r.Restart) > 0 && !slices.Equal(r.Restart, a.restart) {
 		a.log.Warn("only a restart takes these over", "fields", r.Restart)
 	}
+	a.restart = r.Restart
 	r.Generation, r.Config = a.generation(), a.gateway.World().Config
 	return r, nil
 }
@@ -66,31 +68,35 @@ func (a *App) generation() uint64 { return a.gateway.World().Fleet.Generation }
 const settled = 200 * time.Millisecond
 
 // watch reloads when the file changes, until ctx ends. The folder is watched,
-// since editors and Kubernetes replace files.
-func (a *App) watch(ctx context.Context) error {
+// since editors and Kubernetes replace files. Where that cannot be, the log says so
+// and nothing ends.
+func (a *App) watch(ctx context.Context) {
+	const unwatched = "changes of the configuration are not noticed; SIGHUP and headworks reload take them over"
 	w, err := fsnotify.NewWatcher()
-	if err != nil {
-		return err
+	if err != nil { // the user's inotify instances are spent, say
+		a.log.Warn(unwatched, "cause", err.Error())
+		return
 	}
 	defer w.Close()
 	if err := w.Add(filepath.Dir(a.options.File)); err != nil {
-		return err
+		a.log.Warn(unwatched, "cause", err.Error())
+		return
 	}
 	calm := time.NewTimer(settled) // the file may have changed before anybody watched
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case _, ok := <-w.Events:
 			if !ok {
-				return nil
+				return
 			}
 			if a.changed() {
 				calm.Reset(settled)
 			}
 		case err, ok := <-w.Errors:
 			if !ok {
-				return nil
+				return
 			}
 			a.log.Warn("changes of the configuration may be missed; SIGHUP reloads it", "cause", err.Error())
 		case <-calm.C:

@@ -2,6 +2,10 @@ package app
 
 import (
 	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -218,6 +222,45 @@ func TestReloadKeepsWhatIsKnown(t *testing.T) {
 	eventually(t, "nothing is in flight", func() bool { _, load, _, _ := state(busy.URL); return load == 0 })
 }
 
+// A key that was mended is tried at once: what its replicas did with the old one is
+// forgotten.
+func TestReloadForgetsTheOldKey(t *testing.T) {
+	picky := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		if r.Header.Get("Authorization") != "Bearer mended" {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		_, _ = io.WriteString(w, `{"choices":[{"message":{"content":"hi"},"finish_reason":"stop"}]}`)
+	}))
+	defer picky.Close()
+	with := func(key string) string {
+		return strings.Replace(file("", picky.URL), "provider-secret-of-tests", key, 1)
+	}
+	i := serve(t, with("broken"))
+	if r := i.chat(t, pinned, "m", false); r.status != 502 {
+		t.Fatalf("%d %s", r.status, r.body)
+	}
+	i.write(t, with("mended"))
+	if _, err := i.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if r := i.chat(t, pinned, "m", false); r.status != 200 {
+		t.Errorf("%d %s", r.status, r.body)
+	}
+}
+
+// A configuration that cannot be watched is served all the same.
+func TestUnwatchedFile(t *testing.T) {
+	e := newLab(t, false)
+	i := serve(t, file("", e.URL))
+	lost := &App{options: Options{File: filepath.Join(t.TempDir(), "gone", "headworks.yaml")}, log: slog.New(slog.NewTextHandler(i.log, nil))}
+	lost.watch(t.Context())
+	if !strings.Contains(i.log.String(), "not noticed") {
+		t.Error("nobody is told")
+	}
+}
+
 // TestReloadKeepsEngines keeps the engine of an upstream that did not change, with
 // its connections, and closes that of one that is gone.
 func TestReloadKeepsEngines(t *testing.T) {
@@ -293,6 +336,17 @@ func TestReloadTellsWhatItCannotDo(t *testing.T) {
 	r, err := i.Reload(t.Context())
 	if err != nil || !slices.Equal(r.Restart, []string{"data"}) || !slices.Contains(r.Changes, "region changed") {
 		t.Errorf("%+v, %v", r, err)
+	}
+	r, err = i.Reload(t.Context()) // nothing changed since, and it still waits
+	if err != nil || !slices.Equal(r.Restart, []string{"data"}) || len(r.Changes) > 0 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if n := strings.Count(i.log.String(), "only a restart"); n != 1 {
+		t.Errorf("the log says it %d times", n)
+	}
+	i.write(t, file("region: eu\ndata: "+i.data, e.URL))
+	if r, err = i.Reload(t.Context()); err != nil || len(r.Restart) > 0 {
+		t.Errorf("as it was at the start: %+v, %v", r, err)
 	}
 	if r := i.chat(t, pinned, "m", false); r.header.Get("X-Headworks-Config") != i.Status().Config {
 		t.Errorf("config %q, want %q", r.header.Get("X-Headworks-Config"), i.Status().Config)

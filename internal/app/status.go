@@ -42,6 +42,7 @@ func (a *App) sources() telemetry.Sources {
 			yield("disk", write)
 		},
 		Refused:        func(yield func(string, uint64)) { a.entrance.Refused(yield) },
+		AcceptFailures: func() uint64 { return uint64(a.server.AcceptFailures()) },
 		Generation:     func() uint64 { return a.generation() },
 		ReloadFailures: a.refused.Load,
 	}

@@ -27,7 +27,7 @@ import (
 type fleetRoom struct {
 	documents extract.Find
 	places    map[place]fleet.ReplicaID
-	engines   map[string]built
+	engines   map[string]*built
 	number    uint64
 }
 
@@ -45,20 +45,29 @@ type built struct {
 	close    func()
 }
 
+// alike reports whether both speak to a replica in the same way, whichever they
+// have.
+func (b *built) alike(other *built) bool {
+	x, y := b.from, other.from
+	x.URLs, y.URLs = nil, nil
+	return reflect.DeepEqual(x, y)
+}
+
 func newFleetRoom(documents extract.Find) *fleetRoom {
-	return &fleetRoom{documents: documents, places: map[place]fleet.ReplicaID{}, engines: map[string]built{}}
+	return &fleetRoom{documents: documents, places: map[place]fleet.ReplicaID{}, engines: map[string]*built{}}
 }
 
 // build returns the next generation's world, and what takes it into use: take
-// keeps its engines for the generation after and closes those that are no longer
-// in use, drop closes those that were made in vain.
-func (r *fleetRoom) build(c *config.Config) (w *gateway.World, take, drop func(), err error) {
+// keeps its engines for the generation after, closes those that are no longer in
+// use and returns the replicas that are now spoken to in another way, with another
+// key perhaps; drop closes those that were made in vain.
+func (r *fleetRoom) build(c *config.Config) (w *gateway.World, take func() []fleet.ReplicaID, drop func(), err error) {
 	s := &fleet.Snapshot{Generation: r.number + 1}
 	w = &gateway.World{Fleet: s, Region: c.Region, Config: c.Fingerprint()}
-	next := map[string]built{}
+	next := map[string]*built{}
 	drop = func() {
 		for name, b := range next {
-			if reflect.ValueOf(b.engine) != reflect.ValueOf(r.engines[name].engine) {
+			if b != r.engines[name] {
 				b.close()
 			}
 		}
@@ -91,14 +100,23 @@ func (r *fleetRoom) build(c *config.Config) (w *gateway.World, take, drop func()
 		s.Models = append(s.Models, m)
 	}
 	s.Direct = model("", config.DefaultModel())
-	take = func() {
+	take = func() (rebuilt []fleet.ReplicaID) {
 		for name, old := range r.engines {
-			if reflect.ValueOf(old.engine) != reflect.ValueOf(next[name].engine) {
+			if old != next[name] {
 				old.close()
+			}
+		}
+		for name, b := range next {
+			if old := r.engines[name]; old != nil && old.alike(b) {
+				continue
+			}
+			for _, replica := range b.replicas {
+				rebuilt = append(rebuilt, replica.ID)
 			}
 		}
 		r.engines = next
 		r.number++
+		return rebuilt
 	}
 	return w, take, drop, nil
 }
@@ -148,14 +166,14 @@ func opaque(p place) string {
 
 // engine returns the engine of an upstream: the one that is in use, if nothing
 // of it changed.
-func (r *fleetRoom) engine(name string, u config.Upstream, replicas []fleet.Replica) (built, error) {
+func (r *fleetRoom) engine(name string, u config.Upstream, replicas []fleet.Replica) (*built, error) {
 	if old, ok := r.engines[name]; ok && reflect.DeepEqual(old.from, u) && sameReplicas(old.replicas, replicas) {
 		return old, nil
 	}
-	b := built{from: u, replicas: replicas, close: func() {}}
-	over := func(e *engine.HTTP, err error) (built, error) {
+	b := &built{from: u, replicas: replicas, close: func() {}}
+	over := func(e *engine.HTTP, err error) (*built, error) {
 		if err != nil {
-			return built{}, err
+			return nil, err
 		}
 		b.engine, b.close = e, e.Close
 		return b, nil
@@ -183,7 +201,7 @@ func (r *fleetRoom) engine(name string, u config.Upstream, replicas []fleet.Repl
 		b.engine = extract.New(r.documents)
 		return b, nil
 	default:
-		return built{}, fmt.Errorf("no engine of kind %q", u.Kind)
+		return nil, fmt.Errorf("no engine of kind %q", u.Kind)
 	}
 }
 

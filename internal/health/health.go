@@ -88,6 +88,7 @@ type replica struct {
 	back     time.Time // since when it is in again
 	cooling  []wait
 	credless time.Time
+	begun    time.Time // when what was known before was forgotten; zero: never
 }
 
 // wait is what a replica asked for one of its models. Providers limit each model
@@ -141,6 +142,12 @@ func (r *replica) cool(model string, until time.Time) {
 // would each double the back-off.
 func (r *replica) stale(sent time.Time) bool {
 	return !r.since.IsZero() && !sent.After(r.since)
+}
+
+// bygone reports whether a request was sent before all that was known was
+// forgotten: it tells of an engine that is no longer there.
+func (r *replica) bygone(sent time.Time) bool {
+	return !r.begun.IsZero() && !sent.After(r.begun)
 }
 
 // told ends the probe, if it is the one that was sent then.
@@ -204,6 +211,12 @@ func (s *State) Sent(id fleet.ReplicaID, now time.Time) {
 	}
 }
 
+// Forget begins anew with a replica: it is spoken to in another way now, with
+// another credential perhaps, and what requests met before tells nothing of it.
+func (s *State) Forget(id fleet.ReplicaID, now time.Time) {
+	*s.at(id) = replica{begun: now}
+}
+
 // Spared notes that a request ended there without telling anything of the
 // replica, as when the client left.
 func (s *State) Spared(id fleet.ReplicaID, sent time.Time) {
@@ -216,7 +229,7 @@ func (s *State) Spared(id fleet.ReplicaID, sent time.Time) {
 func (s *State) Passed(id fleet.ReplicaID, sent, now time.Time) {
 	r := s.at(id)
 	r.told(sent)
-	if r.stale(sent) {
+	if r.stale(sent) || r.bygone(sent) {
 		return
 	}
 	s.count(r, now, true)
@@ -238,6 +251,9 @@ func (s *State) Passed(id fleet.ReplicaID, sent, now time.Time) {
 func (s *State) Failed(id fleet.ReplicaID, model string, pool []fleet.Replica, f *fault.Error, sent, now time.Time, draw float64) bool {
 	r := s.at(id)
 	r.told(sent)
+	if r.bygone(sent) {
+		return !r.out.IsZero()
+	}
 	effect := f.Kind.Info().Effect
 	switch effect {
 	case fault.NoEffect:

@@ -550,3 +550,26 @@ func TestWholePoolMayBeOut(t *testing.T) {
 		}
 	}
 }
+
+// A replica with another engine begins anew, and what was sent to the old one
+// tells nothing of it, however it ends.
+func TestForget(t *testing.T) {
+	r := newRig(t, 2)
+	r.fail(0, fault.UpstreamAuth)
+	r.want(0, Credential)
+	r.fail(1, fault.Connect)
+	r.want(1, Refused)
+	sent := r.now
+	r.after(time.Millisecond)
+	for id := range r.pool {
+		r.s.Forget(fleet.ReplicaID(id), r.now)
+		r.want(fleet.ReplicaID(id), "")
+	}
+	r.after(time.Millisecond)
+	if r.s.Failed(0, "", r.pool, fault.New(fault.UpstreamAuth, ""), sent, r.now, r.draw) {
+		t.Error("an old request put the replica out")
+	}
+	r.want(0, "")
+	r.fail(0, fault.UpstreamAuth)
+	r.want(0, Credential)
+}

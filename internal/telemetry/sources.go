@@ -11,6 +11,7 @@ type Sources struct {
 	StreamsOpen    func() int
 	Dropped        func(yield func(stage string, records uint64))
 	Refused        func(yield func(fault string, requests uint64))
+	AcceptFailures func() uint64 // of the listener
 	Generation     func() uint64 // of the configuration that serves
 	ReloadFailures func() uint64
 }
@@ -26,13 +27,14 @@ var (
 	streamsOpen    = gauge("streams_open", "Streams to callers that are open.")
 	dropped        = gauge("records_dropped_total", "Records that were lost.", "stage")
 	refused        = gauge("refused_total", "Requests that were turned away before they had a caller or a route; they have no record.", "fault")
+	acceptFailures = gauge("accept_failures_total", "Times that no connection could be accepted.")
 	generation     = gauge("config_generation", "The generation of the configuration that serves.")
 	reloadFailures = gauge("config_reload_failures_total", "Times that a new configuration was refused.")
 )
 
 // Describe implements prometheus.Collector.
 func (s *Sources) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{inFlight, queueDepth, replicaUp, streamsOpen, dropped, refused, generation, reloadFailures} {
+	for _, d := range []*prometheus.Desc{inFlight, queueDepth, replicaUp, streamsOpen, dropped, refused, acceptFailures, generation, reloadFailures} {
 		out <- d
 	}
 }
@@ -68,6 +70,9 @@ func (s *Sources) Collect(out chan<- prometheus.Metric) {
 	}
 	if s.Refused != nil {
 		s.Refused(func(fault string, n uint64) { counter(refused, n, fault) })
+	}
+	if s.AcceptFailures != nil {
+		counter(acceptFailures, s.AcceptFailures())
 	}
 	if s.Generation != nil {
 		gauge(generation, float64(s.Generation()))
