@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"headworks/internal/fault"
+	"headworks/internal/inference"
 	"headworks/internal/scan"
 )
 
@@ -160,10 +161,101 @@ func (f *Fields) Drop(name string) { f.Dropped = Drop(f.Dropped, name) }
 // DropMember notes that the member of an object at path cannot be carried,
 // unless its value asks for nothing.
 func (f *Fields) DropMember(path string, m scan.Value) {
-	switch string(m.Raw()) {
-	case "null", "false", "0", "0.0", `""`, "[]", "{}":
-	default:
+	if !idle(m.Raw()) {
 		f.Drop(path + scan.Name(m.Key()))
+	}
+}
+
+// idle reports whether the value of a field asks for nothing.
+func idle(raw []byte) bool {
+	switch string(raw) {
+	case "null", "false", "0", "0.0", `""`, "[]", "{}":
+		return true
+	}
+	return false
+}
+
+// Cache reads how long a prefix is to be kept that ends here, as Anthropic writes
+// it and others have taken over: {"type":"ephemeral","ttl":"1h"}.
+func Cache(v scan.Value) string {
+	switch ttl := v.Get("ttl").Text(); {
+	case !v.Given():
+		return ""
+	case ttl != "":
+		return ttl
+	}
+	return "default"
+}
+
+// AppendCache appends what Cache reads as a member.
+func AppendCache(dst []byte, ttl string) []byte {
+	dst = append(scan.AppendKey(dst, "cache_control"), `{"type":"ephemeral"`...)
+	if ttl != "default" {
+		dst = scan.AppendString(scan.AppendKey(dst, "ttl"), ttl)
+	}
+	return append(dst, '}')
+}
+
+// Private returns the member of an object at path as what only its dialect has.
+func Private(path string, m scan.Value) inference.Private {
+	return inference.Private{Path: path, Key: string(m.Key()), Raw: m.Raw()}
+}
+
+// AppendPrivate appends, as members of the object that is being written, what a
+// list holds of the object at path.
+func AppendPrivate(dst []byte, list []inference.Private, path string) []byte {
+	for _, p := range list {
+		if p.Path == path {
+			dst = append(scan.AppendString(scan.AppendComma(dst), p.Key), ':')
+			dst = append(dst, p.Raw...)
+		}
+	}
+	return dst
+}
+
+// Lost adds the names of all that c has of its own dialect and another one cannot
+// carry: private fields that ask for something, foreign parts, tools that run on
+// the upstream's side.
+func Lost(dropped []string, c *inference.Conversation) []string {
+	l := lost{dropped}
+	l.private(c.Private)
+	l.parts(c.System)
+	for _, m := range c.Messages {
+		l.private(m.Private)
+		l.parts(m.Parts)
+	}
+	for _, t := range c.Tools {
+		if t.Hosted != nil {
+			l.name("tools." + scan.Name([]byte(t.Name)))
+		}
+		l.private(t.Private)
+	}
+	return l.names
+}
+
+type lost struct{ names []string }
+
+func (l *lost) name(name string) { l.names = Drop(l.names, name) }
+
+func (l *lost) private(list []inference.Private) {
+	for _, p := range list {
+		if !idle(p.Raw) {
+			l.name(p.Path + scan.Name([]byte(p.Key)))
+		}
+	}
+}
+
+func (l *lost) parts(parts []inference.Part) {
+	for _, p := range parts {
+		if p.Kind == inference.Foreign {
+			kind, form, _ := strings.Cut(p.Name, ".")
+			if kind = scan.Name([]byte(kind)); form != "" {
+				kind += "." + scan.Name([]byte(form))
+			}
+			l.name("content." + kind)
+		}
+		l.private(p.Private)
+		l.parts(p.Parts)
 	}
 }
 

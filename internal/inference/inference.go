@@ -129,7 +129,7 @@ const (
 	Refusal                    // Text
 	ToolUse                    // ID, Name, Data: the arguments as JSON
 	ToolResult                 // ID, Parts, Failed
-	Foreign                    // Name, Data: the whole part as JSON, of a kind that only its dialect has
+	Foreign                    // Data: the whole part as JSON, of a kind or a form that only its dialect has, which Name tells
 )
 
 // Part is a piece of a turn.

@@ -13,14 +13,15 @@ import (
 )
 
 // Decode reads a whole request, one that ReadRequest has accepted, and names the
-// fields that no dialect but this one can carry.
+// fields that no dialect but this one can carry. Nothing is lost on the way back
+// to this dialect.
 func Decode(d *scan.Doc) (*inference.Conversation, []string, error) {
-	c := &inference.Conversation{}
+	c := &inference.Conversation{From: inference.Anthropic}
 	r := reading{c: c}
 	for m := range d.Root().All() {
 		r.field(m)
 	}
-	return c, r.Dropped, r.Failed()
+	return c, dialect.Lost(r.Dropped, c), r.Failed()
 }
 
 type reading struct {
@@ -66,7 +67,7 @@ func (r *reading) field(m scan.Value) {
 			if string(field.Key()) == "user_id" {
 				c.User = field.Text()
 			} else {
-				r.DropMember("metadata.", field)
+				r.keep("metadata.", field)
 			}
 		}
 	case "output_config":
@@ -75,21 +76,25 @@ func (r *reading) field(m scan.Value) {
 			case "effort":
 				c.Effort = r.Text(field, "output_config.effort")
 			case "format":
-				r.format(field, "output_config.format")
+				r.format(field, "output_config.")
 			default:
-				r.DropMember("output_config.", field)
+				r.keep("output_config.", field)
 			}
 		}
 	case "output_format":
-		r.format(m, key)
+		r.format(m, "")
 	default:
-		r.DropMember("", m)
+		r.keep("", m)
 	}
+}
+
+func (r *reading) keep(path string, m scan.Value) {
+	r.c.Private = append(r.c.Private, dialect.Private(path, m))
 }
 
 func (r *reading) tool(t scan.Value) {
 	if kind := t.Get("type"); kind.Given() && !kind.Is("custom") {
-		r.Drop("tools." + scan.Name(kind.Bytes()))
+		r.c.Tools = append(r.c.Tools, inference.Tool{Name: kind.Text(), Hosted: t.Raw()})
 		return
 	}
 	var tool inference.Tool
@@ -107,19 +112,12 @@ func (r *reading) tool(t scan.Value) {
 		case "strict":
 			tool.Strict = r.OptionalBool(m, "tools.strict")
 		case "cache_control":
-			r.dropCacheControl(m)
+			tool.Cache = dialect.Cache(m)
 		default:
-			r.DropMember("tools.", m)
+			tool.Private = append(tool.Private, dialect.Private("tools.", m))
 		}
 	}
 	r.c.Tools = append(r.c.Tools, tool)
-}
-
-// dropCacheControl names it once, wherever it stands.
-func (r *reading) dropCacheControl(m scan.Value) {
-	if m.Given() {
-		r.Drop("cache_control")
-	}
 }
 
 func (r *reading) choice(v scan.Value) {
@@ -135,7 +133,7 @@ func (r *reading) choice(v scan.Value) {
 	case kind.Is("tool"):
 		r.c.ToolChoice = inference.ToolChoice{Mode: "tool", Name: r.Text(v.Get("name"), "tool_choice.name")}
 	default:
-		r.Drop("tool_choice")
+		r.keep("", v)
 	}
 }
 
@@ -143,24 +141,27 @@ func (r *reading) thinking(v scan.Value) {
 	switch kind := v.Get("type"); {
 	case kind.Is("enabled"):
 		r.c.Thinking = r.Int(v.Get("budget_tokens"), "thinking.budget_tokens", 0, math.MaxInt32)
-	case kind.Is("adaptive"), kind.Is("disabled"): // the model's own choice
+	case kind.Is("adaptive"), kind.Is("disabled"):
+		r.c.ThinkingMode = kind.Text()
 	default:
-		r.DropMember("", v)
+		r.keep("", v)
+		return
 	}
 	for m := range v.All() {
 		if key := string(m.Key()); key != "type" && key != "budget_tokens" {
-			r.DropMember("thinking.", m)
+			r.keep("thinking.", m)
 		}
 	}
 }
 
+// format reads how an answer is to look; here its schema is always kept to.
 func (r *reading) format(v scan.Value, path string) {
 	switch {
 	case !v.Given():
 	case v.Get("type").Is("json_schema") && v.Get("schema").Kind() == scan.Object:
-		r.c.Schema = v.Get("schema").Raw()
+		r.c.Schema, r.c.SchemaStrict = v.Get("schema").Raw(), new(true)
 	default:
-		r.Drop(path)
+		r.keep(path, v)
 	}
 }
 
@@ -174,7 +175,7 @@ func (r *reading) message(v scan.Value) {
 	}
 	for field := range v.All() {
 		if key := string(field.Key()); key != "role" && key != "content" {
-			r.DropMember("messages.", field)
+			m.Private = append(m.Private, dialect.Private("messages.", field))
 		}
 	}
 	r.c.Messages = append(r.c.Messages, m)
@@ -186,14 +187,12 @@ func (r *reading) content(v scan.Value) []inference.Part {
 	}
 	var parts []inference.Part
 	for b := range v.All() {
-		if p, ok := r.block(b); ok {
-			parts = append(parts, p)
-		}
+		parts = append(parts, r.block(b))
 	}
 	return parts
 }
 
-// fields is what each kind of block may hold without a loss.
+// fields is what each kind of block holds that has a place in inference.
 var fields = map[string][]string{
 	"text":              {"text"},
 	"image":             {"source"},
@@ -204,12 +203,14 @@ var fields = map[string][]string{
 	"tool_result":       {"tool_use_id", "content", "is_error"},
 }
 
-func (r *reading) block(b scan.Value) (inference.Part, bool) {
+// block reads a block. A kind, or a form of it, that only this dialect has is kept
+// as it came.
+func (r *reading) block(b scan.Value) inference.Part {
 	kind := b.Get("type").Text()
+	foreign := inference.Part{Kind: inference.Foreign, Name: kind, Data: string(b.Raw())}
 	known, ok := fields[kind]
 	if !ok {
-		r.Drop("content." + scan.Name([]byte(kind)))
-		return inference.Part{}, false
+		return foreign
 	}
 	var p inference.Part
 	text := func(key string) string { return r.Text(b.Get(key), "content."+key) }
@@ -232,19 +233,24 @@ func (r *reading) block(b scan.Value) (inference.Part, bool) {
 		p = inference.Part{Kind: inference.ToolResult, ID: text("tool_use_id"), Parts: r.content(b.Get("content"))}
 		p.Failed = r.Bool(b.Get("is_error"), "content.is_error")
 	}
+	if !ok {
+		foreign.Name = "source." + b.Get("source").Get("type").Text()
+		return foreign
+	}
 	for m := range b.All() {
 		switch key := string(m.Key()); {
 		case key == "type" || slices.Contains(known, key):
 		case key == "cache_control":
-			r.dropCacheControl(m)
+			p.Cache = dialect.Cache(m)
 		default:
-			r.DropMember("content.", m)
+			p.Private = append(p.Private, dialect.Private("content.", m))
 		}
 	}
-	return p, ok
+	return p
 }
 
-// source reads where a picture or a document comes from.
+// source reads where a picture or a document comes from; false where no other
+// dialect has such a place.
 func (r *reading) source(p *inference.Part, v scan.Value) bool {
 	switch kind := v.Get("type"); {
 	case kind.Is("base64"):
@@ -254,7 +260,6 @@ func (r *reading) source(p *inference.Part, v scan.Value) bool {
 	case kind.Is("text"):
 		p.Media, p.Text = "text/plain", r.Text(v.Get("data"), "content.source.data")
 	default:
-		r.Drop("content.source." + scan.Name(kind.Bytes()))
 		return false
 	}
 	return true
@@ -264,7 +269,7 @@ func (r *reading) source(p *inference.Part, v scan.Value) bool {
 // could not carry. Where the caller did not say how long the answer may be, it is
 // 4096 tokens, since this dialect wants a number.
 func Encode(c *inference.Conversation, model string, stream bool) (body []byte, dropped []string) {
-	w := writing{b: make([]byte, 0, 4096)}
+	w := writing{b: make([]byte, 0, 4096), own: c.From == inference.Anthropic}
 	w.b = scan.AppendString(append(w.b, `{"model":`...), model)
 	limit := c.MaxTokens
 	if limit == 0 {
@@ -281,6 +286,7 @@ func Encode(c *inference.Conversation, model string, stream bool) (body []byte, 
 	w.b = append(w.b, ']')
 	w.tools(c)
 	w.settings(c)
+	w.b = w.private(c.Private, "")
 	if stream {
 		w.b = append(w.b, `,"stream":true`...)
 	}
@@ -295,25 +301,50 @@ func (w *writing) message(m inference.Message) {
 	before := len(w.b)
 	w.b = scan.AppendString(append(scan.AppendComma(w.b), `{"role":`...), roles[m.Role])
 	w.content("content", m.Parts)
-	if bytes.HasSuffix(w.b, []byte(`"content":[]`)) {
+	if !w.own && bytes.HasSuffix(w.b, []byte(`"content":[]`)) {
 		w.b = w.b[:before]
 		return
 	}
-	w.b = append(w.b, '}')
+	w.b = append(w.private(m.Private, "messages."), '}')
 }
 
 type writing struct {
 	b       []byte
+	own     bool // the request came in this dialect
 	dropped []string
+}
+
+// private appends what only this dialect has of the object at path.
+func (w *writing) private(list []inference.Private, path string) []byte {
+	if !w.own {
+		return w.b
+	}
+	return dialect.AppendPrivate(w.b, list, path)
+}
+
+// cache marks the end of a prefix that is worth caching.
+func (w *writing) cache(ttl string) {
+	if ttl != "" {
+		w.b = dialect.AppendCache(w.b, ttl)
+	}
 }
 
 func (w *writing) drop(name string) { w.dropped = dialect.Drop(w.dropped, name) }
 
 func (w *writing) tools(c *inference.Conversation) {
-	if len(c.Tools) > 0 {
+	tools := c.Tools
+	if !w.own {
+		tools = slices.DeleteFunc(slices.Clone(tools), func(t inference.Tool) bool { return t.Hosted != nil })
+	}
+	if len(tools) > 0 {
 		w.b = append(scan.AppendKey(w.b, "tools"), '[')
-		for _, t := range c.Tools {
-			w.b = scan.AppendString(append(scan.AppendComma(w.b), `{"name":`...), t.Name)
+		for _, t := range tools {
+			w.b = scan.AppendComma(w.b)
+			if t.Hosted != nil {
+				w.b = append(w.b, t.Hosted...)
+				continue
+			}
+			w.b = scan.AppendString(append(w.b, `{"name":`...), t.Name)
 			if t.Description != "" {
 				w.b = scan.AppendString(scan.AppendKey(w.b, "description"), t.Description)
 			}
@@ -326,11 +357,12 @@ func (w *writing) tools(c *inference.Conversation) {
 			if t.Strict != nil {
 				w.b = strconv.AppendBool(scan.AppendKey(w.b, "strict"), *t.Strict)
 			}
-			w.b = append(w.b, '}')
+			w.cache(t.Cache)
+			w.b = append(w.private(t.Private, "tools."), '}')
 		}
 		w.b = append(w.b, ']')
 	}
-	if mode := c.ToolChoice.Mode; mode != "" || c.Parallel != nil && len(c.Tools) > 0 {
+	if mode := c.ToolChoice.Mode; mode != "" || c.Parallel != nil && len(tools) > 0 {
 		kind, ok := map[string]string{"": "auto", "required": "any"}[mode]
 		if !ok {
 			kind = mode
@@ -367,21 +399,53 @@ func (w *writing) settings(c *inference.Conversation) {
 		}
 		w.b = append(w.b, ']')
 	}
-	if c.User != "" {
-		w.b = scan.AppendString(append(scan.AppendKey(w.b, "metadata"), `{"user_id":`...), c.User)
-		w.b = append(w.b, '}')
+	w.object("metadata", c, func() {
+		if c.User != "" {
+			w.b = scan.AppendString(scan.AppendKey(w.b, "user_id"), c.User)
+		}
+	})
+	w.object("thinking", c, func() {
+		switch {
+		case c.Thinking > 0:
+			w.b = appendInt(append(w.b, `"type":"enabled"`...), "budget_tokens", c.Thinking)
+		case c.ThinkingMode != "":
+			w.b = scan.AppendString(scan.AppendKey(w.b, "type"), c.ThinkingMode)
+		}
+	})
+	w.object("output_config", c, func() { w.output(c) })
+	w.unknown(c)
+}
+
+// object writes an object of settings, unless nothing stands in it.
+func (w *writing) object(name string, c *inference.Conversation, members func()) {
+	before := len(w.b)
+	w.b = append(scan.AppendKey(w.b, name), '{')
+	empty := len(w.b)
+	members()
+	if w.b = w.private(c.Private, name+"."); len(w.b) == empty {
+		w.b = w.b[:before]
+		return
 	}
-	if c.Thinking > 0 {
-		w.b = appendInt(append(scan.AppendKey(w.b, "thinking"), `{"type":"enabled"`...), "budget_tokens", c.Thinking)
-		w.b = append(w.b, '}')
+	w.b = append(w.b, '}')
+}
+
+// unknown names what this dialect has no field for.
+func (w *writing) unknown(c *inference.Conversation) {
+	for _, f := range []struct {
+		name string
+		set  bool
+	}{
+		{"n", c.N > 1},
+		{"presence_penalty", c.Presence != nil && *c.Presence != 0},
+		{"frequency_penalty", c.Frequency != nil && *c.Frequency != 0},
+		{"logprobs", c.LogProbs != nil},
+		{"seed", c.Seed != nil},
+		{"response_format", c.JSON},
+	} {
+		if f.set {
+			w.drop(f.name)
+		}
 	}
-	if c.Seed != nil {
-		w.drop("seed")
-	}
-	if c.JSON {
-		w.drop("response_format")
-	}
-	w.output(c)
 }
 
 func (w *writing) output(c *inference.Conversation) {
@@ -391,10 +455,6 @@ func (w *writing) output(c *inference.Conversation) {
 		w.drop("reasoning_effort")
 		effort = ""
 	}
-	if effort == "" && c.Schema == nil {
-		return
-	}
-	w.b = append(scan.AppendKey(w.b, "output_config"), '{')
 	if effort != "" {
 		w.b = scan.AppendString(scan.AppendKey(w.b, "effort"), effort)
 	}
@@ -402,14 +462,13 @@ func (w *writing) output(c *inference.Conversation) {
 		w.b = append(scan.AppendKey(w.b, "format"), `{"type":"json_schema","schema":`...)
 		w.b = append(append(w.b, c.Schema...), '}')
 	}
-	w.b = append(w.b, '}')
 }
 
 // content writes a content under a key: a string where one text is all. A text
 // block must not be empty here.
 func (w *writing) content(key string, parts []inference.Part) {
 	w.b = scan.AppendKey(w.b, key)
-	if len(parts) == 1 && parts[0].Kind == inference.Text && parts[0].Text != "" {
+	if len(parts) == 1 && parts[0].Kind == inference.Text && parts[0].Text != "" && parts[0].Cache == "" && (!w.own || len(parts[0].Private) == 0) {
 		w.b = scan.AppendString(w.b, parts[0].Text)
 		return
 	}
@@ -431,7 +490,7 @@ func (w *writing) block(p inference.Part) {
 		}
 		open(`{"type":"text","text":`, p.Text)
 	case inference.Thinking:
-		if p.Signature == "" {
+		if p.Signature == "" && !w.own {
 			w.drop("messages.reasoning_content") // only its maker's signature makes a thought acceptable
 			return
 		}
@@ -457,12 +516,24 @@ func (w *writing) block(p inference.Part) {
 		w.input(p.Data)
 	case inference.ToolResult:
 		open(`{"type":"tool_result","tool_use_id":`, toolID(p.ID))
-		w.content("content", p.Parts)
+		if len(p.Parts) > 0 || !w.own {
+			w.content("content", p.Parts)
+		}
 		if p.Failed {
 			w.b = append(w.b, `,"is_error":true`...)
 		}
+	case inference.Foreign:
+		if w.own {
+			w.b = append(scan.AppendComma(w.b), p.Data...)
+		}
+		return
+	default:
+		return
 	}
-	w.b = append(w.b, '}')
+	if p.Kind != inference.Thinking && p.Kind != inference.Redacted {
+		w.cache(p.Cache)
+	}
+	w.b = append(w.private(p.Private, "content."), '}')
 }
 
 func (w *writing) source(p inference.Part) {

@@ -21,7 +21,7 @@ func TestDecode(t *testing.T) {
 		dropped []string
 	}{
 		{"claude-code-turn.json", &inference.Conversation{
-			System: []inference.Part{{Text: "You are Claude Code."}},
+			System: []inference.Part{{Text: "You are Claude Code.", Cache: "default"}},
 			Messages: []inference.Message{
 				{Parts: []inference.Part{{Text: "read main.go"}}},
 				{Role: inference.Assistant, Parts: []inference.Part{
@@ -36,21 +36,22 @@ func TestDecode(t *testing.T) {
 						{Text: "     1\tpackage main"},
 						{Kind: inference.Image, Media: "image/png", Data: "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="},
 					}},
-					{Kind: inference.ToolResult, ID: "toolu_01B", Failed: true, Parts: []inference.Part{{Text: "<error>no such file</error>"}}},
+					{Kind: inference.ToolResult, ID: "toolu_01B", Failed: true, Cache: "default", Parts: []inference.Part{{Text: "<error>no such file</error>"}}},
 				}},
 			},
 			Tools:     []inference.Tool{{Name: "Read", Schema: []byte(`{"type":"object"}`)}, {Name: "Bash", Schema: []byte(`{"type":"object"}`)}},
 			MaxTokens: 32000,
-		}, []string{"cache_control"}},
+		}, nil},
 		{"documents.json", &inference.Conversation{
 			Messages: []inference.Message{{Parts: []inference.Part{
-				{Kind: inference.Document, Media: "application/pdf", Data: "JVBERi0xLjQK", Name: "Report"},
+				{Kind: inference.Document, Media: "application/pdf", Data: "JVBERi0xLjQK", Name: "Report", Cache: "default"},
 				{Kind: inference.Document, Media: "text/plain", Text: "The grass is green.", Name: "Grass"},
+				{Kind: inference.Foreign, Name: "source.file", Data: `{"type":"document","source":{"type":"file","file_id":"file_011"}}`},
 				{Kind: inference.Document, URL: "https://example.com/a.pdf"},
 				{Text: "Summarise."},
 			}}},
 			MaxTokens: 2048,
-		}, []string{"content.citations", "cache_control", "content.context", "content.source.file"}},
+		}, []string{"content.citations", "content.context", "content.source.file"}},
 		{"tools.json", &inference.Conversation{
 			Messages:    []inference.Message{{Parts: []inference.Part{{Text: "Oslo?"}}}},
 			Tools:       []inference.Tool{{Name: "get_weather", Description: "Current weather in a city", Schema: []byte(`{"type":"object","properties":{"city":{"type":"string"}},"required":["city"]}`)}},
@@ -60,9 +61,9 @@ func TestDecode(t *testing.T) {
 			Temperature: new(0.5), TopP: new(0.9), TopK: new(40), Stop: []string{"\n\nHuman:", "END"},
 		}, nil},
 		{"structured-output.json", &inference.Conversation{
-			Messages:  []inference.Message{{Parts: []inference.Part{{Text: "Extract: Alice"}}}},
-			Schema:    []byte(`{"type":"object","properties":{"name":{"type":"string"}},"required":["name"],"additionalProperties":false}`),
-			Effort:    "medium",
+			Messages: []inference.Message{{Parts: []inference.Part{{Text: "Extract: Alice"}}}},
+			Schema:   []byte(`{"type":"object","properties":{"name":{"type":"string"}},"required":["name"],"additionalProperties":false}`),
+			Effort:   "medium", ThinkingMode: "adaptive", SchemaStrict: new(true),
 			MaxTokens: 4096,
 		}, nil},
 		{"beta.json", &inference.Conversation{
@@ -83,7 +84,8 @@ func TestDecode(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", tt.file, err)
 		}
-		if diff := cmp.Diff(tt.want, got, cmpopts.EquateEmpty()); diff != "" {
+		tt.want.From = inference.Anthropic
+		if diff := cmp.Diff(tt.want, got, cmpopts.EquateEmpty(), cmpopts.IgnoreTypes([]inference.Private{})); diff != "" {
 			t.Errorf("%s: -want +got\n%s", tt.file, diff)
 		}
 		if diff := cmp.Diff(tt.dropped, dropped); diff != "" {
@@ -143,10 +145,11 @@ func TestEncode(t *testing.T) {
 				Temperature: new(1.5), Seed: new(int64(1)), JSON: true, Effort: "none", MaxTokens: 9, Parallel: new(false),
 			},
 			`"max_tokens":9,"messages":[{"role":"user","content":[{"type":"text","text":"x"}]}],"temperature":1`,
-			[]string{"messages.reasoning_content", "content.input_audio", "temperature", "seed", "response_format", "reasoning_effort"},
+			[]string{"messages.reasoning_content", "content.input_audio", "temperature", "reasoning_effort", "seed", "response_format"},
 		},
 	}
 	for _, tt := range tests {
+		tt.c.From = inference.OpenAI
 		body, dropped := Encode(&tt.c, "m", true)
 		if got, want := string(body), `{"model":"m",`+tt.want+`,"stream":true}`; got != want {
 			t.Errorf("%s:\ngot  %s\nwant %s", tt.name, got, want)
@@ -199,6 +202,7 @@ func conversations() *rapid.Generator[*inference.Conversation] {
 	}
 	return rapid.Custom(func(t *rapid.T) *inference.Conversation {
 		c := &inference.Conversation{
+			From:        inference.Anthropic,
 			System:      rapid.SliceOfN(part(0, inference.Text), 0, 2).Draw(t, "system"),
 			Temperature: rapid.Ptr(rapid.Float64Range(0, 1), true).Draw(t, "temperature"),
 			TopP:        rapid.Ptr(rapid.Float64Range(0, 1), true).Draw(t, "top_p"),
@@ -233,7 +237,7 @@ func conversations() *rapid.Generator[*inference.Conversation] {
 			c.Parallel = rapid.Ptr(rapid.Bool(), true).Draw(t, "parallel")
 		}
 		if rapid.Bool().Draw(t, "schema") {
-			c.Schema = []byte(`{"type":"object"}`)
+			c.Schema, c.SchemaStrict = []byte(`{"type":"object"}`), new(true)
 		}
 		return c
 	})

@@ -11,14 +11,16 @@ import (
 )
 
 // Decode reads a whole request, one that ReadRequest has accepted, and names the
-// fields that no dialect but this one can carry.
+// fields that no dialect but this one can carry. Nothing is lost on the way back
+// to this dialect.
 func Decode(d *scan.Doc) (*inference.Conversation, []string, error) {
-	c := &inference.Conversation{}
+	c := &inference.Conversation{From: inference.OpenAI}
 	r := reading{c: c}
 	for m := range d.Root().All() {
 		r.field(m)
 	}
-	return c, r.Dropped, r.Failed()
+	r.logProbs(d.Root())
+	return c, dialect.Lost(r.Dropped, c), r.Failed()
 }
 
 type reading struct {
@@ -62,6 +64,11 @@ func (r *reading) field(m scan.Value) {
 		c.Parallel = r.OptionalBool(m, key)
 	case "reasoning_effort":
 		c.Effort = r.Text(m, key)
+	case "presence_penalty":
+		c.Presence = r.Float(m, key)
+	case "frequency_penalty":
+		c.Frequency = r.Float(m, key)
+	case "logprobs", "top_logprobs":
 	case "tools":
 		for t := range m.All() {
 			r.tool(t)
@@ -71,24 +78,46 @@ func (r *reading) field(m scan.Value) {
 	case "response_format":
 		r.format(m)
 	case "n":
-		if n, _ := m.Int(); n > 1 {
-			r.Drop(key)
-		}
+		c.N = r.Int(m, key, 1, maxChoices)
 	case "modalities":
-		if string(m.Raw()) != `["text"]` {
-			r.DropMember("", m)
+		if string(m.Raw()) != `["text"]` { // it asks for what any model gives
+			r.keep("", m)
 		}
 	default:
-		r.DropMember("", m)
+		r.keep("", m)
+	}
+}
+
+func (r *reading) keep(path string, m scan.Value) {
+	r.c.Private = append(r.c.Private, dialect.Private(path, m))
+}
+
+// logProbs reads two fields that are one wish.
+func (r *reading) logProbs(root scan.Value) {
+	on, top := root.Get("logprobs"), root.Get("top_logprobs")
+	switch {
+	case r.Bool(on, "logprobs"):
+		r.c.LogProbs = new(r.Int(top, "top_logprobs", 0, math.MaxInt32))
+	case top.Given():
+		r.keep("", top)
 	}
 }
 
 func (r *reading) tool(t scan.Value) {
-	if !t.Get("type").Is("function") {
-		r.Drop("tools." + scan.Name(t.Get("type").Bytes()))
+	if kind := t.Get("type"); !kind.Is("function") {
+		r.c.Tools = append(r.c.Tools, inference.Tool{Name: kind.Text(), Hosted: t.Raw()})
 		return
 	}
 	var tool inference.Tool
+	for m := range t.All() {
+		switch string(m.Key()) {
+		case "type", "function":
+		case "cache_control":
+			tool.Cache = dialect.Cache(m)
+		default:
+			tool.Private = append(tool.Private, dialect.Private("tools.", m))
+		}
+	}
 	for m := range t.Get("function").All() {
 		switch string(m.Key()) {
 		case "name":
@@ -102,7 +131,7 @@ func (r *reading) tool(t scan.Value) {
 		case "strict":
 			tool.Strict = r.OptionalBool(m, "tools.function.strict")
 		default:
-			r.DropMember("tools.function.", m)
+			tool.Private = append(tool.Private, dialect.Private("tools.function.", m))
 		}
 	}
 	r.c.Tools = append(r.c.Tools, tool)
@@ -117,7 +146,7 @@ func (r *reading) choice(v scan.Value) {
 	case v.Get("type").Is("function") && name.TextLen() > 0:
 		r.c.ToolChoice = inference.ToolChoice{Mode: "tool", Name: name.Text()}
 	default:
-		r.Drop("tool_choice")
+		r.keep("", v)
 	}
 }
 
@@ -132,20 +161,24 @@ func (r *reading) format(v scan.Value) {
 			case "schema":
 				r.c.Schema = m.Raw()
 			case "name":
-				r.c.SchemaName = m.Text()
-			case "strict": // a schema is always kept to
+				r.c.SchemaName = r.Text(m, "response_format.json_schema.name")
+			case "description":
+				r.c.SchemaDescription = r.Text(m, "response_format.json_schema.description")
+			case "strict":
+				r.c.SchemaStrict = r.OptionalBool(m, "response_format.json_schema.strict")
 			default:
-				r.DropMember("response_format.json_schema.", m)
+				r.keep("response_format.json_schema.", m)
 			}
 		}
 	default:
-		r.Drop("response_format")
+		r.keep("", v)
 	}
 }
 
 func (r *reading) message(v scan.Value, i int) {
 	var m inference.Message
 	var calls []inference.Part
+	var private []inference.Private
 	var id string
 	role := v.Get("role").Text()
 	for field := range v.All() {
@@ -180,13 +213,15 @@ func (r *reading) message(v scan.Value, i int) {
 			}
 			fallthrough
 		default:
-			r.DropMember("messages.", field)
+			private = append(private, dialect.Private("messages.", field))
 		}
 	}
 	m.Parts = append(m.Parts, calls...)
+	m.Private = private
 	switch role {
 	case "system", "developer":
-		if len(r.c.Messages) == 0 {
+		if len(r.c.Messages) == 0 && len(m.Parts) > 0 {
+			m.Parts[0].Private = append(m.Parts[0].Private, private...)
 			r.c.System = append(r.c.System, m.Parts...)
 			return
 		}
@@ -197,8 +232,8 @@ func (r *reading) message(v scan.Value, i int) {
 		if id == "" {
 			r.Wrong(at("messages", i, "tool_call_id"), "is missing")
 		}
-		result := inference.Part{Kind: inference.ToolResult, ID: id, Parts: m.Parts}
-		m.Parts = []inference.Part{result}
+		result := inference.Part{Kind: inference.ToolResult, ID: id, Parts: m.Parts, Private: private}
+		m.Parts, m.Private = []inference.Part{result}, nil
 		// Results of parallel calls are one turn.
 		if n := len(r.c.Messages) - 1; n >= 0 && onlyResults(r.c.Messages[n]) {
 			r.c.Messages[n].Parts = append(r.c.Messages[n].Parts, result)
@@ -220,14 +255,22 @@ func onlyResults(m inference.Message) bool {
 func (r *reading) call(v scan.Value) inference.Part {
 	function := v.Get("function")
 	if function.Kind() != scan.Object {
-		r.Drop("messages.tool_calls." + scan.Name(v.Get("type").Bytes()))
+		return inference.Part{Kind: inference.Foreign, Name: "tool_calls", Data: string(v.Raw())}
 	}
-	return inference.Part{
+	p := inference.Part{
 		Kind: inference.ToolUse,
 		ID:   r.Text(v.Get("id"), "messages.tool_calls.id"),
 		Name: r.Text(function.Get("name"), "messages.tool_calls.function.name"),
 		Data: r.Text(function.Get("arguments"), "messages.tool_calls.function.arguments"),
 	}
+	for m := range v.All() {
+		switch string(m.Key()) {
+		case "id", "type", "index", "function":
+		default:
+			p.Private = append(p.Private, dialect.Private("messages.tool_calls.", m))
+		}
+	}
+	return p
 }
 
 func (r *reading) content(v scan.Value) []inference.Part {
@@ -236,58 +279,73 @@ func (r *reading) content(v scan.Value) []inference.Part {
 	}
 	var parts []inference.Part
 	for p := range v.All() {
-		for m := range p.All() {
-			switch string(m.Key()) {
-			case "type", "text", "refusal", "image_url", "input_audio", "file":
-			default:
-				r.DropMember("content.", m)
-			}
-		}
-		switch kind := p.Get("type").Text(); kind {
-		case "text":
-			parts = append(parts, inference.Part{Kind: inference.Text, Text: r.Text(p.Get("text"), "content.text")})
-		case "refusal":
-			parts = append(parts, inference.Part{Kind: inference.Refusal, Text: r.Text(p.Get("refusal"), "content.refusal")})
-		case "image_url":
-			parts = append(parts, r.image(p.Get("image_url")))
-		case "input_audio":
-			audio := p.Get("input_audio")
-			parts = append(parts, inference.Part{
-				Kind:  inference.Audio,
-				Media: "audio/" + r.Text(audio.Get("format"), "content.input_audio.format"),
-				Data:  r.Text(audio.Get("data"), "content.input_audio.data"),
-			})
-		case "file":
-			file := p.Get("file")
-			media, data, ok := dialect.DataURI(file.Get("file_data").Text())
-			if !ok {
-				r.Drop("content.file")
-				continue
-			}
-			parts = append(parts, inference.Part{
-				Kind: inference.Document, Media: media, Data: data, Name: r.Text(file.Get("filename"), "content.file.filename"),
-			})
-		default:
-			r.Drop("content." + scan.Name([]byte(kind)))
-		}
+		parts = append(parts, r.part(p))
 	}
 	return parts
 }
 
-func (r *reading) image(v scan.Value) inference.Part {
-	url := v
-	if v.Kind() == scan.Object {
-		url = v.Get("url")
-		if detail := v.Get("detail"); detail.TextLen() > 0 && !detail.Is("auto") {
-			r.Drop("content.image_url.detail")
+// part reads a part of a message's content. A kind, or a form of it, that only
+// this dialect has is kept as it came.
+func (r *reading) part(v scan.Value) inference.Part {
+	kind := v.Get("type").Text()
+	foreign := inference.Part{Kind: inference.Foreign, Name: kind, Data: string(v.Raw())}
+	p := inference.Part{}
+	switch kind {
+	case "text":
+		p = inference.Part{Kind: inference.Text, Text: r.Text(v.Get("text"), "content.text")}
+	case "refusal":
+		p = inference.Part{Kind: inference.Refusal, Text: r.Text(v.Get("refusal"), "content.refusal")}
+	case "image_url":
+		p = r.image(v.Get("image_url"))
+	case "input_audio":
+		audio := v.Get("input_audio")
+		p = inference.Part{
+			Kind:  inference.Audio,
+			Media: "audio/" + r.Text(audio.Get("format"), "content.input_audio.format"),
+			Data:  r.Text(audio.Get("data"), "content.input_audio.data"),
+		}
+	case "file":
+		file := v.Get("file")
+		media, data, ok := dialect.DataURI(file.Get("file_data").Text())
+		if !ok {
+			return foreign
+		}
+		p = inference.Part{
+			Kind: inference.Document, Media: media, Data: data, Name: r.Text(file.Get("filename"), "content.file.filename"),
+		}
+	default:
+		return foreign
+	}
+	for m := range v.All() {
+		switch key := string(m.Key()); key {
+		case "type", kind:
+		case "cache_control":
+			p.Cache = dialect.Cache(m)
+		default:
+			p.Private = append(p.Private, dialect.Private("content.", m))
 		}
 	}
-	p := inference.Part{Kind: inference.Image, URL: r.Text(url, "content.image_url.url")}
+	return p
+}
+
+func (r *reading) image(v scan.Value) inference.Part {
+	url := v
+	p := inference.Part{Kind: inference.Image}
+	if v.Kind() == scan.Object {
+		url = v.Get("url")
+		if detail := v.Get("detail"); !detail.Is("auto") {
+			p.Detail = r.Text(detail, "content.image_url.detail")
+		}
+	}
+	p.URL = r.Text(url, "content.image_url.url")
 	if media, data, ok := dialect.DataURI(p.URL); ok {
 		p.URL, p.Media, p.Data = "", media, data
 	}
 	return p
 }
+
+// compatible is what engines that speak as OpenAI does call the bound of an answer.
+const compatible = "max_tokens"
 
 // Encode writes a request for OpenAI, and names what it could not carry. A stream
 // always asks for usage.
@@ -299,29 +357,31 @@ func Encode(c *inference.Conversation, model string, stream bool) (body []byte, 
 // all know max_tokens, which OpenAI's own newer models refuse; of the field that
 // took its place llama.cpp knew nothing until 2026, and answered without a limit.
 func EncodeCompatible(c *inference.Conversation, model string, stream bool) (body []byte, dropped []string) {
-	return encode(c, model, stream, "max_tokens")
+	return encode(c, model, stream, compatible)
 }
 
 func encode(c *inference.Conversation, model string, stream bool, limit string) (body []byte, dropped []string) {
-	w := writing{b: make([]byte, 0, 4096), limit: limit}
+	w := writing{b: make([]byte, 0, 4096), limit: limit, own: c.From == inference.OpenAI}
 	w.b = scan.AppendString(scan.AppendKey(append(w.b, '{'), "model"), model)
 	w.b = append(scan.AppendKey(w.b, "messages"), '[')
 	if len(c.System) > 0 {
-		w.message("system", c.System)
+		w.message("system", c.System, nil)
 	}
 	for _, m := range c.Messages {
 		switch m.Role {
 		case inference.User:
-			w.user(m.Parts)
+			w.user(m)
 		case inference.Assistant:
-			w.assistant(m.Parts)
+			w.assistant(m)
 		case inference.System:
-			w.message("system", m.Parts)
+			w.message("system", m.Parts, m.Private)
 		}
 	}
 	w.b = append(w.b, ']')
 	w.tools(c)
 	w.settings(c)
+	w.wishes(c)
+	w.b = w.private(c.Private, "")
 	if stream {
 		w.b = append(w.b, `,"stream":true,"stream_options":{"include_usage":true}`...)
 	}
@@ -331,28 +391,63 @@ func encode(c *inference.Conversation, model string, stream bool, limit string) 
 type writing struct {
 	b       []byte
 	limit   string // the name of the field that bounds the answer
+	own     bool   // the request came in this dialect
 	dropped []string
 }
 
 func (w *writing) drop(name string) { w.dropped = dialect.Drop(w.dropped, name) }
 
+// private appends what only this dialect has of the object at path.
+func (w *writing) private(list []inference.Private, path string) []byte {
+	if !w.own {
+		return w.b
+	}
+	return dialect.AppendPrivate(w.b, list, path)
+}
+
+// cache marks the end of a prefix: some servers of this dialect know how
+// Anthropic does it, and the others are not told.
+func (w *writing) cache(ttl string) {
+	switch {
+	case ttl == "":
+	case w.own:
+		w.b = dialect.AppendCache(w.b, ttl)
+	default:
+		w.drop("cache_control")
+	}
+}
+
 func (w *writing) tools(c *inference.Conversation) {
-	if len(c.Tools) > 0 {
-		w.b = append(scan.AppendKey(w.b, "tools"), '[')
-		for _, t := range c.Tools {
-			w.b = append(scan.AppendComma(w.b), `{"type":"function","function":{"name":`...)
-			w.b = scan.AppendString(w.b, t.Name)
-			if t.Description != "" {
-				w.b = scan.AppendString(scan.AppendKey(w.b, "description"), t.Description)
-			}
-			if t.Schema != nil {
-				w.b = append(scan.AppendKey(w.b, "parameters"), t.Schema...)
-			}
-			if t.Strict != nil {
-				w.b = appendBool(w.b, "strict", *t.Strict)
-			}
-			w.b = append(w.b, "}}"...)
+	open := false
+	for _, t := range c.Tools {
+		if t.Hosted != nil && !w.own {
+			continue
 		}
+		if !open {
+			w.b = append(scan.AppendKey(w.b, "tools"), '[')
+			open = true
+		}
+		w.b = scan.AppendComma(w.b)
+		if t.Hosted != nil {
+			w.b = append(w.b, t.Hosted...)
+			continue
+		}
+		w.b = append(w.b, `{"type":"function","function":{"name":`...)
+		w.b = scan.AppendString(w.b, t.Name)
+		if t.Description != "" {
+			w.b = scan.AppendString(scan.AppendKey(w.b, "description"), t.Description)
+		}
+		if t.Schema != nil {
+			w.b = append(scan.AppendKey(w.b, "parameters"), t.Schema...)
+		}
+		if t.Strict != nil {
+			w.b = appendBool(w.b, "strict", *t.Strict)
+		}
+		w.b = append(w.private(t.Private, "tools.function."), '}')
+		w.cache(t.Cache)
+		w.b = append(w.private(t.Private, "tools."), '}')
+	}
+	if open {
 		w.b = append(w.b, ']')
 	}
 	switch c.ToolChoice.Mode {
@@ -372,14 +467,25 @@ func (w *writing) settings(c *inference.Conversation) {
 	if c.MaxTokens > 0 {
 		w.b = appendInt(w.b, w.limit, c.MaxTokens)
 	}
-	if c.Temperature != nil {
-		w.b = appendFloat(w.b, "temperature", *c.Temperature)
+	for _, f := range []struct {
+		name  string
+		value *float64
+	}{
+		{"temperature", c.Temperature},
+		{"top_p", c.TopP},
+		{"presence_penalty", c.Presence},
+		{"frequency_penalty", c.Frequency},
+	} {
+		if f.value != nil {
+			w.b = appendFloat(w.b, f.name, *f.value)
+		}
 	}
-	if c.TopP != nil {
-		w.b = appendFloat(w.b, "top_p", *c.TopP)
-	}
-	if c.TopK != nil {
-		w.drop("top_k") // vLLM and llama.cpp know it, OpenAI refuses it
+	switch {
+	case c.TopK == nil:
+	case w.own || w.limit == compatible: // vLLM, llama.cpp and most others know it
+		w.b = appendInt(w.b, "top_k", *c.TopK)
+	default:
+		w.drop("top_k") // OpenAI refuses it
 	}
 	if len(c.Stop) > 0 {
 		w.b = append(scan.AppendKey(w.b, "stop"), '[')
@@ -391,6 +497,26 @@ func (w *writing) settings(c *inference.Conversation) {
 	if c.Seed != nil {
 		w.b = strconv.AppendInt(scan.AppendKey(w.b, "seed"), *c.Seed, 10)
 	}
+	switch {
+	case c.N == 0:
+	case w.own:
+		w.b = appendInt(w.b, "n", c.N)
+	case c.N > 1:
+		w.drop("n") // only the first choice finds its way to another dialect
+	}
+	switch {
+	case c.LogProbs == nil:
+	case w.own:
+		w.b = appendBool(w.b, "logprobs", true)
+		if *c.LogProbs > 0 {
+			w.b = appendInt(w.b, "top_logprobs", *c.LogProbs)
+		}
+	default:
+		w.drop("logprobs") // they do not find their way back
+	}
+}
+
+func (w *writing) wishes(c *inference.Conversation) {
 	if c.User != "" {
 		w.b = scan.AppendString(scan.AppendKey(w.b, "user"), c.User)
 	}
@@ -403,12 +529,21 @@ func (w *writing) settings(c *inference.Conversation) {
 	switch {
 	case c.Schema != nil:
 		name := c.SchemaName
-		if name == "" {
+		if name == "" && !w.own {
 			name = "answer"
 		}
-		w.b = append(scan.AppendKey(w.b, "response_format"), `{"type":"json_schema","json_schema":{"name":`...)
-		w.b = scan.AppendString(w.b, name)
-		w.b = append(append(append(w.b, `,"strict":true,"schema":`...), c.Schema...), "}}"...)
+		w.b = append(scan.AppendKey(w.b, "response_format"), `{"type":"json_schema","json_schema":{`...)
+		if name != "" {
+			w.b = scan.AppendString(scan.AppendKey(w.b, "name"), name)
+		}
+		if c.SchemaDescription != "" {
+			w.b = scan.AppendString(scan.AppendKey(w.b, "description"), c.SchemaDescription)
+		}
+		if c.SchemaStrict != nil {
+			w.b = appendBool(w.b, "strict", *c.SchemaStrict)
+		}
+		w.b = append(scan.AppendKey(w.b, "schema"), c.Schema...)
+		w.b = append(w.private(c.Private, "response_format.json_schema."), "}}"...)
 	case c.JSON:
 		w.b = append(scan.AppendKey(w.b, "response_format"), `{"type":"json_object"}`...)
 	}
@@ -416,9 +551,9 @@ func (w *writing) settings(c *inference.Conversation) {
 
 // user writes a turn of the user: first a message for each result of a tool,
 // then the rest. Results hold text alone; their pictures join the rest.
-func (w *writing) user(parts []inference.Part) {
+func (w *writing) user(m inference.Message) {
 	var rest []inference.Part
-	for _, p := range parts {
+	for _, p := range m.Parts {
 		if p.Kind != inference.ToolResult {
 			rest = append(rest, p)
 			continue
@@ -426,37 +561,44 @@ func (w *writing) user(parts []inference.Part) {
 		if p.Failed {
 			w.drop("content.is_error")
 		}
-		var text []inference.Part
-		for _, inner := range p.Parts {
-			if inner.Kind == inference.Text {
-				text = append(text, inner)
-			} else {
-				rest = append(rest, inner)
+		text := p.Parts
+		if !w.own {
+			text = nil
+			for _, inner := range p.Parts {
+				if inner.Kind == inference.Text {
+					text = append(text, inner)
+				} else {
+					rest = append(rest, inner)
+				}
 			}
 		}
 		w.b = append(scan.AppendComma(w.b), `{"role":"tool","tool_call_id":`...)
 		w.b = scan.AppendString(w.b, p.ID)
 		w.content(text)
-		w.b = append(w.b, '}')
+		w.cache(p.Cache)
+		w.b = append(w.private(p.Private, "messages."), '}')
 	}
-	if len(rest) > 0 || len(parts) == 0 {
-		w.message("user", rest)
+	if len(rest) > 0 || len(m.Parts) == 0 {
+		w.message("user", rest, m.Private)
 	}
 }
 
-func (w *writing) message(role string, parts []inference.Part) {
+func (w *writing) message(role string, parts []inference.Part, private []inference.Private) {
 	w.b = append(scan.AppendComma(w.b), '{')
 	w.b = scan.AppendString(scan.AppendKey(w.b, "role"), role)
 	w.content(parts)
-	w.b = append(w.b, '}')
+	for _, p := range parts {
+		w.b = w.private(p.Private, "messages.")
+	}
+	w.b = append(w.private(private, "messages."), '}')
 }
 
 // assistant writes a turn of the model. A thought with a signature is for its
 // maker alone.
-func (w *writing) assistant(parts []inference.Part) {
+func (w *writing) assistant(m inference.Message) {
 	var content, calls []inference.Part
 	var thought strings.Builder
-	for _, p := range parts {
+	for _, p := range m.Parts {
 		switch p.Kind {
 		case inference.Thinking:
 			if p.Signature != "" {
@@ -468,6 +610,14 @@ func (w *writing) assistant(parts []inference.Part) {
 			w.drop("content.redacted_thinking")
 		case inference.ToolUse:
 			calls = append(calls, p)
+		case inference.Foreign:
+			switch {
+			case !w.own:
+			case p.Name == "tool_calls":
+				calls = append(calls, p)
+			default:
+				content = append(content, p)
+			}
 		default:
 			content = append(content, p)
 		}
@@ -482,20 +632,40 @@ func (w *writing) assistant(parts []inference.Part) {
 		w.b = append(w.b, `,"content":null`...)
 	}
 	if len(calls) > 0 {
-		w.b = appendCalls(w.b, calls)
+		w.calls(calls)
 	}
-	w.b = append(w.b, '}')
+	w.b = append(w.private(m.Private, "messages."), '}')
+}
+
+func (w *writing) calls(calls []inference.Part) {
+	w.b = append(scan.AppendKey(w.b, "tool_calls"), '[')
+	for _, p := range calls {
+		w.b = scan.AppendComma(w.b)
+		if p.Kind == inference.Foreign {
+			w.b = append(w.b, p.Data...)
+			continue
+		}
+		w.b = appendCall(w.b, p)
+		w.b = append(w.private(p.Private, "messages.tool_calls."), '}')
+		if p.Cache != "" && !w.own {
+			w.drop("cache_control")
+		}
+	}
+	w.b = append(w.b, ']')
+}
+
+// appendCall appends a tool call but for its closing brace.
+func appendCall(dst []byte, p inference.Part) []byte {
+	dst = scan.AppendString(append(dst, `{"id":`...), p.ID)
+	dst = append(dst, `,"type":"function","function":{"name":`...)
+	dst = scan.AppendString(dst, p.Name)
+	return append(scan.AppendString(scan.AppendKey(dst, "arguments"), p.Data), '}')
 }
 
 func appendCalls(dst []byte, calls []inference.Part) []byte {
 	dst = append(scan.AppendKey(dst, "tool_calls"), '[')
 	for _, p := range calls {
-		dst = append(scan.AppendComma(dst), `{"id":`...)
-		dst = scan.AppendString(dst, p.ID)
-		dst = append(dst, `,"type":"function","function":{"name":`...)
-		dst = scan.AppendString(dst, p.Name)
-		dst = scan.AppendString(scan.AppendKey(dst, "arguments"), p.Data)
-		dst = append(dst, "}}"...)
+		dst = append(appendCall(scan.AppendComma(dst), p), '}')
 	}
 	return append(dst, ']')
 }
@@ -507,8 +677,11 @@ func (w *writing) content(parts []inference.Part) {
 		w.b = append(w.b, `""`...)
 		return
 	}
-	if len(parts) == 1 && parts[0].Kind == inference.Text {
-		w.b = scan.AppendString(w.b, parts[0].Text)
+	if p := &parts[0]; len(parts) == 1 && p.Kind == inference.Text && (p.Cache == "" || !w.own) && !within(p.Private, "content.") {
+		w.b = scan.AppendString(w.b, p.Text)
+		if p.Cache != "" {
+			w.drop("cache_control")
+		}
 		return
 	}
 	w.b = append(w.b, '[')
@@ -516,6 +689,15 @@ func (w *writing) content(parts []inference.Part) {
 		w.part(p)
 	}
 	w.b = append(w.b, ']')
+}
+
+func within(list []inference.Private, path string) bool {
+	for _, p := range list {
+		if p.Path == path {
+			return true
+		}
+	}
+	return false
 }
 
 func (w *writing) part(p inference.Part) {
@@ -526,35 +708,45 @@ func (w *writing) part(p inference.Part) {
 	switch p.Kind {
 	case inference.Text:
 		open(`{"type":"text","text":`, p.Text)
-		w.b = append(w.b, '}')
 	case inference.Refusal:
 		open(`{"type":"refusal","refusal":`, p.Text)
-		w.b = append(w.b, '}')
 	case inference.Image:
 		if p.URL != "" {
 			uri = p.URL
 		}
 		open(`{"type":"image_url","image_url":{"url":`, uri)
-		w.b = append(w.b, "}}"...)
+		if p.Detail != "" {
+			w.b = scan.AppendString(scan.AppendKey(w.b, "detail"), p.Detail)
+		}
+		w.b = append(w.b, '}')
 	case inference.Audio:
 		open(`{"type":"input_audio","input_audio":{"data":`, p.Data)
 		w.b = scan.AppendString(scan.AppendKey(w.b, "format"), strings.TrimPrefix(p.Media, "audio/"))
-		w.b = append(w.b, "}}"...)
+		w.b = append(w.b, '}')
 	case inference.Document:
 		switch {
 		case p.Text != "":
 			open(`{"type":"text","text":`, p.Text)
-			w.b = append(w.b, '}')
 		case p.Data != "":
 			open(`{"type":"file","file":{"file_data":`, uri)
 			if p.Name != "" {
 				w.b = scan.AppendString(scan.AppendKey(w.b, "filename"), p.Name)
 			}
-			w.b = append(w.b, "}}"...)
+			w.b = append(w.b, '}')
 		default:
 			w.drop("content.source.url")
+			return
 		}
+	case inference.Foreign:
+		if w.own {
+			w.b = append(scan.AppendComma(w.b), p.Data...)
+		}
+		return
+	default:
+		return
 	}
+	w.cache(p.Cache)
+	w.b = append(w.private(p.Private, "content."), '}')
 }
 
 func appendInt(dst []byte, key string, n int) []byte {
