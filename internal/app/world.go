@@ -220,6 +220,12 @@ func model(name string, m config.Model) fleet.Model {
 	if m.Policy == config.ByWeight {
 		f.Policy = fleet.Weighted
 	}
+	switch m.Dropped {
+	case config.DroppedDrop:
+		f.Loss = fleet.Untold
+	case config.DroppedReject:
+		f.Loss = fleet.Rejected
+	}
 	return f
 }
 

@@ -162,9 +162,17 @@ type Model struct {
 	Policy   string   `json:"policy,omitzero" enum:"order,weight" jsonschema:"the first available target, or drawn by weight"`
 	Timeouts Timeouts `json:"timeouts,omitzero" jsonschema:"bounds on the phases of an answer; 0s is no bound"`
 	Tries    int      `json:"tries,omitzero" min:"1" max:"3" jsonschema:"tries on one target, once an engine got the work"`
+	Dropped  string   `json:"dropped,omitzero" enum:"warn,drop,reject" jsonschema:"fields that a target cannot be told: named in x-headworks-dropped, left out without a word, or a reason to ask another target or none"`
 }
 
-func (m *Model) defaults() { m.Policy, m.Tries = ByOrder, 2 }
+// What becomes of fields that a target cannot be told.
+const (
+	DroppedWarn   = "warn"
+	DroppedDrop   = "drop"
+	DroppedReject = "reject"
+)
+
+func (m *Model) defaults() { m.Policy, m.Tries, m.Dropped = ByOrder, 2, DroppedWarn }
 
 // DefaultModel returns what holds for a model that the file does not name, as one
 // asked for as upstream/model. It has no targets.

@@ -39,6 +39,10 @@ type Call struct {
 	// the fields that cannot be carried.
 	Conversation func() (*inference.Conversation, []string, error)
 
+	// Whole asks for all or nothing: where a field of the request cannot be carried,
+	// Open fails with a fault of kind Unsupported, and nothing was sent.
+	Whole bool
+
 	// Header holds what the caller may pass through to an upstream of the same
 	// dialect, in pairs of name and value, from the surface's allow-list.
 	Header []string

@@ -1,6 +1,23 @@
 package engine
 
-import "headworks/internal/inference"
+import (
+	"strings"
+
+	"headworks/internal/fault"
+	"headworks/internal/inference"
+)
+
+// Keep returns the fault of a call that asks for all or nothing and would lose
+// these fields, or nil.
+func (c *Call) Keep(dropped []string) error {
+	if !c.Whole || len(dropped) == 0 {
+		return nil
+	}
+	f := fault.New(fault.Unsupported, "no upstream of this model that is left can be told "+strings.Join(dropped, ", ")+
+		", and the model takes requests whole or not at all; leave the field out, or ask another model")
+	f.Param = dropped[0]
+	return f
+}
 
 // Ignored names, as the caller's dialect calls them, the fields that ask something
 // of a model: an engine that has none follows none of them.

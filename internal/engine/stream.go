@@ -76,6 +76,9 @@ func (s *stream) write(ctx context.Context, at *origin, target string) error {
 		var more []string
 		body, more = p.Encode(talk, c.Model, c.Request.Stream)
 		s.dropped = append(append(s.dropped[:0], dropped...), more...)
+		if err := c.Keep(s.dropped); err != nil {
+			return err
+		}
 	}
 	if p.Target != nil {
 		s.target = p.Target(s.target[:0], at.base, c.Model, c.Request.Stream)

@@ -110,7 +110,7 @@ var table = [kinds]Info{
 
 	InvalidRequest:   {Name: "invalid_request", Code: "invalid_request", Status: 400, Owner: Caller},
 	InvalidJSON:      {Name: "invalid_json", Code: "invalid_json", Status: 400, Owner: Caller},
-	Unsupported:      {Name: "unsupported_parameter", Code: "unsupported_parameter", Status: 400, Owner: Caller},
+	Unsupported:      {Name: "unsupported_parameter", Code: "unsupported_parameter", Status: 400, Owner: Caller, Another: true},
 	Unauthenticated:  {Name: "unauthenticated", Code: "invalid_api_key", Status: 401, Owner: Caller},
 	Forbidden:        {Name: "forbidden", Code: "permission_denied", Status: 403, Owner: Caller},
 	NotFound:         {Name: "not_found", Code: "not_found", Status: 404, Owner: Caller},

@@ -68,6 +68,17 @@ const (
 	Weighted               // drawn by weight, the rest in order behind it
 )
 
+// Loss is what becomes of fields that a target cannot be told, since its upstream
+// speaks another dialect.
+type Loss uint8
+
+// The ways to bear a loss.
+const (
+	Told     Loss = iota // the caller sees their names
+	Untold               // they are left out without a word
+	Rejected             // the target does not get the request
+)
+
 // Timeouts bound the phases of an answer. Zero is no bound.
 type Timeouts struct {
 	FirstToken time.Duration // a stream's first content; a whole answer's first byte if FirstTokenSet
@@ -84,6 +95,7 @@ type Model struct {
 	Targets  []Target
 	Policy   Policy
 	Timeouts Timeouts
+	Loss     Loss
 	Tries    int  // on one target, once an engine got the work; 0 counts as 1
 	Asked    bool // the caller asked for an upstream's model by name
 }

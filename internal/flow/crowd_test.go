@@ -302,7 +302,7 @@ func (c *crowd) step(t *rapid.T, l *life, ev Event) {
 
 // again checks the reason of another try.
 func (c *crowd) again(l *life, before *Ticket, k fault.Kind, at fleet.ReplicaID, fail func(string, ...any)) {
-	turnedAway := k == fault.Connect || k == fault.UpstreamCapacity || k == fault.UpstreamAuth || k == fault.UpstreamForbidden || k == fault.ContextTooLong
+	turnedAway := k == fault.Connect || k == fault.Unsupported || k == fault.UpstreamCapacity || k == fault.UpstreamAuth || k == fault.UpstreamForbidden || k == fault.ContextTooLong
 	switch {
 	case !k.Info().Another:
 		fail("no other try can help")

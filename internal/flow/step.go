@@ -231,8 +231,8 @@ func (p *Policy) failed(t *Ticket, f *fault.Error, s *fleet.Snapshot, now time.T
 	case !f.Kind.Info().Another:
 		t.Left = "another try cannot help"
 		return p.done(t, f, now)
-	case f.Kind == fault.ContextTooLong:
-		t.used[t.choice] = math.MaxUint8 // all replicas of a target have its window
+	case f.Kind == fault.ContextTooLong, f.Kind == fault.Unsupported:
+		t.used[t.choice] = math.MaxUint8 // all replicas of a target have its window, and speak its dialects
 		return p.send(t, s, now)
 	case f.Kind == fault.UpstreamCapacity, f.Kind == fault.UpstreamAuth, f.Kind == fault.UpstreamForbidden:
 		// The engine turned the work away, so sending it elsewhere doubles nothing.

@@ -7,6 +7,7 @@ import (
 
 	"headworks/internal/engine"
 	"headworks/internal/fault"
+	"headworks/internal/fleet"
 	"headworks/internal/flow"
 	"headworks/internal/inference"
 	"headworks/internal/record"
@@ -152,7 +153,7 @@ func (x *exchange) send(a *flow.Action) flow.Event {
 	x.call = engine.Call{
 		Request: &x.req.Request, Replica: a.Replica, Model: a.Target.Model,
 		Body: x.req.Body, Doc: x.req.Doc, Conversation: x.req.Conversation,
-		Header: x.req.Header, Trace: x.req.Trace,
+		Whole: x.ticket.Model.Loss == fleet.Rejected, Header: x.req.Header, Trace: x.req.Trace,
 	}
 	start := time.Now()
 	s, err := x.world.Engines[a.Target.Upstream].Open(x.ctx, &x.call)

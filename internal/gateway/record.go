@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"headworks/internal/fault"
+	"headworks/internal/fleet"
 	"headworks/internal/inference"
 	"headworks/internal/price"
 	"headworks/internal/record"
@@ -29,7 +30,7 @@ func (x *exchange) fillHead() {
 			h.Region = u.Region
 		}
 	}
-	if x.stream != nil {
+	if x.stream != nil && t.Model.Loss == fleet.Told {
 		h.Dropped = x.stream.Dropped()
 	}
 	h.Overhead = x.overhead(time.Now())

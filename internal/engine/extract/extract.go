@@ -61,6 +61,10 @@ func (e *Engine) Open(ctx context.Context, c *engine.Call) (engine.Stream, error
 	if err != nil {
 		return nil, fault.Of(err)
 	}
+	dropped = append(dropped, engine.Ignored(c.Request, conversation)...)
+	if err := c.Keep(dropped); err != nil {
+		return nil, err
+	}
 	var found []Passage
 	if question := lastQuestion(conversation.Messages); question != "" {
 		found = choose(e.find(question, passages))
@@ -76,7 +80,7 @@ func (e *Engine) Open(ctx context.Context, c *engine.Call) (engine.Stream, error
 		pieces:  pieces,
 		usage:   usage,
 		finish:  finish,
-		dropped: append(dropped, engine.Ignored(c.Request, conversation)...),
+		dropped: dropped,
 	}, nil
 }
 

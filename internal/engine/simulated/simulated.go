@@ -60,12 +60,16 @@ func (e *Engine) Open(ctx context.Context, c *engine.Call) (engine.Stream, error
 	if err != nil {
 		return nil, fault.Of(err)
 	}
+	dropped = append(dropped, engine.Ignored(c.Request, conversation)...)
+	if err := c.Keep(dropped); err != nil {
+		return nil, err
+	}
 	s := &stream{
 		ctx:     ctx,
 		call:    c,
 		replica: r,
 		words:   compose(c.Model, c.Request.ID.Seed(), e.min, e.max),
-		dropped: append(dropped, engine.Ignored(c.Request, conversation)...),
+		dropped: dropped,
 		wake:    make(chan struct{}, 1),
 	}
 	if err := r.submit(s); err != nil {
