@@ -82,7 +82,7 @@ func front(t *testing.T, e engine.Engine) (url string) {
 
 func entrance(t *testing.T, e engine.Engine) (url string, f *api.Front) {
 	t.Helper()
-	g := gateway.New(flow.NewPolicy(admit.Limits{}), unpaid{}, func(*record.Record) {})
+	g := gateway.New(flow.NewPolicy(admit.Limits{}), unpaid{}, func(*record.Record) {}, nil)
 	g.Publish(&gateway.World{
 		Fleet: &fleet.Snapshot{
 			Upstreams: []fleet.Upstream{{Name: "lab", Replicas: []fleet.Replica{{ID: 0, Name: "r0"}}}},

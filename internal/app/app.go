@@ -29,9 +29,11 @@ import (
 	"headworks/internal/config"
 	"headworks/internal/engine/extract"
 	"headworks/internal/facts"
+	"headworks/internal/fault"
 	"headworks/internal/flow"
 	"headworks/internal/gateway"
 	"headworks/internal/identity"
+	"headworks/internal/inference"
 	"headworks/internal/journal"
 	"headworks/internal/meter"
 	"headworks/internal/retrieve"
@@ -125,7 +127,7 @@ func (a *App) build() error {
 	a.room = newFleetRoom(finder())
 	policy := flow.NewPolicy(admit.Limits{})
 	policy.Rules.Seed = uint64(a.since.UnixNano())
-	a.gateway = gateway.New(policy, a.ledger, a.facts.Put)
+	a.gateway = gateway.New(policy, a.ledger, a.facts.Put, a.failed)
 	if err := a.use(a.config); err != nil {
 		return err
 	}
@@ -136,6 +138,16 @@ func (a *App) build() error {
 		a.log.Error("a request panicked", "cause", defect(cause), "stack", string(stack))
 	}
 	return nil
+}
+
+// failed writes down the cause of a fault that is the operator's to mend. The record
+// of the request, under the same id, tells the rest.
+func (a *App) failed(id inference.ID, f *fault.Error) {
+	cause := f.Words
+	if f.Cause != nil {
+		cause = f.Cause.Error()
+	}
+	a.log.Warn("a request failed", "request_id", id.String(), "fault", f.Kind.String(), "cause", cause)
 }
 
 // defect says what a panic was about. The runtime's own words hold no content; those

@@ -405,6 +405,12 @@ func TestCanaries(t *testing.T) {
 		t.Error("the log is not what this test thinks it is")
 	}
 
+	for _, fault := range []string{"credential", "upstream_403", "internal"} { // told with their cause
+		if !strings.Contains(i.log.String(), `"fault":"`+fault+`","cause":"`) {
+			t.Errorf("the log has no cause of a fault %s", fault)
+		}
+	}
+
 	// What stays.
 	i.Drain()
 	if err := i.wait(t); err != nil {

@@ -192,8 +192,9 @@ type Policy struct {
 	Health health.State
 	Gate   admit.Gate[*Ticket]
 
-	load    []int32 // by fleet.ReplicaID: requests in flight
-	retries int     // second tries in flight
+	unpaid  time.Time // until when no work begins; zero: the ledger can be written
+	load    []int32   // by fleet.ReplicaID: requests in flight
+	retries int       // second tries in flight
 }
 
 // NewPolicy returns a Policy with the default rules of health and of its own.
@@ -211,6 +212,21 @@ func (p *Policy) Begin(t *Ticket, req *inference.Request, c *tenant.Caller, owne
 	t.place.Of = t
 	t.src = *rand.NewPCG(p.Rules.Seed, req.ID.Seed())
 }
+
+// findOut is how often a request is let in to find out whether the ledger can be
+// written again.
+const findOut = time.Second
+
+// Unpaid notes that the ledger could not be written. From then on no work begins,
+// but that of one request a second, which finds out.
+func (p *Policy) Unpaid(now time.Time) {
+	if p.unpaid.IsZero() {
+		p.unpaid = now.Add(findOut)
+	}
+}
+
+// Paid notes that the ledger can be written again.
+func (p *Policy) Paid() { p.unpaid = time.Time{} }
 
 // Load returns how many requests are in flight at a replica.
 func (p *Policy) Load(id fleet.ReplicaID) int {

@@ -49,6 +49,9 @@ func (p *Policy) Step(t *Ticket, ev Event, s *fleet.Snapshot, now time.Time) Act
 		switch ev.Kind {
 		case Entered:
 			t.Waited = now.Sub(t.arrived)
+			if f := p.owed(now); f != nil {
+				return p.done(t, f, now)
+			}
 			return p.send(t, s, now)
 		case Quiet:
 			t.Waited = now.Sub(t.arrived)
@@ -113,7 +116,25 @@ func (p *Policy) arrive(t *Ticket, s *fleet.Snapshot, now time.Time) Action {
 	case v.Fault != fault.None:
 		return p.done(t, p.overloaded("the queue is full"), now)
 	}
+	if f := p.owed(now); f != nil {
+		return p.done(t, f, now)
+	}
 	return p.send(t, s, now)
+}
+
+// owed returns why no work may begin: what it costs could not be written down. It
+// returns nil for the request that finds out.
+func (p *Policy) owed(now time.Time) *fault.Error {
+	switch {
+	case p.unpaid.IsZero():
+		return nil
+	case !now.Before(p.unpaid):
+		p.unpaid = now.Add(findOut)
+		return nil
+	}
+	f := fault.New(fault.BudgetUnavailable, "what an answer costs cannot be written down now, so none is begun; whoever runs Headworks finds the reason in the log")
+	f.After, f.Again = p.unpaid.Sub(now), true // nothing was sent
+	return f
 }
 
 func (p *Policy) overloaded(words string) *fault.Error {

@@ -16,6 +16,11 @@ import (
 const (
 	// maxHeld bounds the lifecycle events that wait for the first content.
 	maxHeld = 64 << 10
+	// maxUnwatched is how large a body may be that is sent before the client is
+	// watched.
+	maxUnwatched = 64 << 10
+	// deltaRoom is what a delta takes beside its text.
+	deltaRoom = 192
 	// moment is how long an answer may take before the client is watched.
 	moment = 2 * time.Millisecond
 )
@@ -26,6 +31,7 @@ type exchange struct {
 	granted chan struct{}     // the place at the gate is ours
 	held    []byte            // events before the first content
 	deltas  []inference.Delta // the same, across dialects
+	told    int               // bytes of what deltas hold
 	life
 }
 
@@ -79,7 +85,9 @@ func (x *exchange) end() {
 	g := x.g
 	if !x.done {
 		g.step(&x.ticket, flow.Event{Kind: flow.Left}, x.world, time.Now())
-		x.fill(fault.New(fault.Internal, "a defect"))
+		f := fault.New(fault.Internal, "a defect")
+		x.fill(f)
+		x.report(f)
 		g.keep(x.record)
 		return // whatever panicked may still hold on to x
 	}
@@ -148,7 +156,10 @@ func (x *exchange) wait(until time.Time) flow.Event {
 // send opens an attempt and reads until something happens.
 func (x *exchange) send(a *flow.Action) flow.Event {
 	x.closeStream()
-	x.held, x.deltas = x.held[:0], x.deltas[:0]
+	if x.ticket.Tries > 1 || len(x.req.Body) > maxUnwatched {
+		x.watch() // to connect and to write may take long by themselves
+	}
+	x.held, x.deltas, x.told = x.held[:0], x.deltas[:0], 0
 	x.progress, x.said, x.text, x.usage, x.finish = time.Time{}, time.Time{}, 0, inference.Usage{}, inference.Unfinished
 	x.call = engine.Call{
 		Request: &x.req.Request, Replica: a.Replica, Model: a.Target.Model,
@@ -235,7 +246,11 @@ func (x *exchange) note(c *engine.Chunk, now time.Time) {
 
 // hold keeps events that say nothing yet until content comes.
 func (x *exchange) hold(c *engine.Chunk) error {
-	if len(x.held)+len(c.Raw) > maxHeld {
+	for i := range c.Deltas {
+		d := &c.Deltas[i]
+		x.told += deltaRoom + len(d.ID) + len(d.Model) + len(d.Name) + len(d.Text)
+	}
+	if len(x.held)+len(c.Raw)+x.told > maxHeld {
 		return fault.New(fault.Oversized, "the upstream sent too much before the first word of its answer")
 	}
 	x.held = append(x.held, c.Raw...)
@@ -324,7 +339,7 @@ func (x *exchange) finishWith(f *fault.Error) {
 	x.fillHead()
 	x.fill(f)
 	if x.record.Input > 0 || x.record.Output > 0 {
-		if err := x.g.ledger.Charge(x.record); err != nil && f == nil {
+		if err := x.g.charge(x.record); err != nil && f == nil {
 			f = fault.Wrap(fault.BudgetUnavailable, "what this answer costs cannot be written down now, so it is not given", err)
 			x.ticket.Outcome(x.record, f)
 		}
@@ -343,5 +358,17 @@ func (x *exchange) finishWith(f *fault.Error) {
 		x.first = now
 	}
 	x.times(now)
+	x.report(f)
 	x.done = true
+}
+
+// report tells the operator of a fault that is his to mend.
+func (x *exchange) report(f *fault.Error) {
+	if f == nil {
+		return
+	}
+	switch f.Kind {
+	case fault.Internal, fault.BudgetUnavailable, fault.Connect, fault.TLS, fault.UpstreamAuth, fault.UpstreamForbidden:
+		x.g.report(x.req.ID, f)
+	}
 }

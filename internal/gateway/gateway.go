@@ -96,6 +96,8 @@ type Ledger interface {
 type Gateway struct {
 	ledger Ledger
 	keep   func(*record.Record)
+	report func(inference.ID, *fault.Error)
+	unpaid atomic.Bool // the last line could not be written
 	world  atomic.Pointer[World]
 	idle   sync.Pool // of *exchange
 	blank  sync.Pool // of *record.Record
@@ -108,9 +110,14 @@ type Gateway struct {
 
 // New returns a Gateway that owns p. It writes a line to the ledger before the
 // end of an answer that costs something leaves, and hands the record of every
-// request to keep, which may not block and may not hold on to it.
-func New(p *flow.Policy, ledger Ledger, keep func(*record.Record)) *Gateway {
-	g := &Gateway{ledger: ledger, keep: keep, policy: p}
+// request to keep, which may not block and may not hold on to it. Report, where it
+// is not nil, is told of faults that an operator has to mend, once the caller has
+// his answer: they have a cause that no record holds.
+func New(p *flow.Policy, ledger Ledger, keep func(*record.Record), report func(inference.ID, *fault.Error)) *Gateway {
+	if report == nil {
+		report = func(inference.ID, *fault.Error) {}
+	}
+	g := &Gateway{ledger: ledger, keep: keep, report: report, policy: p}
 	g.idle.New = func() any { return &exchange{granted: make(chan struct{}, 1)} }
 	g.blank.New = func() any { return new(record.Record) }
 	g.world.Store(&World{Fleet: &fleet.Snapshot{}})
@@ -159,7 +166,26 @@ func (g *Gateway) Refuse(req *Request, f *fault.Error) {
 	now := time.Now()
 	x.fill(f)
 	x.times(now)
+	x.report(f)
 	x.end()
+}
+
+// charge writes the line of a request. Where that fails, flow lets no work begin
+// until one succeeds.
+func (g *Gateway) charge(r *record.Record) error {
+	err := g.ledger.Charge(r)
+	switch {
+	case err != nil:
+		g.unpaid.Store(true)
+		g.mu.Lock()
+		g.policy.Unpaid(time.Now())
+		g.mu.Unlock()
+	case g.unpaid.Swap(false):
+		g.mu.Lock()
+		g.policy.Paid()
+		g.mu.Unlock()
+	}
+	return err
 }
 
 // step asks flow for the next action. Whoever may enter in this request's stead

@@ -160,11 +160,19 @@ func (l *ledger) Charge(*record.Record) error {
 	return l.err
 }
 
+// told is what the operator learns of a fault.
+type told struct {
+	id    inference.ID
+	kind  fault.Kind
+	cause error
+}
+
 type bench struct {
 	g       *Gateway
 	engine  *script
 	ledger  *ledger
 	records []record.Record
+	told    []told
 	mu      sync.Mutex
 }
 
@@ -190,7 +198,7 @@ func newBench(limits admit.Limits, plays ...[]beat) *bench {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		b.records = append(b.records, *r)
-	})
+	}, func(id inference.ID, f *fault.Error) { b.told = append(b.told, told{id, f.Kind, f.Cause}) })
 	b.g.Publish(w)
 	return b
 }
@@ -428,6 +436,75 @@ func TestLedgerLost(t *testing.T) {
 	})
 }
 
+// While the ledger cannot be written nothing is sent, but for one request a second,
+// and once that was charged for all are served again.
+func TestLedgerComesBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(admit.Limits{}, []beat{finish("body")})
+		b.ledger.err = errors.New("disk full")
+		do := func(want string, sent int) {
+			t.Helper()
+			p := &page{}
+			b.do(t.Context(), false, p)
+			if p.log[0] != want || len(b.engine.opened) != sent {
+				t.Errorf("the client got %q, %d requests were sent; want %q and %d", p.log[0], len(b.engine.opened), want, sent)
+			}
+		}
+		const refused = "fault budget_unavailable"
+		do(refused, 1)
+		do(refused, 1)
+		time.Sleep(time.Second)
+		do(refused, 2) // finds out that it is as it was
+		do(refused, 2)
+		b.ledger.err = nil
+		do(refused, 2)
+		time.Sleep(time.Second)
+		do("end body", 3)
+		do("end body", 4)
+		b.settled(t)
+	})
+}
+
+// What an operator has to mend is told with its cause, under the id that the caller
+// has; what is not his is not told.
+func TestReport(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cause := errors.New("no such host")
+		for kind, want := range map[fault.Kind]bool{
+			fault.Internal: true, fault.TLS: true, fault.UpstreamAuth: true, fault.UpstreamForbidden: true,
+			fault.UpstreamError: false, fault.UpstreamRejected: false,
+		} {
+			b := newBench(admit.Limits{}, []beat{{err: fault.Wrap(kind, "test", cause)}})
+			b.do(t.Context(), false, &page{})
+			switch {
+			case !want && len(b.told) > 0:
+				t.Errorf("%v: told %v", kind, b.told)
+			case want && !slices.Equal(b.told, []told{{b.records[0].ID, kind, cause}}):
+				t.Errorf("%v: told %v", kind, b.told)
+			}
+		}
+		b := newBench(admit.Limits{}, []beat{finish("body")})
+		b.g.Refuse(&Request{Caller: &tenant.Caller{}, Arrived: time.Now()}, fault.New(fault.InvalidJSON, "test"))
+		b.do(t.Context(), false, &page{})
+		if len(b.told) > 0 {
+			t.Errorf("told %v", b.told)
+		}
+	})
+}
+
+// What is held across dialects is bounded by what it takes, as it is within one.
+func TestHeldDeltasAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		long := beat{chunk: engine.Chunk{Deltas: []inference.Delta{{Kind: inference.Begin, ID: strings.Repeat("a", 9000)}}}}
+		b := newBench(admit.Limits{}, []beat{long, long, long, long, long, long, long, long, finish("body")})
+		p := &page{}
+		b.do(t.Context(), true, p)
+		if p.log[0] != "fault oversized" {
+			t.Errorf("the client got %q", p.log)
+		}
+	})
+}
+
 func TestPanicGivesEverythingBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(admit.Limits{InFlight: 1, Queue: 1}, []beat{text("a"), {panic: true}})
@@ -526,6 +603,30 @@ func TestWatchIsForSlowAnswers(t *testing.T) {
 			}, &page{})
 			if watched != tt.want {
 				t.Errorf("an answer after %v was watched %d times", tt.after, watched)
+			}
+		})
+	}
+}
+
+// Where sending alone may take long, the client is watched from the start: a large
+// body, or another try.
+func TestWatchWhileSending(t *testing.T) {
+	for name, tt := range map[string]struct {
+		body  int
+		first []beat
+	}{
+		"a large body": {maxUnwatched + 1, []beat{finish("body")}},
+		"another try":  {1, []beat{breaks(fault.Interrupted)}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBench(admit.Limits{}, tt.first, []beat{finish("body")})
+			watched := 0
+			b.g.Do(t.Context(), &Request{
+				Request: inference.Request{Model: "assistant"}, Caller: &tenant.Caller{}, Arrived: time.Now(),
+				Body: make([]byte, tt.body), Watch: func() { watched++ },
+			}, &page{})
+			if watched != 1 {
+				t.Errorf("%s: watched %d times", name, watched)
 			}
 		})
 	}

@@ -111,7 +111,7 @@ func serve(t *testing.T, w sim.World, limits admit.Limits, arrivals []sim.Arriva
 		mu.Lock()
 		defer mu.Unlock()
 		records[r.ID] = *r
-	})
+	}, nil)
 	g.Publish(&gateway.World{
 		Fleet:   w.Fleet,
 		Engines: []engine.Engine{simulated.New(w.Fleet.Upstreams[0].Replicas, simulated.Options{Params: w.Engines[0]})},
