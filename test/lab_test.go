@@ -92,7 +92,7 @@ func newLab(t *testing.T, broken, working func(*asked) bool) *lab {
 	policy.Rules.RetryShare, policy.Rules.RetryFloor = 1, 1<<20
 	// Nobody is put out: each cut meets its own upstream first.
 	policy.Health.Rules.Row, policy.Health.Rules.ThinRow, policy.Health.Rules.Enough = 1<<30, 1<<30, 1<<30
-	l.gateway = gateway.New(policy, l, l.keep)
+	l.gateway = gateway.New(policy, l, l.keep, nil)
 	l.gateway.Publish(w)
 	health := &api.Health{Version: "test"}
 	health.Ready("c0ffee")
