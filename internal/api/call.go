@@ -323,6 +323,7 @@ func (k *call) tell(h *gateway.Head) {
 	if h.CostKnown {
 		w.AddFloat("x-headworks-cost", float64(h.Cost)/1e6, 6)
 	}
+	add("x-headworks-degraded", h.Degraded)
 	if h.Simulated {
 		w.Add("x-headworks-simulated", "true")
 	}

@@ -26,7 +26,7 @@ var (
 	chat     = inference.SetOf(inference.OpenAI)
 	serving  = chat | inference.SetOf(inference.Completions, inference.Embeddings)
 	ranking  = serving | inference.SetOf(inference.Rerank)
-	messages = inference.SetOf(inference.Anthropic)
+	messages = inference.SetOf(inference.Anthropic, inference.AnthropicCount)
 )
 
 var kinds = []Kind{

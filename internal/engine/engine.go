@@ -65,6 +65,10 @@ type Chunk struct {
 	// What these bytes tell. Usage holds totals so far.
 	Event inference.Event
 
+	// Estimated tells that the answer is our own guess in the place of the
+	// upstream's.
+	Estimated bool
+
 	// Last tells that the answer is whole: nothing follows but the terminal,
 	// which the surface writes. It is never set on an answer that was cut.
 	Last bool

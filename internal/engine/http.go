@@ -248,6 +248,9 @@ func (e *HTTP) Open(ctx context.Context, c *Call) (Stream, error) {
 	}
 	i := e.speak(c.Request.Dialect)
 	if i < 0 {
+		if s, ok := Estimate(c); ok {
+			return s, nil
+		}
 		return nil, fault.New(fault.Unsupported, "this upstream serves no "+c.Request.Dialect.Operation().String()+" requests of this kind")
 	}
 	s := e.spoken[i].idle.Get().(*stream)

@@ -41,6 +41,18 @@ func Messages() Protocol {
 	}
 }
 
+// Counting is Anthropic's way to ask how many tokens a prompt has.
+func Counting() Protocol {
+	return Protocol{
+		Dialect:    inference.AnthropicCount,
+		Path:       "/messages/count_tokens",
+		Edits:      anthropic.Edits,
+		ReadAnswer: anthropic.ReadCount,
+		ReadError:  anthropic.ReadError,
+		NewReader:  func() Reader { return &anthropic.Reader{} },
+	}
+}
+
 // Bearer returns the fields of keys that are sent as RFC 6750 says. An empty key
 // is not sent.
 func Bearer(keys []string) [][][2]string { return Keyed("Authorization", "Bearer ", keys) }

@@ -70,6 +70,7 @@ type Head struct {
 	CostKnown bool
 	Simulated bool
 	Dropped   []string
+	Degraded  string // how the answer is less than what was asked for
 }
 
 // Sink is where an answer goes, in the caller's dialect. Its methods fail only

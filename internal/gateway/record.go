@@ -33,6 +33,9 @@ func (x *exchange) fillHead() {
 	if x.stream != nil && t.Model.Loss == fleet.Told {
 		h.Dropped = x.stream.Dropped()
 	}
+	if x.chunk.Estimated {
+		h.Degraded = "estimated"
+	}
 	h.Overhead = x.overhead(time.Now())
 	h.CostKnown = false
 	if x.chunk.Last && t.Target != nil {
@@ -50,6 +53,9 @@ func (x *exchange) overhead(now time.Time) time.Duration {
 // estimate of what came. An answer that was cut may have told its count too early,
 // as Anthropic's do before the first word: the estimate then says more.
 func (x *exchange) counted() inference.Usage {
+	if x.req.Dialect.Operation() == inference.Count {
+		return inference.Usage{} // no model has read it
+	}
 	u, whole := x.usage, x.chunk.Last
 	estimate := (x.text + bytesPerToken - 1) / bytesPerToken
 	if u.Known && (whole || estimate <= u.Output) || x.text == 0 && !whole {

@@ -203,3 +203,40 @@ func fields(t *testing.T, text string) map[string]any {
 	}
 	return m
 }
+
+// TestCountTokens: an upstream that counts is asked; for another one the count is
+// our estimate, and says so. Nobody pays for either.
+func TestCountTokens(t *testing.T) {
+	t.Parallel()
+	up, seen := play(t, says(`{"input_tokens":2095}`)), &tap{}
+	client := one(t, "anthropic", up).anthropic(anthropicopt.WithHTTPClient(seen.client()))
+	ask := anthropic.MessageCountTokensParams{
+		Model:    "assistant",
+		Messages: []anthropic.MessageParam{anthropic.NewUserMessage(anthropic.NewTextBlock("how many tokens are these?"))},
+	}
+	n, err := client.Messages.CountTokens(within(t), ask)
+	if err != nil || n.InputTokens != 2095 {
+		t.Errorf("%+v, %v", n, err)
+	}
+	if got := up.only(t); got.Path != "/v1/messages/count_tokens" {
+		t.Errorf("asked at %s", got.Path)
+	}
+	if h := seen.last(t).Header; h.Get("x-headworks-degraded") != "" || h.Get("x-headworks-cost") != "" {
+		t.Errorf("degraded %q, cost %q", h.Get("x-headworks-degraded"), h.Get("x-headworks-cost"))
+	}
+
+	silent := play(t, says("{}"))
+	client = one(t, "openai", silent).anthropic(anthropicopt.WithHTTPClient(seen.client()))
+	n, err = client.Messages.CountTokens(within(t), ask)
+	if err != nil || n.InputTokens < 3 || n.InputTokens > 12 {
+		t.Errorf("%+v, %v", n, err)
+	}
+	if got := seen.last(t).Header.Get("x-headworks-degraded"); got != "estimated" {
+		t.Errorf("degraded: %q", got)
+	}
+	silent.mu.Lock()
+	defer silent.mu.Unlock()
+	if len(silent.got) != 0 {
+		t.Errorf("an upstream that cannot count was asked: %+v", silent.got)
+	}
+}

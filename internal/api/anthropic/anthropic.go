@@ -1,5 +1,5 @@
-// Package anthropic is the surface for Anthropic's clients: messages, with and
-// without /v1. The list of models has one path for all surfaces.
+// Package anthropic is the surface for Anthropic's clients: messages and the count
+// of their tokens, with and without /v1. The list of models has one path for all surfaces.
 package anthropic
 
 import (
@@ -12,11 +12,16 @@ import (
 
 // Routes returns the surface's paths.
 func Routes() []api.Route {
-	d := Dialect()
-	return []api.Route{
-		{Method: "POST", Path: "/v1/messages", Dialect: d, Serve: api.Chat},
-		{Method: "POST", Path: "/messages", Dialect: d, Serve: api.Chat},
+	d, count := Dialect(), Dialect()
+	count.ReadRequest, count.EncodeAnswer = anthropic.ReadCountRequest, anthropic.EncodeCount
+	var routes []api.Route
+	for _, prefix := range []string{"/v1", ""} {
+		routes = append(routes,
+			api.Route{Method: "POST", Path: prefix + "/messages", Dialect: d, Serve: api.Chat},
+			api.Route{Method: "POST", Path: prefix + "/messages/count_tokens", Dialect: count, Serve: api.Chat},
+		)
 	}
+	return routes
 }
 
 // Dialect returns what Anthropic's clients expect to see.

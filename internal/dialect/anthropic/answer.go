@@ -35,6 +35,24 @@ func ReadAnswer(d *scan.Doc, into *inference.Event) error {
 	return nil
 }
 
+// ReadCount reads the facts of an answer to a request to count tokens.
+func ReadCount(d *scan.Doc, into *inference.Event) error {
+	root := d.Root()
+	if e := root.Get("error"); truthy(e) || root.Get("type").Is("error") {
+		return failed(e, 0)
+	}
+	if n, ok := root.Get("input_tokens").Int(); !ok || n < 0 {
+		return dialect.Broken(fault.Malformed, "the answer has no input_tokens")
+	}
+	*into = inference.Event{Terminal: true, Content: true, Finishes: 1, Finish: inference.Stop}
+	return nil
+}
+
+// EncodeCount writes an answer to a request to count tokens.
+func EncodeCount(a *inference.Answer) []byte {
+	return append(appendInt([]byte("{"), "input_tokens", a.Usage.Input), '}')
+}
+
 // ended returns why a whole answer ended. Its JSON is whole, so a reason that is
 // missing hides no cut.
 func ended(root scan.Value) inference.Finish {

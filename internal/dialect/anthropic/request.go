@@ -14,17 +14,27 @@ import (
 // *fault.Error. ID is left alone, and Model keeps its string if it is the right
 // one already, so a reused Request costs no allocation.
 func ReadRequest(d *scan.Doc, into *inference.Request) error {
+	return readAs(d, into, inference.Anthropic)
+}
+
+// ReadCountRequest reads the facts of a request to count tokens: one like any
+// other, but for max_tokens and stream.
+func ReadCountRequest(d *scan.Doc, into *inference.Request) error {
+	return readAs(d, into, inference.AnthropicCount)
+}
+
+func readAs(d *scan.Doc, into *inference.Request, as inference.Dialect) error {
 	root := d.Root()
 	if root.Kind() != scan.Object {
 		return dialect.Invalid("", "the body must be a JSON object")
 	}
 	r := inference.Request{
-		ID: into.ID, Dialect: inference.Anthropic, Model: into.Model, N: 1, Bytes: len(d.Bytes()),
+		ID: into.ID, Dialect: as, Model: into.Model, N: 1, Bytes: len(d.Bytes()),
 	}
 	var f dialect.Fields
 	var messages scan.Value
 	var w weight
-	model, limit := false, false
+	model, limit := false, as == inference.AnthropicCount
 	for m := range root.All() {
 		switch string(m.Key()) {
 		case "model":
@@ -85,6 +95,7 @@ func ReadRequest(d *scan.Doc, into *inference.Request) error {
 		i++
 	}
 	r.Input = max(1, w.tokens+w.bytes/dialect.BytesPerToken)
+	r.Stream = r.Stream && as == inference.Anthropic
 	r.WantUsage = r.Stream
 	if err := f.Failed(); err != nil {
 		return err

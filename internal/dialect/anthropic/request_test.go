@@ -172,3 +172,42 @@ func BenchmarkReadRequest(b *testing.B) {
 		}
 	}
 }
+
+// TestCountRequest: a request to count needs no max_tokens and is no stream.
+func TestCountRequest(t *testing.T) {
+	var d scan.Doc
+	if err := d.Scan([]byte(`{"model":"m","stream":true,"system":"12345678","messages":[{"role":"user","content":"1234"}]}`), Shape()); err != nil {
+		t.Fatal(err)
+	}
+	var r inference.Request
+	if err := ReadCountRequest(&d, &r); err != nil || r.Dialect != inference.AnthropicCount || r.Stream || r.Input != 3 || r.Model != "m" {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if err := ReadRequest(&d, &r); kind(err) != fault.InvalidRequest {
+		t.Errorf("a message without max_tokens: %v", err)
+	}
+}
+
+func TestCountAnswer(t *testing.T) {
+	for body, want := range map[string]fault.Kind{
+		`{"input_tokens":2095}`: fault.None,
+		`{"input_tokens":"x"}`:  fault.Malformed,
+		`{}`:                    fault.Malformed,
+		`{"type":"error","error":{"type":"overloaded_error","message":"x"}}`: fault.UpstreamCapacity,
+	} {
+		var d scan.Doc
+		if err := d.ScanLax([]byte(body)); err != nil {
+			t.Fatal(err)
+		}
+		var e inference.Event
+		switch err := ReadCount(&d, &e); {
+		case err == nil && (want != fault.None || !e.Content || e.Finish != inference.Stop):
+			t.Errorf("%s: %+v", body, e)
+		case err != nil && kind(err) != want:
+			t.Errorf("%s: %v", body, err)
+		}
+	}
+	if got := string(EncodeCount(&inference.Answer{Usage: inference.Usage{Input: 7}})); got != `{"input_tokens":7}` {
+		t.Error(got)
+	}
+}

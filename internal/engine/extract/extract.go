@@ -57,6 +57,9 @@ func New(find Find) *Engine { return &Engine{find} }
 
 // Open finds the passages for the last thing the user said.
 func (e *Engine) Open(ctx context.Context, c *engine.Call) (engine.Stream, error) {
+	if s, ok := engine.Estimate(c); ok {
+		return s, nil
+	}
 	conversation, dropped, err := c.Conversation()
 	if err != nil {
 		return nil, fault.Of(err)

@@ -56,6 +56,9 @@ func (e *Engine) Open(ctx context.Context, c *engine.Call) (engine.Stream, error
 	if !ok {
 		return nil, fault.New(fault.Internal, "the replica belongs to another upstream")
 	}
+	if s, ok := engine.Estimate(c); ok {
+		return s, nil
+	}
 	conversation, dropped, err := c.Conversation()
 	if err != nil {
 		return nil, fault.Of(err)
