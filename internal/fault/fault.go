@@ -91,6 +91,7 @@ const (
 	Down              // out at once: nobody is there
 	CoolDown          // out for as long as it asked
 	Credential        // the credential is out, not the replica
+	Denied            // the credential is out for this model, if it happens again and again
 )
 
 // Info is what is known of a Kind.
@@ -138,7 +139,7 @@ var table = [kinds]Info{
 	UpstreamTransient: {Name: "upstream_transient", Code: "upstream_error", Status: 502, Owner: Upstream, Another: true},
 	UpstreamCapacity:  {Name: "capacity", Code: "upstream_rate_limited", Status: 429, Owner: Upstream, Effect: CoolDown, Another: true, Retry: true},
 	UpstreamAuth:      {Name: "credential", Code: "upstream_auth", Status: 502, Owner: Headworks, Effect: Credential, Another: true},
-	UpstreamForbidden: {Name: "upstream_403", Code: "upstream_auth", Status: 502, Owner: Headworks, Another: true},
+	UpstreamForbidden: {Name: "upstream_403", Code: "upstream_auth", Status: 502, Owner: Headworks, Effect: Denied, Another: true},
 	UpstreamRejected:  {Name: "upstream_4xx", Code: "invalid_request", Status: 400, Owner: Caller},
 
 	TotalTimeout:      {Name: "total_timeout", Code: "answer_timeout", Status: 504, Owner: Headworks},

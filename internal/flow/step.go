@@ -315,7 +315,7 @@ func (p *Policy) settle(t *Ticket, f *fault.Error, now time.Time) bool {
 	a := &t.Attempts[t.Tries-1]
 	a.End = now
 	if f == nil {
-		p.Health.Passed(id, t.sent, now)
+		p.Health.Passed(id, t.Target.Model, t.sent, now)
 		return false
 	}
 	a.Fault = f.Kind

@@ -29,6 +29,7 @@ type Rules struct {
 	SlowStart time.Duration // over which a replica that came back gets its full share
 	Cool      time.Duration // after "too many requests" that names no time
 	CoolMax   time.Duration // however long an upstream asks for
+	Denials   int           // of one model, one after the other, until the credential rests for it
 }
 
 // Default returns the rules that hold without configuration.
@@ -38,7 +39,7 @@ func Default() Rules {
 		Enough: 20, Share: 0.5, Window: 30 * time.Second,
 		Base: 5 * time.Second, Max: time.Minute, Jitter: 0.25,
 		SlowStart: 30 * time.Second,
-		Cool:      time.Second, CoolMax: 5 * time.Minute,
+		Cool:      time.Second, CoolMax: 5 * time.Minute, Denials: 3,
 	}
 }
 
@@ -91,50 +92,79 @@ type replica struct {
 	begun    time.Time // when what was known before was forgotten; zero: never
 }
 
-// wait is what a replica asked for one of its models. Providers limit each model
+// wait is for how long one of a replica's models rests. Providers limit each model
 // on its own, and a caller who exhausts one may not take the others from everybody.
 type wait struct {
-	model string
-	until time.Time
+	model   string
+	until   time.Time
+	denials int  // one after the other
+	denied  bool // it rests for them
 }
 
 // maxWaits bounds the models of a replica that are waited for: where callers name
 // the models, there is no end to them.
 const maxWaits = 16
 
-// cools returns until when the replica asked to wait with a model; empty stands
-// for whichever it is longest with.
-func (r *replica) cools(model string) (until time.Time) {
+// rests returns until when a model of the replica rests, and whether that is for
+// our credential; empty stands for whichever rests the longest.
+func (r *replica) rests(model string) (until time.Time, denied bool) {
 	for i := range r.cooling {
 		if w := &r.cooling[i]; (model == "" || w.model == model) && w.until.After(until) {
-			until = w.until
+			until, denied = w.until, w.denied
 		}
 	}
-	return until
+	return until, denied
+}
+
+// waits returns what is known of a model, nil if nothing is.
+func (r *replica) waits(model string) *wait {
+	for i := range r.cooling {
+		if r.cooling[i].model == model {
+			return &r.cooling[i]
+		}
+	}
+	return nil
+}
+
+// wait returns what is known of a model, in the place of what ends the soonest
+// where there is no room.
+func (r *replica) wait(model string) *wait {
+	if w := r.waits(model); w != nil {
+		return w
+	}
+	first := len(r.cooling)
+	if first < maxWaits {
+		r.cooling = append(r.cooling, wait{})
+	} else {
+		first = 0
+		for i := range r.cooling {
+			if r.cooling[i].until.Before(r.cooling[first].until) {
+				first = i
+			}
+		}
+	}
+	r.cooling[first] = wait{model: strings.Clone(model)}
+	return &r.cooling[first]
 }
 
 // cool notes that the replica asked to wait with a model. Answers cross: one that
 // names no time does not shorten one that did.
 func (r *replica) cool(model string, until time.Time) {
-	first := 0
-	for i := range r.cooling {
-		w := &r.cooling[i]
-		if w.model == model {
-			if until.After(w.until) {
-				w.until = until
-			}
-			return
-		}
-		if w.until.Before(r.cooling[first].until) {
-			first = i
-		}
+	if w := r.wait(model); until.After(w.until) {
+		w.until, w.denied = until, false
 	}
-	w := wait{strings.Clone(model), until}
-	if len(r.cooling) < maxWaits {
-		r.cooling = append(r.cooling, w)
-	} else {
-		r.cooling[first] = w
+}
+
+// deny notes that our credential may not do something with a model. Once, that may
+// be for what one caller asked; after some in a row it is for the credential, which
+// then rests for the model. It reports whether it does.
+func (r *replica) deny(model string, most int, until time.Time) bool {
+	w := r.wait(model)
+	if w.denials++; most == 0 || w.denials < most {
+		return false
 	}
+	w.until, w.denied = until, true
+	return true
 }
 
 // stale reports whether a request was sent before the replica was last put out.
@@ -168,7 +198,10 @@ func (s *State) Of(id fleet.ReplicaID, model string, now time.Time) Standing {
 	if now.Before(r.credless) {
 		return Standing{Why: Credential, Until: r.credless}
 	}
-	if until := r.cools(model); now.Before(until) {
+	if until, denied := r.rests(model); now.Before(until) {
+		if denied {
+			return Standing{Why: Credential, Until: until}
+		}
 		return Standing{Why: Cooling, Until: until}
 	}
 	switch {
@@ -225,12 +258,23 @@ func (s *State) Spared(id fleet.ReplicaID, sent time.Time) {
 	}
 }
 
-// Passed notes the success of a request.
-func (s *State) Passed(id fleet.ReplicaID, sent, now time.Time) {
+// Failures returns how many requests failed there since one last succeeded.
+func (s *State) Failures(id fleet.ReplicaID) int {
+	if int(id) >= len(s.replicas) {
+		return 0
+	}
+	return s.replicas[id].row
+}
+
+// Passed notes the success of a request for a model.
+func (s *State) Passed(id fleet.ReplicaID, model string, sent, now time.Time) {
 	r := s.at(id)
 	r.told(sent)
 	if r.stale(sent) || r.bygone(sent) {
 		return
+	}
+	if w := r.waits(model); w != nil {
+		w.denials = 0
 	}
 	s.count(r, now, true)
 	r.row = 0
@@ -268,6 +312,8 @@ func (s *State) Failed(id fleet.ReplicaID, model string, pool []fleet.Replica, f
 	case fault.Credential:
 		r.credless = now.Add(s.Rules.Max)
 		return true
+	case fault.Denied:
+		return r.deny(model, s.Rules.Denials, now.Add(s.Rules.Max))
 	case fault.Down, fault.Counts:
 	}
 	if r.stale(sent) {

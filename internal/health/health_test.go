@@ -41,7 +41,7 @@ func (r *rig) pass(id fleet.ReplicaID) {
 	r.s.Sent(id, r.now)
 	sent := r.now
 	r.after(time.Millisecond)
-	r.s.Passed(id, sent, r.now)
+	r.s.Passed(id, "m", sent, r.now)
 }
 
 func (r *rig) fail(id fleet.ReplicaID, k fault.Kind) bool {
@@ -158,7 +158,7 @@ func TestWhatAFailureTeaches(t *testing.T) {
 			if want == "" {
 				r.fail(0, k)
 				r.fail(0, k)
-				want = map[bool]string{true: Failing}[k.Info().Effect == fault.Counts]
+				want = map[fault.Effect]string{fault.Counts: Failing, fault.Denied: Credential}[k.Info().Effect]
 				r.want(0, want)
 			}
 		})
@@ -259,7 +259,7 @@ func TestOneCrashIsOneReason(t *testing.T) {
 	if got := r.want(0, Refused).Until.Sub(r.now); got != 5*time.Second {
 		t.Errorf("out for %v", got)
 	}
-	r.s.Passed(0, sent, r.now)
+	r.s.Passed(0, "m", sent, r.now)
 	r.want(0, Refused)
 	r.after(5 * time.Second)
 	r.pass(0)
@@ -430,6 +430,38 @@ func TestOneModelCools(t *testing.T) {
 	}
 }
 
+// TestDenials: one request that our credential may not make tells nothing; some in
+// a row, for one model, put the credential out for that model and no other.
+func TestDenials(t *testing.T) {
+	r := newRig(t, 1)
+	deny := func(model string) bool {
+		return r.s.Failed(0, model, r.pool, fault.New(fault.UpstreamForbidden, ""), r.now, r.now, r.draw)
+	}
+	if deny("a") || deny("a") || deny("b") {
+		t.Error("out too soon")
+	}
+	r.s.Passed(0, "a", r.now, r.now)
+	if deny("a") || deny("a") {
+		t.Error("a success in between is forgotten")
+	}
+	if !deny("a") {
+		t.Error("three in a row, and it is not out")
+	}
+	if st := r.s.Of(0, "a", r.now); st.Why != Credential || st.Until.Sub(r.now) != time.Minute {
+		t.Errorf("%+v", st)
+	}
+	if st := r.s.Of(0, "b", r.now); !st.In() {
+		t.Errorf("another model: %+v", st)
+	}
+	r.after(time.Minute)
+	if st := r.s.Of(0, "a", r.now); !st.In() {
+		t.Errorf("a minute later: %+v", st)
+	}
+	if !deny("a") {
+		t.Error("it is the same as before, and it is not out again at once")
+	}
+}
+
 func TestCredential(t *testing.T) {
 	r := newRig(t, 1)
 	r.fail(0, fault.UpstreamAuth)
@@ -478,7 +510,7 @@ func TestAnyHistory(t *testing.T) {
 			"pass": func(t *rapid.T) {
 				r := land(t)
 				before := s.Of(r.id, "", now)
-				s.Passed(r.id, r.sent, now)
+				s.Passed(r.id, "m", r.sent, now)
 				if after := s.Of(r.id, "", now); before.Why == "" && after.Why != "" {
 					t.Fatalf("a success led to %q", after.Why)
 				}

@@ -112,6 +112,7 @@ type Replica struct {
 	Name     string    `json:"name"`
 	URL      string    `json:"url,omitempty"`
 	InFlight int       `json:"in_flight"`
+	Failures int       `json:"failures"` // since the last success
 	Up       bool      `json:"up"`
 	Why      string    `json:"why,omitempty"`
 	Until    time.Time `json:"until,omitzero"`
