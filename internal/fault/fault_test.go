@@ -29,7 +29,7 @@ func TestTable(t *testing.T) {
 		}
 		// What tells nothing of a replica cannot put it out, and where an upstream
 		// is at fault another may do better.
-		upstream := i.Owner == Upstream || i.Owner == Network || k == UpstreamAuth
+		upstream := i.Owner == Upstream || i.Owner == Network || k == UpstreamAuth || k == UpstreamForbidden
 		if upstream != (i.Effect != NoEffect) && k != UpstreamTransient {
 			t.Errorf("%v: the fault of the %v, with the effect %d", k, i.Owner, i.Effect)
 		}
