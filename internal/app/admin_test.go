@@ -35,8 +35,21 @@ func TestAdminWantsItsToken(t *testing.T) {
 		"a page elsewhere":          {"Origin", "https://evil.example"},
 		"a fetch from another site": {"Sec-Fetch-Site", "cross-site"},
 	} {
-		if r := i.send(t, "POST", i.AdminURL()+"/api/drain", token, "", header...); r.status != 403 {
-			t.Errorf("%s: %d %s", name, r.status, r.body)
+		for _, path := range []string{"POST /api/drain", "GET /api/status"} {
+			method, path, _ := strings.Cut(path, " ")
+			if r := i.send(t, method, i.AdminURL()+path, token, "", header...); r.status != 403 {
+				t.Errorf("%s: %s %s: %d %s", name, method, path, r.status, r.body)
+			}
+		}
+	}
+	for path, allow := range map[string]string{
+		"POST /api/status": "GET, HEAD", "PUT /api/keys": "GET, HEAD, POST", "GET /api/keys/x": "DELETE", "GET /api/drain": "POST",
+		"POST /metrics": "GET, HEAD", "POST /livez": "GET, HEAD",
+	} {
+		method, path, _ := strings.Cut(path, " ")
+		r := i.send(t, method, i.AdminURL()+path, token, "")
+		if r.status != 405 || r.header.Get("Allow") != allow || !strings.Contains(r.body, "method_not_allowed") {
+			t.Errorf("%s %s: %d, Allow %q, %s", method, path, r.status, r.header.Get("Allow"), r.body)
 		}
 	}
 	if i.health.Draining() {

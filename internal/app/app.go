@@ -393,7 +393,7 @@ func (a *App) Run(ctx context.Context, ready func()) error {
 	operators := &http.Server{
 		Handler: (&admin.Surface{
 			Health: a.health, Records: a.facts, Keys: a.keys, Process: a,
-			Metrics: a.metrics.Handler(), Token: a.keys.isAdmin,
+			Metrics: a.metrics.Handler(), Token: a.keys.isAdmin, Log: a.log,
 		}).Handler(),
 		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelWarn),
 		ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute, ReadTimeout: 30 * time.Second,

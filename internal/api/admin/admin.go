@@ -8,6 +8,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"net/http"
 	"strconv"
 	"strings"
@@ -151,6 +152,7 @@ type Surface struct {
 	Process Process
 	Metrics http.Handler
 	Token   func(presented string) bool
+	Log     *slog.Logger // of what operators asked for and Headworks failed to do
 }
 
 // maxBody bounds what an operator sends.
@@ -159,19 +161,42 @@ const maxBody = 1 << 20
 // Handler returns the surface as one handler.
 func (s *Surface) Handler() http.Handler {
 	mux := http.NewServeMux()
+	methods := map[string]string{} // of a path
+	takes := func(pattern string) {
+		method, path, _ := strings.Cut(pattern, " ")
+		if method == http.MethodGet {
+			method = "GET, HEAD"
+		}
+		if methods[path] != "" {
+			method = methods[path] + ", " + method
+		}
+		methods[path] = method
+	}
+	takes("GET /metrics")
 	mux.Handle("GET /metrics", s.Metrics)
-	guarded := func(pattern string, h func(w http.ResponseWriter, r *http.Request) (any, error)) {
+	origins := http.NewCrossOriginProtection()
+	guard := func(pattern string, h func(w http.ResponseWriter, r *http.Request) (any, error)) {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			asWrite := r.WithContext(r.Context()) // what is read here is no page's of another origin either
+			asWrite.Method = http.MethodPost
+			if err := origins.Check(asWrite); err != nil {
+				s.answer(w, r, nil, fault.Wrap(fault.Forbidden, "the admin API answers no page of another origin", err))
+				return
+			}
 			token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 			if !ok || !s.Token(token) {
 				w.Header().Set("WWW-Authenticate", "Bearer")
-				answer(w, nil, fault.New(fault.Unauthenticated, "the admin API wants the token of <data>/admin.token as Authorization: Bearer"))
+				s.answer(w, r, nil, fault.New(fault.Unauthenticated, "the admin API wants the token of <data>/admin.token as Authorization: Bearer"))
 				return
 			}
 			r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 			v, err := h(w, r)
-			answer(w, v, err)
+			s.answer(w, r, v, err)
 		})
+	}
+	guarded := func(pattern string, h func(w http.ResponseWriter, r *http.Request) (any, error)) {
+		takes(pattern)
+		guard(pattern, h)
 	}
 	guarded("GET /api/status", func(http.ResponseWriter, *http.Request) (any, error) { return s.Process.Status(), nil })
 	guarded("GET /api/requests", s.requests)
@@ -190,16 +215,31 @@ func (s *Surface) Handler() http.Handler {
 		s.Process.Drain()
 		return map[string]string{"status": "draining"}, nil
 	})
+	other := func(w http.ResponseWriter, allow string) error {
+		w.Header().Set("Allow", allow)
+		return fault.New(fault.MethodNotAllowed, "this path takes "+allow)
+	}
+	for path, allow := range methods {
+		if path == "/metrics" {
+			mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) { s.answer(w, r, nil, other(w, allow)) })
+			continue
+		}
+		guard(path, func(w http.ResponseWriter, _ *http.Request) (any, error) { return nil, other(w, allow) })
+	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		if p, ok := s.Health.Page(r.URL.Path); ok && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
+		p, ok := s.Health.Page(r.URL.Path)
+		switch {
+		case !ok:
+			s.answer(w, r, nil, fault.New(fault.NotFound, "no such path on the admin listener; see docs/reference/http.md"))
+		case r.Method != http.MethodGet && r.Method != http.MethodHead:
+			s.answer(w, r, nil, other(w, "GET, HEAD"))
+		default:
 			w.Header().Set("Content-Type", p.Type)
 			w.WriteHeader(p.Status)
 			_, _ = w.Write(p.Body) // fails only if the client is gone
-			return
 		}
-		answer(w, nil, fault.New(fault.NotFound, "no such path on the admin listener; see docs/reference/http.md"))
 	})
-	return http.NewCrossOriginProtection().Handler(mux)
+	return origins.Handler(mux)
 }
 
 func (s *Surface) requests(_ http.ResponseWriter, r *http.Request) (any, error) {
@@ -272,13 +312,16 @@ type Problem struct {
 	Message string `json:"message"`
 }
 
-func answer(w http.ResponseWriter, v any, err error) {
+func (s *Surface) answer(w http.ResponseWriter, r *http.Request, v any, err error) {
 	status := http.StatusOK
 	if err != nil {
 		f := fault.Of(err)
 		status, v = f.HTTPStatus(), Failure{Problem{f.Kind.String(), f.Words}}
 		if errors.Is(err, context.Canceled) {
 			status = 499
+		}
+		if status >= 500 {
+			s.Log.Error("an admin request failed", "request", r.Pattern, "cause", err.Error())
 		}
 	}
 	body, err := json.Marshal(v)
