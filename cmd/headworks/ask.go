@@ -90,7 +90,10 @@ func (t *terminal) ownKey(ctx context.Context, a *client.Admin) (string, error) 
 	if err != nil {
 		return "", err
 	}
-	return made.Secret, os.WriteFile(filepath.Join(t.folder(), askFile), []byte(made.Secret+"\n"), 0o600)
+	if err := os.WriteFile(filepath.Join(t.folder(), askFile), []byte(made.Secret+"\n"), 0o600); err != nil {
+		fmt.Fprintf(t.err, "the next question needs another key, since this one cannot be kept: %v; headworks keys revoke %s ends it\n", err, made.ID)
+	}
+	return made.Secret, nil
 }
 
 // askAlone starts an instance for the question and ends it after the answer.
