@@ -246,6 +246,9 @@ func newExplainCommand(t *terminal) *cobra.Command {
 				} else {
 					fmt.Fprintf(w, "went nowhere: %s\n", e.Fault)
 				}
+				if e.GaveUp != "" {
+					fmt.Fprintf(w, "no other attempt: %s\n", e.GaveUp)
+				}
 				fmt.Fprintf(w, "total %s ms, first token %s ms, queue %s ms, ours %s ms; %s in, %d out (%s); %s\n\n",
 					millis(e.Total), millis(e.TTFT), millis(e.Queue), millis(e.Overhead), count(int(e.Input), "token"), e.Output, e.UsageSource, dollars(e.Cost))
 				var rows [][]string

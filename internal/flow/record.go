@@ -19,7 +19,7 @@ func (t *Ticket) Record(r *record.Record, s *fleet.Snapshot, arrived time.Time, 
 	r.Stream, r.MaxTokens, r.ToolsOffered = t.Request.Stream, int64(t.Request.MaxTokens), int64(t.Request.Tools)
 	r.EstimatedInput, r.BytesIn = int64(t.Request.Input), int64(t.Request.Bytes)
 	r.Queue = t.Waited.Microseconds()
-	r.Committed = t.Committed
+	r.Committed, r.GaveUp = t.Committed, t.Left
 	switch {
 	case t.Tries == 0 && f != nil:
 		r.Admit = f.Kind.String()

@@ -7,6 +7,7 @@ import (
 	"headworks/internal/admit"
 	"headworks/internal/fault"
 	"headworks/internal/record"
+	"headworks/internal/route"
 )
 
 func (r *rig) record(a Action) *record.Record {
@@ -71,5 +72,30 @@ func TestRecordEnds(t *testing.T) {
 		if tt.from == queued && rec.Queue != 1e6 {
 			t.Errorf("waited %d us", rec.Queue)
 		}
+	}
+}
+
+// TestRecordLeftOut: what cannot serve a request is among the candidates, behind all
+// others, and why no other attempt was made is there too.
+func TestRecordLeftOut(t *testing.T) {
+	r := newRig(t, admit.Limits{}, true, 1, 1)
+	r.s.Models[0].Targets[0].Window = 1
+	r.t.Request.Input = 2
+	r.step(Event{Kind: Arrived})
+	rec := r.record(r.want(r.after(time.Second, failure(fault.UpstreamRejected)), Done))
+	kept := rec.Kept()
+	if last := kept[len(kept)-1]; len(kept) != 2 || last.Upstream != "up0" || last.Replica != "" || last.WhyNot != route.TooLong {
+		t.Errorf("candidates %+v", kept)
+	}
+	if rec.GaveUp != "another try cannot help" {
+		t.Errorf("no other attempt: %q", rec.GaveUp)
+	}
+
+	r = newRig(t, admit.Limits{}, true, 1)
+	r.s.Models[0].Targets[0].Window = 1
+	r.t.Request.Input = 2
+	rec = r.record(r.want(r.step(Event{Kind: Arrived}), Done))
+	if kept := rec.Kept(); len(kept) != 1 || kept[0].WhyNot != route.TooLong {
+		t.Errorf("candidates %+v where none can serve", kept)
 	}
 }

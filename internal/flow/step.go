@@ -148,6 +148,7 @@ func (p *Policy) send(t *Ticket, s *fleet.Snapshot, now time.Time) Action {
 	if t.Order.N == 0 {
 		t.Order = route.Pick(t.Model, t.Request, &t.src)
 		if t.Order.N == 0 {
+			t.leaveOut()
 			return p.done(t, unfit(t), now)
 		}
 	}
@@ -183,11 +184,22 @@ func (p *Policy) send(t *Ticket, s *fleet.Snapshot, now time.Time) Action {
 			for _, later := range t.Order.Targets[i+1 : t.Order.N] {
 				t.consider(Candidate{Target: &t.Model.Targets[later], WhyNot: "later in order"})
 			}
+			t.leaveOut()
 			t.choice, t.pool, t.fleet = place, pool, s
 			return p.sendTo(t, target, &pool[choice.Place], choice.Why, i == 0, now)
 		}
 	}
+	t.leaveOut()
 	return p.giveUp(t, "no replica is left", now)
+}
+
+// leaveOut notes the targets that cannot serve the request, behind all others.
+func (t *Ticket) leaveOut() {
+	for place, why := range t.Order.Left[:min(len(t.Model.Targets), route.MaxTargets)] {
+		if why != "" {
+			t.consider(Candidate{Target: &t.Model.Targets[place], WhyNot: why})
+		}
+	}
 }
 
 // unfit says why no target of the model can serve the request.

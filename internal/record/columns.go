@@ -66,7 +66,7 @@ func (c *Column) Flag(r *Record) bool { return *c.flag(r) }
 func (c *Column) ID(r *Record) [16]byte { return *c.id(r) }
 
 // The request id comes first, so that a reader may look for one record without
-// reading the others; see PeekID.
+// reading the others; see PeekID. 24 and 37 are of columns that are no more.
 var table = []Column{
 	ids(1, "request_id", func(r *Record) *[16]byte { return (*[16]byte)(&r.ID) }),
 	ids(2, "trace_id", func(r *Record) *[16]byte { return &r.Trace }),
@@ -94,7 +94,6 @@ var table = []Column{
 	ints(21, "max_tokens", "tokens", func(r *Record) *int64 { return &r.MaxTokens }),
 	ints(22, "estimated_input", "tokens", func(r *Record) *int64 { return &r.EstimatedInput }),
 	ints(23, "bytes_in", "bytes", func(r *Record) *int64 { return &r.BytesIn }),
-	ints(24, "bytes_out", "bytes", func(r *Record) *int64 { return &r.BytesOut }),
 	ints(25, "tools_offered", "", func(r *Record) *int64 { return &r.ToolsOffered }),
 
 	texts(26, "admit", func(r *Record) *string { return &r.Admit }),
@@ -106,10 +105,10 @@ var table = []Column{
 	ints(32, "candidates", "", func(r *Record) *int64 { return &r.Considered }),
 	ints(33, "attempts", "", func(r *Record) *int64 { return &r.Tried }),
 	texts(34, "failover_from", func(r *Record) *string { return &r.FailoverFrom }),
+	texts(57, "gave_up", func(r *Record) *string { return &r.GaveUp }),
 
 	ints(35, "scan", "us", func(r *Record) *int64 { return &r.Scan }),
 	ints(36, "queue", "us", func(r *Record) *int64 { return &r.Queue }),
-	ints(37, "connect", "us", func(r *Record) *int64 { return &r.Connect }),
 	ints(38, "ttft", "us", func(r *Record) *int64 { return &r.TTFT }),
 	ints(39, "upstream_ttft", "us", func(r *Record) *int64 { return &r.UpstreamTTFT }),
 	ints(40, "tpot", "us", func(r *Record) *int64 { return &r.TPOT }),

@@ -84,6 +84,7 @@ type Explanation struct {
 	Attempts     []Tried      `json:"attempts"`
 	Tried        int64        `json:"tried"`
 	FailoverFrom string       `json:"failover_from,omitempty"`
+	GaveUp       string       `json:"gave_up,omitempty"` // why no other attempt was made
 	Admit        string       `json:"admit"`
 	End          string       `json:"end"`
 	Fault        string       `json:"fault"`
@@ -145,7 +146,7 @@ func (r *Record) Explain() Explanation {
 		RequestID: r.ID.String(), Model: r.Model, RouteReason: r.RouteReason,
 		Candidates: []Considered{}, Considered: r.Considered,
 		Attempts: []Tried{}, Tried: r.Tried,
-		FailoverFrom: r.FailoverFrom, Admit: r.Admit,
+		FailoverFrom: r.FailoverFrom, GaveUp: r.GaveUp, Admit: r.Admit,
 		End: r.End.String(), Fault: r.Fault.String(), Owner: r.Fault.Info().Owner.String(),
 		Status: r.Status, Finish: r.Finish.String(), Committed: r.Committed,
 		Simulated: r.Simulated, Generation: r.Generation, Time: r.Time,

@@ -101,7 +101,6 @@ type Record struct {
 	MaxTokens      int64
 	EstimatedInput int64
 	BytesIn        int64
-	BytesOut       int64
 	ToolsOffered   int64
 
 	// Decided.
@@ -112,11 +111,11 @@ type Record struct {
 	Replica       string
 	RouteReason   string
 	FailoverFrom  string // the replica that was left
+	GaveUp        string // why no other attempt was made; empty where none was needed
 
 	// Time.
 	Scan         int64
 	Queue        int64
-	Connect      int64
 	TTFT         int64 // arrival to first content byte out
 	UpstreamTTFT int64
 	TPOT         int64 // mean time of an output token after the first

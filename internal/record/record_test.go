@@ -343,9 +343,9 @@ func typical() *Record {
 	r.Tenant, r.Key, r.Tier, r.Origin = "acme", "ci", "pro", "app"
 	r.Cell, r.Region, r.Zone, r.Hardware = "eu-west", "eu-west", "a", "h100"
 	r.Surface, r.Operation, r.Stream, r.AskedModel, r.Class = "openai", "chat", true, "assistant", tenant.Standard
-	r.MaxTokens, r.EstimatedInput, r.BytesIn, r.BytesOut, r.ToolsOffered = 256, 240, 1024, 4096, 0
+	r.MaxTokens, r.EstimatedInput, r.BytesIn, r.ToolsOffered = 256, 240, 1024, 0
 	r.Admit, r.Model, r.Upstream, r.UpstreamModel, r.Replica, r.RouteReason = "admitted", "assistant", "eu-vllm", "qwen3-32b", "2", "first available"
-	r.Scan, r.Queue, r.Connect, r.TTFT, r.UpstreamTTFT, r.TPOT, r.GapMax, r.Total, r.Overhead = 8, 0, 120, 188000, 187500, 22000, 41000, 2_100_000, 90
+	r.Scan, r.Queue, r.TTFT, r.UpstreamTTFT, r.TPOT, r.GapMax, r.Total, r.Overhead = 8, 0, 188000, 187500, 22000, 41000, 2_100_000, 90
 	r.Input, r.Output, r.CacheRead, r.Cost, r.UsageSource = 240, 90, 0, 51, Provider
 	r.Status, r.Finish, r.End, r.Committed = 200, inference.Stop, OK, true
 	r.Consider(Candidate{Upstream: "eu-vllm", Replica: "2", Model: "qwen3-32b", Score: 3, Won: true})
