@@ -118,12 +118,14 @@ func (k *call) read(f *Front, tail string) error {
 		e.Status = 415
 		return e
 	}
+	asked := time.Now()
 	body, err := x.Body(f.limits().Body)
+	began := time.Now()
+	r.Uploaded = began.Sub(asked)
 	if err != nil {
 		return err
 	}
 	r.Bytes = len(body)
-	began := time.Now()
 	if err := k.doc.Scan(body, k.d.Shape); err != nil {
 		return unreadable(err)
 	}

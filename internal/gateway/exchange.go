@@ -49,6 +49,7 @@ type life struct {
 	finish    inference.Finish
 	text      int           // bytes of answer that came
 	upstream  time.Duration // spent waiting for upstreams
+	writing   time.Duration // spent writing to the client
 	progress  time.Time     // the upstream's last sign
 	said      time.Time     // its last content
 	wrote     time.Time     // the client's last bytes
@@ -117,9 +118,11 @@ func (x *exchange) run() {
 			ev = x.commit(a.Until)
 		case flow.Open:
 			x.fillHead()
-			ev = x.after(x.sink.Open(&x.head), a.Until)
+			began := time.Now()
+			ev = x.after(x.sink.Open(&x.head), began, a.Until)
 		case flow.Alive:
-			ev = x.after(x.sink.Alive(), a.Until)
+			began := time.Now()
+			ev = x.after(x.sink.Alive(), began, a.Until)
 		case flow.Done:
 			x.finishWith(a.Fault)
 			return
@@ -210,7 +213,7 @@ func (x *exchange) read(until time.Time) flow.Event {
 		case !x.streams: // a sign of life
 		case x.committed:
 			x.watch()
-			if err := x.forward(c); err != nil {
+			if err := x.forward(c, now); err != nil {
 				return x.gone()
 			}
 			now = x.wrote
@@ -276,12 +279,16 @@ func (x *exchange) commit(until time.Time) flow.Event {
 		return flow.Event{Kind: flow.Finished}
 	}
 	x.watch()
-	return x.after(x.forward(c), until)
+	if err := x.forward(c, time.Now()); err != nil {
+		return x.gone()
+	}
+	return x.read(until)
 }
 
-func (x *exchange) forward(c *engine.Chunk) error {
+func (x *exchange) forward(c *engine.Chunk, began time.Time) error {
 	err := x.sink.Send(&x.head, c)
 	now := time.Now()
+	x.writing += now.Sub(began)
 	if x.first.IsZero() && c.Event.Content {
 		x.first = now
 	}
@@ -292,12 +299,14 @@ func (x *exchange) forward(c *engine.Chunk) error {
 	return err
 }
 
-// after reads on, unless the client could not be reached.
-func (x *exchange) after(err error, until time.Time) flow.Event {
+// after reads on after a write that began then, unless the client could not be
+// reached.
+func (x *exchange) after(err error, began, until time.Time) flow.Event {
 	if err != nil {
 		return x.gone()
 	}
 	x.wrote = time.Now()
+	x.writing += x.wrote.Sub(began)
 	return x.read(until)
 }
 
@@ -349,8 +358,10 @@ func (x *exchange) finishWith(f *fault.Error) {
 		c = nil
 		x.closeStream() // the upstream need not wait for the client
 	}
+	began := time.Now()
 	err := x.sink.End(&x.head, c, f)
 	now := time.Now()
+	x.writing += now.Sub(began)
 	if err != nil && f == nil {
 		x.ticket.Outcome(x.record, fault.New(fault.ClientClosed, "the client left before the end of the answer"))
 	}

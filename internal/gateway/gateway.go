@@ -40,7 +40,9 @@ type Request struct {
 	Caller  *tenant.Caller
 	Surface string
 	Arrived time.Time
-	Scanned time.Duration // spent reading and checking the body
+
+	Uploaded time.Duration // spent waiting for the body
+	Scanned  time.Duration // spent reading and checking it
 
 	Body         []byte
 	Doc          *scan.Doc

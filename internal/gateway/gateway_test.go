@@ -116,11 +116,13 @@ type page struct {
 	head    Head
 	failAt  string // the line at which the client is found to be gone
 	atEnd   func()
+	slow    time.Duration // for each write
 	answers int
 }
 
 func (p *page) write(line string) error {
 	p.log = append(p.log, line)
+	time.Sleep(p.slow)
 	if p.failAt != "" && strings.HasPrefix(line, p.failAt) {
 		return errors.New("broken pipe")
 	}
@@ -335,6 +337,28 @@ func TestHeadAndRecord(t *testing.T) {
 
 // TestClientLeaves cancels at every moment of a life: nothing stays taken, the
 // upstream is canceled at once, and what came is charged.
+// The time that Headworks itself took is neither the upload nor a client that takes
+// its answer slowly.
+func TestOverheadIsOurs(t *testing.T) {
+	for _, stream := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBench(admit.Limits{}, []beat{later(time.Second, text("a")), text("b"), finish("c")})
+			if !stream {
+				b.engine.plays[0] = []beat{later(time.Second, finish("body"))}
+			}
+			arrived := time.Now()
+			time.Sleep(time.Minute)
+			b.g.Do(t.Context(), &Request{
+				Request: inference.Request{ID: inference.NewID(arrived, 1, 2), Model: "assistant", Stream: stream},
+				Caller:  &tenant.Caller{}, Arrived: arrived, Uploaded: time.Minute - time.Second,
+			}, &page{slow: 10 * time.Second})
+			if r := b.records[0]; r.End != record.OK || r.Total < 70e6 || r.Overhead != 1e6 {
+				t.Errorf("stream %v: overhead %d of %d, want a second", stream, r.Overhead, r.Total)
+			}
+		})
+	}
+}
+
 func TestClientLeaves(t *testing.T) {
 	for _, cause := range []error{nil, ErrDraining} {
 		for at := time.Duration(0); at < 50*time.Second; at += 3 * time.Second {

@@ -43,10 +43,10 @@ func (x *exchange) fillHead() {
 	}
 }
 
-// overhead is what Headworks itself took: all but the wait at the gate and the
-// wait for upstreams.
+// overhead is what Headworks itself took: all but the wait for the caller's body,
+// at the gate, for upstreams, and for a client to take what is written.
 func (x *exchange) overhead(now time.Time) time.Duration {
-	return max(now.Sub(x.req.Arrived)-x.ticket.Waited-x.upstream, 0)
+	return max(now.Sub(x.req.Arrived)-x.req.Uploaded-x.ticket.Waited-x.upstream-x.writing, 0)
 }
 
 // counted returns the tokens of the answer: the upstream's own count, or an

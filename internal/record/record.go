@@ -121,7 +121,7 @@ type Record struct {
 	TPOT         int64 // mean time of an output token after the first
 	GapMax       int64 // longest silence between two pieces of content
 	Total        int64
-	Overhead     int64 // all that is ours
+	Overhead     int64 // neither waiting for the caller, the gate or an upstream, nor writing to the caller
 
 	// Tokens and money. Input includes what was read from and written to the
 	// upstream's cache, Output includes Reasoning.
