@@ -137,7 +137,7 @@ func (c *crowd) arrive(t *rapid.T) {
 		Input:   rapid.SampledFrom([]int{10, 10, 10, 2000}).Draw(t, "input"),
 		Session: rapid.SampledFrom([]uint64{0, 1, 2}).Draw(t, "session"),
 	}
-	c.p.Begin(l.t, req, rapid.SampledFrom(c.keys).Draw(t, "key"), len(c.lives))
+	c.p.Begin(l.t, req, rapid.SampledFrom(c.keys).Draw(t, "key"), nth(len(c.lives)))
 	c.lives = append(c.lives, l)
 	c.step(t, l, Event{Kind: Arrived})
 }
@@ -291,7 +291,7 @@ func (c *crowd) step(t *rapid.T, l *life, ev Event) {
 			fail("the ticket tells another story")
 		}
 		if a.Wake != nil {
-			next := c.lives[a.Wake.Owner.(int)]
+			next := c.lives[a.Wake.Owner.(nth)]
 			if next.woken || a.Wake.state != queued || !a.Wake.place.Entered() {
 				fail("whoever is woken does not wait, or has no place")
 			}
@@ -415,7 +415,7 @@ func (c *crowd) replay(t *rapid.T) {
 		l := c.lives[s.life]
 		if tickets[s.life] == nil {
 			tickets[s.life] = &Ticket{}
-			p.Begin(tickets[s.life], l.t.Request, l.t.Caller, s.life)
+			p.Begin(tickets[s.life], l.t.Request, l.t.Caller, nth(s.life))
 		}
 		if got := show(p.Step(tickets[s.life], s.ev, l.s, s.now)); got != s.action {
 			t.Fatalf("step %d: %s, and the first time %s", i, got, s.action)
@@ -440,3 +440,8 @@ func show(a Action) string {
 	}
 	return s
 }
+
+// nth is the driver of a life: its place among all.
+type nth int
+
+func (nth) Grant() {}

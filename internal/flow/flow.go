@@ -123,13 +123,20 @@ type Candidate struct {
 	Won     bool
 }
 
+// Waiter is who waits at the gate for a ticket's place, in the driver.
+type Waiter interface {
+	// Grant tells that the place is the ticket's own. It is called between two
+	// steps, and neither blocks nor steps.
+	Grant()
+}
+
 // Ticket is what a request carries from step to step, and in the end the reason
 // of all that was decided for it. It has a random source of its own, so a
 // decision does not depend on which other requests ran before.
 type Ticket struct {
 	Request *inference.Request
 	Caller  *tenant.Caller
-	Owner   any // whatever the driver needs to find this request again
+	Owner   Waiter
 
 	Model      *fleet.Model // nil until found
 	Order      route.Order
@@ -206,7 +213,7 @@ func NewPolicy(limits admit.Limits) *Policy {
 }
 
 // Begin makes t the ticket of a request; t may have served another before.
-func (p *Policy) Begin(t *Ticket, req *inference.Request, c *tenant.Caller, owner any) {
+func (p *Policy) Begin(t *Ticket, req *inference.Request, c *tenant.Caller, owner Waiter) {
 	*t = Ticket{}
 	t.Request, t.Caller, t.Owner, t.lastAt = req, c, owner, fleet.NoReplica
 	t.place.Of = t

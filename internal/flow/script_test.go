@@ -280,10 +280,15 @@ func (s *script) begin(name string, w *words) (*scripted, error) {
 		Input:     w.number("input", 0),
 		MaxTokens: w.number("max_tokens", 0),
 		Session:   uint64(w.number("session", 0)),
-	}, c, name)
+	}, c, named(name))
 	s.lives[name] = l
 	return l, nil
 }
+
+// named is the driver of a request: a name to tell it by.
+type named string
+
+func (named) Grant() {}
 
 // tell returns the words for an action, and its reason.
 func (s *script) tell(t *Ticket, a Action) (words []string, why string) {
@@ -305,7 +310,7 @@ func (s *script) tell(t *Ticket, a Action) (words []string, why string) {
 		words = append(words, "until="+a.Until.Sub(start).String())
 	}
 	if a.Wake != nil {
-		words = append(words, "wakes="+a.Wake.Owner.(string))
+		words = append(words, "wakes="+string(a.Wake.Owner.(named)))
 	}
 	return words, why
 }

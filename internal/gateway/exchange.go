@@ -132,9 +132,8 @@ func (x *exchange) run() {
 	}
 }
 
-// grant tells that the place at the gate is ours. It is called between two steps,
-// so whoever is told still waits.
-func (x *exchange) grant() {
+// Grant implements flow.Waiter: whoever is told between two steps still waits.
+func (x *exchange) Grant() {
 	select {
 	case x.granted <- struct{}{}:
 	default:

@@ -140,7 +140,7 @@ func (g *Gateway) Policy(f func(*flow.Policy)) {
 	defer g.mu.Unlock()
 	f(g.policy)
 	for p := g.policy.Gate.Next(); p != nil; p = g.policy.Gate.Next() {
-		p.Of.Owner.(*exchange).grant()
+		p.Of.Owner.Grant()
 	}
 }
 
@@ -198,7 +198,7 @@ func (g *Gateway) step(t *flow.Ticket, ev flow.Event, w *World, now time.Time) f
 	defer g.mu.Unlock()
 	a := g.policy.Step(t, ev, w.Fleet, now)
 	if a.Wake != nil {
-		a.Wake.Owner.(*exchange).grant()
+		a.Wake.Owner.Grant()
 	}
 	return a
 }

@@ -16,6 +16,7 @@ const unset time.Duration = -1
 
 // exchange is one request on its way. It is used again for another.
 type exchange struct {
+	run     *run
 	request inference.Request
 	ticket  flow.Ticket
 	number  int32
@@ -42,7 +43,7 @@ func (s *run) arrive(a *Arrival) {
 		x = s.vacant[n-1]
 		s.vacant = s.vacant[:n-1]
 	} else {
-		x = new(exchange)
+		x = &exchange{run: s}
 		x.number = s.join(actor{exchange: x})
 	}
 	x.request, x.output = a.Request, a.Output
@@ -56,13 +57,16 @@ func (s *run) arrive(a *Arrival) {
 	s.step(x, flow.Event{Kind: flow.Arrived})
 }
 
+// Grant implements flow.Waiter.
+func (x *exchange) Grant() { x.run.woken = append(x.run.woken, x) }
+
 // step asks flow for the next action and carries it out.
 func (s *run) step(x *exchange, ev flow.Event) {
 	for {
 		a := s.policy.Step(&x.ticket, ev, s.Fleet, s.clock())
 		s.tally.steps++
 		if a.Wake != nil {
-			s.woken = append(s.woken, a.Wake.Owner.(*exchange))
+			a.Wake.Owner.Grant()
 		}
 		switch a.Kind {
 		case flow.Send:
