@@ -5,9 +5,13 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"headworks/internal/api/admin"
 )
 
 func TestDrainInOrder(t *testing.T) {
@@ -136,6 +140,30 @@ func TestRunEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	if err := a.Run(ctx, cancel); err != nil {
 		t.Errorf("Run returned %v", err)
+	}
+}
+
+// TestRunEndsAtOnceWithoutItsListener: nobody can ask any more, so no drain_delay is
+// waited for, and the note of the instance is gone with it.
+func TestRunEndsAtOnceWithoutItsListener(t *testing.T) {
+	i := &instance{log: &lines{}, file: filepath.Join(t.TempDir(), "headworks.yaml"), data: t.TempDir()}
+	i.write(t, strings.Replace(file("", "http://127.0.0.1:9"), "drain_delay: 0s", "drain_delay: 1h", 1))
+	a, _, err := Serve(i.file, i.place(), i.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- a.Run(t.Context(), func() { a.front.Close() }) }()
+	select {
+	case err := <-ended:
+		if err == nil || !strings.Contains(err.Error(), "the listener") {
+			t.Errorf("Run returned %v", err)
+		}
+	case <-time.After(patience):
+		t.Fatal("Run waits for requests that nobody can send")
+	}
+	if _, err := os.Stat(filepath.Join(i.data, admin.InstanceFile)); !os.IsNotExist(err) {
+		t.Errorf("the note: %v", err)
 	}
 }
 
