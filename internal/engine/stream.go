@@ -45,6 +45,7 @@ type life struct {
 	told    inference.Event
 	err     error     // kept for the next call: what came before it goes first
 	last    bool      // the terminal came
+	fed     bool      // any of a streamed answer came
 	whole   time.Time // when every choice had finished, or the call was refused
 	seen    int64     // bytes of a whole answer at the last look
 }
@@ -233,6 +234,7 @@ func (s *stream) next(until time.Time) (Chunk, error) {
 		b, err := s.response.Read(s.patience(until))
 		switch {
 		case err == nil:
+			s.fed = true
 			s.split.Feed(b)
 		case errors.Is(err, wire.ErrQuiet):
 			if s.settled() {
@@ -487,8 +489,11 @@ func (s *stream) end(err error) (Chunk, error) {
 	if cut == nil {
 		return s.close(Chunk{Last: true}), nil
 	}
-	if err != nil && !errors.Is(err, io.EOF) {
+	switch {
+	case err != nil && !errors.Is(err, io.EOF):
 		cut = err
+	case !s.fed && err != nil:
+		cut = broken("the answer is empty")
 	}
 	s.err = cut
 	return Chunk{}, cut

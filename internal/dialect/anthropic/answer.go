@@ -24,6 +24,9 @@ func ReadAnswer(d *scan.Doc, into *inference.Event) error {
 	if content.Kind() != scan.Array {
 		return dialect.Broken(fault.Malformed, "the answer has no content")
 	}
+	if reason := root.Get("stop_reason"); reason.Exists() && !reason.Given() {
+		return dialect.Broken(fault.Incomplete, "a whole answer says that it has not finished")
+	}
 	e := inference.Event{Terminal: true, Content: true, Finishes: 1, Finish: ended(root)}
 	for b := range content.All() {
 		e.Text += blockText(b)
@@ -54,7 +57,7 @@ func EncodeCount(a *inference.Answer) []byte {
 }
 
 // ended returns why a whole answer ended. Its JSON is whole, so a reason that is
-// missing hides no cut.
+// left out hides no cut; one that is null says that there was none.
 func ended(root scan.Value) inference.Finish {
 	if f := finish(root.Get("stop_reason")); f != inference.Unfinished {
 		return f

@@ -29,7 +29,7 @@ func testEndings(t *testing.T, k Kind) {
 		"clean end":                        {begun, nil, fault.Interrupted},
 		"cut":                              {begun, cut, fault.Interrupted},
 		"cut before content":               {own.open, cut, fault.Interrupted},
-		"nothing at all":                   {"", nil, fault.Interrupted},
+		"nothing at all":                   {"", nil, fault.Malformed},
 		"comments alone":                   {": ping\n\n: ping\n\n", nil, fault.Interrupted},
 		"no last blank line":               {begun + strings.TrimSuffix(own.finish, "\n"), nil, fault.Interrupted},
 		"no last line end":                 {begun + strings.TrimSuffix(own.finish, "\n\n"), nil, fault.Interrupted},
