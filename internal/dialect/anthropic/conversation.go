@@ -499,6 +499,9 @@ func (w *writing) block(p inference.Part) {
 	case inference.Redacted:
 		open(`{"type":"redacted_thinking","data":`, p.Data)
 	case inference.Image:
+		if p.Detail != "" {
+			w.drop("content.image_url.detail")
+		}
 		w.b = append(scan.AppendComma(w.b), `{"type":"image"`...)
 		w.source(p)
 	case inference.Document:
