@@ -4,6 +4,8 @@
 package fleet
 
 import (
+	"cmp"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -57,6 +59,7 @@ type Target struct {
 	Weight   int           // share of requests under the policy Weighted; 0 counts as 1
 	Window   int           // prompt and answer; 0 is not known
 	Speaks   inference.Set // what its upstream speaks; 0 is not known
+	Of       string        // the model it serves, where it stands among those of several
 }
 
 // Policy is how a model's targets are ordered.
@@ -98,6 +101,68 @@ type Model struct {
 	Loss     Loss
 	Tries    int  // on one target, once an engine got the work; 0 counts as 1
 	Asked    bool // the caller asked for an upstream's model by name
+}
+
+// MaxTargets bounds the targets of one model.
+const MaxTargets = 16
+
+// Join returns a model of that name with the targets of several models, one model
+// after the other, as far as there is room. All but targets and order are as for
+// the first.
+func Join(name string, models []*Model) *Model {
+	m := *models[0]
+	m.Name, m.Policy, m.Targets = name, Ordered, make([]Target, 0, MaxTargets)
+	for _, of := range models {
+		m.Asked = m.Asked || of.Asked
+		for _, t := range of.Targets {
+			if len(m.Targets) == MaxTargets {
+				return &m
+			}
+			t.Of = of.Name
+			m.Targets = append(m.Targets, t)
+		}
+	}
+	return &m
+}
+
+// Auto is the name under which a caller leaves the choice of the model to us,
+// unless the configuration has a model of that name.
+const Auto = "auto"
+
+// Auto returns, as one model, all that may says yes to: the best by measured
+// quality first, the cheapest of those, and what is simulated last. False if there
+// is none.
+func (s *Snapshot) Auto(may func(model string) bool) (*Model, bool) {
+	var models []*Model
+	for i := range s.Models {
+		if m := &s.Models[i]; len(m.Targets) > 0 && may(m.Name) {
+			models = append(models, m)
+		}
+	}
+	if len(models) == 0 {
+		return nil, false
+	}
+	slices.SortStableFunc(models, func(a, b *Model) int {
+		x, y := &a.Targets[0], &b.Targets[0]
+		return cmp.Or(
+			compare(s.Upstreams[x.Upstream].Simulated, s.Upstreams[y.Upstream].Simulated),
+			cmp.Compare(y.Quality, x.Quality),
+			compare(!x.Price.Known, !y.Price.Known),
+			cmp.Compare(x.Price.Input+x.Price.Output, y.Price.Input+y.Price.Output),
+		)
+	})
+	return Join(Auto, models), true
+}
+
+// compare orders no before yes.
+func compare(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	}
+	return 1
 }
 
 // Snapshot is the fleet at one moment. Nobody changes it after it is published:

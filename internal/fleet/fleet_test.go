@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"slices"
 	"sort"
 	"testing"
 	"time"
@@ -86,5 +87,51 @@ func TestListedModelCostsNoAllocation(t *testing.T) {
 	s := snapshot()
 	if n := testing.AllocsPerRun(100, func() { s.Model("writer") }); n != 0 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+// TestAuto: whatever the caller may use, real before simulated, by measured
+// quality, then by price.
+func TestAuto(t *testing.T) {
+	s := &Snapshot{
+		Upstreams: []Upstream{{Name: "lab"}, {Name: "demo", Simulated: true}},
+		Models: []Model{
+			{Name: "cheap", Targets: []Target{{Model: "c", Quality: 0.7, Price: Price{Known: true, Input: 1}}, {Model: "c2"}}},
+			{Name: "dear", Targets: []Target{{Model: "d", Quality: 0.7, Price: Price{Known: true, Input: 9}}}},
+			{Name: "good", Targets: []Target{{Model: "g", Quality: 0.9}}},
+			{Name: "none"},
+			{Name: "plain", Targets: []Target{{Model: "p"}}},
+			{Name: "simulated", Targets: []Target{{Upstream: 1, Model: "s", Quality: 1}}},
+		},
+	}
+	names := func(m *Model) (names []string) {
+		for _, t := range m.Targets {
+			names = append(names, t.Of+"/"+t.Model)
+		}
+		return names
+	}
+	m, ok := s.Auto(func(string) bool { return true })
+	if want := []string{"good/g", "cheap/c", "cheap/c2", "dear/d", "plain/p", "simulated/s"}; !ok || m.Name != Auto || !slices.Equal(names(m), want) {
+		t.Errorf("got %v, want %v", names(m), want)
+	}
+	m, ok = s.Auto(func(name string) bool { return name == "plain" })
+	if !ok || !slices.Equal(names(m), []string{"plain/p"}) {
+		t.Errorf("of one: %v", names(m))
+	}
+	if _, ok := s.Auto(func(string) bool { return false }); ok {
+		t.Error("something for somebody who may use nothing")
+	}
+	if s.Models[0].Targets[0].Of != "" {
+		t.Error("the snapshot was changed")
+	}
+}
+
+// TestJoin: there is room for so many targets and no more.
+func TestJoin(t *testing.T) {
+	a := &Model{Name: "a", Policy: Weighted, Tries: 3, Targets: make([]Target, 10)}
+	b := &Model{Name: "b/c", Asked: true, Targets: make([]Target, 10)}
+	m := Join("both", []*Model{a, b})
+	if m.Name != "both" || m.Policy != Ordered || m.Tries != 3 || !m.Asked || len(m.Targets) != MaxTargets || m.Targets[15].Of != "b/c" {
+		t.Errorf("%+v", m)
 	}
 }

@@ -44,6 +44,9 @@ func (t *Ticket) recordTarget(r *record.Record, s *fleet.Snapshot) {
 	r.Upstream, r.UpstreamModel, r.Replica = u.Name, t.Target.Model, t.Replica.Name
 	r.Region, r.Zone, r.Hardware, r.Simulated = u.Region, u.Zone, u.Hardware, u.Simulated
 	r.RouteReason = t.Why
+	if t.Target.Of != "" {
+		r.Model = t.Target.Of
+	}
 	if t.Model.Asked { // the names are the caller's own text
 		r.UpstreamModel, r.AskedModel, r.Model = "", u.Name, u.Name
 	}

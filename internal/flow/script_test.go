@@ -276,6 +276,7 @@ func (s *script) begin(name string, w *words) (*scripted, error) {
 	s.p.Begin(l.t, &inference.Request{
 		ID:        inference.NewID(s.now, 0, uint64(len(s.lives))),
 		Model:     cmp.Or(w.text("model"), s.fleet.Models[0].Name),
+		Models:    strings.FieldsFunc(w.text("models"), func(r rune) bool { return r == ',' }),
 		Stream:    !w.has("whole"),
 		Input:     w.number("input", 0),
 		MaxTokens: w.number("max_tokens", 0),

@@ -96,9 +96,8 @@ func (m misstep) Error() string { return "event " + m.event.String() + " while "
 
 func (p *Policy) arrive(t *Ticket, s *fleet.Snapshot, now time.Time) Action {
 	t.arrived = now
-	name := t.Request.Model
-	m, ok := s.Model(name)
-	if !ok || !t.Caller.May(name) {
+	m, ok := model(t, s)
+	if !ok {
 		f := fault.New(fault.ModelNotFound, "no such model, or this key may not use it; GET /v1/models lists what it may")
 		f.Param = "model"
 		return p.done(t, f, now)
@@ -135,6 +134,38 @@ func (p *Policy) owed(now time.Time) *fault.Error {
 	f := fault.New(fault.BudgetUnavailable, "what an answer costs cannot be written down now, so none is begun; whoever runs Headworks finds the reason in the log")
 	f.After, f.Again = p.unpaid.Sub(now), true // nothing was sent
 	return f
+}
+
+// model returns what a request asks for: a model by name, several of which the
+// first that can shall serve it, or whichever suits.
+func model(t *Ticket, s *fleet.Snapshot) (*fleet.Model, bool) {
+	name := t.Request.Model
+	m, ok := s.Model(name)
+	switch {
+	case !ok && name == fleet.Auto:
+		m, ok = s.Auto(t.Caller.May)
+	case ok:
+		ok = t.Caller.May(name)
+	}
+	if len(t.Request.Models) == 0 {
+		return m, ok
+	}
+	var models []*fleet.Model
+	if ok {
+		models = append(models, m)
+	}
+	for _, other := range t.Request.Models {
+		if m, ok := s.Model(other); ok && other != name && t.Caller.May(other) {
+			models = append(models, m)
+		}
+	}
+	switch len(models) {
+	case 0:
+		return nil, false
+	case 1:
+		return models[0], true
+	}
+	return fleet.Join(models[0].Name, models), true
 }
 
 func (p *Policy) overloaded(words string) *fault.Error {

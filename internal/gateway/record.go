@@ -22,6 +22,9 @@ func (x *exchange) fillHead() {
 	h.Region = x.world.Region
 	if t.Model != nil {
 		h.Model = t.Model.Name
+		if t.Target != nil && t.Target.Of != "" {
+			h.Model = t.Target.Of
+		}
 	}
 	if t.Target != nil {
 		u := &x.world.Fleet.Upstreams[t.Target.Upstream]

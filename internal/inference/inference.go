@@ -6,7 +6,8 @@ package inference
 type Request struct {
 	ID        ID
 	Dialect   Dialect
-	Model     string // as the caller named it
+	Model     string   // as the caller named it
+	Models    []string // to fall back to, in order, if the caller named any
 	Stream    bool
 	MaxTokens int    // 0: the caller did not say
 	Input     int    // estimated

@@ -11,7 +11,7 @@ import (
 )
 
 // MaxTargets bounds the targets of one model.
-const MaxTargets = 16
+const MaxTargets = fleet.MaxTargets
 
 // Why a target stands where it does.
 const (

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -95,7 +96,7 @@ func TestReadRequest(t *testing.T) {
 		}
 		want := tt.want
 		want.ID, want.Dialect, want.Model, want.N, want.Bytes = inference.ID{1}, inference.Anthropic, "m", 1, len(tt.body)
-		if got != want {
+		if !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: got %+v, want %+v", tt.name, got, want)
 		}
 	}
@@ -138,7 +139,7 @@ func TestReadRequestRefuses(t *testing.T) {
 		if !ok || f.Kind != fault.InvalidRequest || f.Param != tt.param || !strings.Contains(f.Words, tt.words) {
 			t.Errorf("%s: got %v, want param %q and words with %q", tt.name, f, tt.param, tt.words)
 		}
-		if r != before {
+		if !reflect.DeepEqual(r, before) {
 			t.Errorf("%s: a refused request was filled in", tt.name)
 		}
 	}

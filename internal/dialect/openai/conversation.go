@@ -31,7 +31,7 @@ type reading struct {
 func (r *reading) field(m scan.Value) {
 	c := r.c
 	switch key := string(m.Key()); key {
-	case "model", "stream", "stream_options":
+	case "model", "models", "stream", "stream_options":
 	case "messages":
 		i := 0
 		for message := range m.All() {

@@ -170,7 +170,7 @@ func request(t *rapid.T) object {
 	for _, name := range []string{
 		"user", "store", "metadata", "logit_bias", "service_tier", "audio", "prediction", "prompt_cache_key", "safety_identifier",
 		"verbosity", "web_search_options", "best_of", "prompt_logprobs", "chat_template", "chat_template_kwargs", "mm_processor_kwargs",
-		"cache_salt", "kv_transfer_params", "priority", "functions", "function_call", "models", "x_vendor",
+		"cache_salt", "kv_transfer_params", "priority", "functions", "function_call", "x_vendor",
 	} {
 		if name == "user" {
 			maybe(t, r, name, word)

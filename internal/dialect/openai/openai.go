@@ -17,6 +17,9 @@ import (
 // maxChoices bounds n, as OpenAI does.
 const maxChoices = 128
 
+// maxFallbacks bounds the models that a request may fall back to.
+const maxFallbacks = 15
+
 var (
 	part = scan.Keys("type", "text", "refusal").
 		With("image_url", scan.Keys("url", "detail")).

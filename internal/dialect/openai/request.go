@@ -30,6 +30,8 @@ func ReadRequest(d *scan.Doc, into *inference.Request) error {
 			if model = f.Want(m, scan.String, "model"); model && !m.Is(r.Model) {
 				r.Model = m.Text()
 			}
+		case "models":
+			r.Models = fallbacks(&f, m)
 		case "messages":
 			messages = m
 		case "stream":
@@ -91,6 +93,14 @@ func ReadRequest(d *scan.Doc, into *inference.Request) error {
 	}
 	*into = r
 	return nil
+}
+
+// fallbacks reads the models to fall back to, a field that OpenRouter brought up.
+func fallbacks(f *dialect.Fields, v scan.Value) []string {
+	if v.Len() > maxFallbacks {
+		f.Wrong("models", "must name at most "+strconv.Itoa(maxFallbacks))
+	}
+	return f.Texts(v, "models")
 }
 
 func tools(f *dialect.Fields, v scan.Value) int {
@@ -197,11 +207,14 @@ func Edits(dst []scan.Edit, d *scan.Doc, model string) []scan.Edit {
 	root := d.Root()
 	name, opts := root.Get("model"), root.Get("stream_options")
 	first := len(dst)
+	if models := root.Get("models"); models.Exists() {
+		dst = append(dst, scan.Cut(root, models)) // they are for us
+	}
 	if !name.Is(model) {
 		dst = append(dst, scan.Replace(name, scan.AppendString(make([]byte, 0, len(model)+2), model)))
 	}
 	if stream, _ := root.Get("stream").Bool(); !stream {
-		return dst
+		return sorted(dst, first)
 	}
 	var edit scan.Edit
 	switch include := opts.Get("include_usage"); {
@@ -213,13 +226,19 @@ func Edits(dst []scan.Edit, d *scan.Doc, model string) []scan.Edit {
 		edit = scan.Insert(opts, withUsage)
 	default:
 		if on, _ := include.Bool(); on {
-			return dst
+			return sorted(dst, first)
 		}
 		edit = scan.Replace(include, yes)
 	}
-	dst = append(dst, edit)
-	if last := len(dst) - 1; last > first && dst[first].Start > dst[last].Start {
-		dst[first], dst[last] = dst[last], dst[first]
+	return sorted(append(dst, edit), first)
+}
+
+// sorted puts the few edits from the first on in order.
+func sorted(edits []scan.Edit, first int) []scan.Edit {
+	for i := first + 1; i < len(edits); i++ {
+		for j := i; j > first && edits[j-1].Start > edits[j].Start; j-- {
+			edits[j-1], edits[j] = edits[j], edits[j-1]
+		}
 	}
-	return dst
+	return edits
 }

@@ -75,6 +75,7 @@ func TestEditsKeepTheRest(t *testing.T) {
 				t.Fatalf("%s: %v", out, err)
 			}
 			want["model"] = upstream
+			delete(want, "models") // they are for us
 			if r.Stream {
 				options, _ := want["stream_options"].(map[string]any)
 				if options == nil {
@@ -118,6 +119,11 @@ func TestReadRequest(t *testing.T) {
 			inference.Request{Model: "m", N: 1, Input: 1},
 		},
 		{
+			"models to fall back to",
+			`{"model":"m","models":["m","a","b/c"],"messages":[{"role":"user","content":"1234"}]}`,
+			inference.Request{Model: "m", Models: []string{"m", "a", "b/c"}, N: 1, Input: 1},
+		},
+		{
 			"a picture counts, its base64 does not",
 			`{"model":"m","messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,` + strings.Repeat("A", 40000) + `"}}]}]}`,
 			inference.Request{Model: "m", N: 1, Input: 1000},
@@ -131,7 +137,7 @@ func TestReadRequest(t *testing.T) {
 				t.Fatal(err)
 			}
 			tt.want.ID, tt.want.Bytes = inference.ID{1}, len(tt.body)
-			if got != tt.want {
+			if !reflect.DeepEqual(got, tt.want) {
 				t.Errorf("got %+v, want %+v", got, tt.want)
 			}
 		})
@@ -181,7 +187,7 @@ func TestReadRequestRefuses(t *testing.T) {
 			if !ok || f.Kind != fault.InvalidRequest || f.Param != tt.param || !strings.Contains(f.Words, tt.words) {
 				t.Errorf("got %v (param %q), want param %q and words with %q", f, f.Param, tt.param, tt.words)
 			}
-			if r != before {
+			if !reflect.DeepEqual(r, before) {
 				t.Error("a refused request was filled in")
 			}
 		})
@@ -212,6 +218,32 @@ func BenchmarkReadRequest(b *testing.B) {
 		}
 		if err := ReadRequest(&d, &r); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// TestFallbacksAreForUs: no upstream sees the models that a request may fall back
+// to, wherever they stand among the fields that change.
+func TestFallbacksAreForUs(t *testing.T) {
+	for body, want := range map[string]string{
+		`{"models":["a"],"model":"x","messages":[]}`:                        `{"model":"m","messages":[]}`,
+		`{"model":"x","messages":[],"models":["a"]}`:                        `{"model":"m","messages":[]}`,
+		`{"model":"x","stream":true,"messages":[],"models":["a","b"]}`:      `{"model":"m","stream":true,"messages":[],"stream_options":{"include_usage":true}}`,
+		`{"stream_options":{},"models":[],"stream":true,"model":"x","n":1}`: `{"stream_options":{"include_usage":true},"stream":true,"model":"m","n":1}`,
+	} {
+		edits := Edits(nil, scanned(t, body), "m")
+		if got := string(scan.Splice(nil, []byte(body), edits)); got != want {
+			t.Errorf("%s\nbecame %s\nwant   %s", body, got, want)
+		}
+	}
+	var r inference.Request
+	for _, body := range []string{
+		`{"model":"x","messages":[{"role":"user","content":"a"}],"models":"a"}`,
+		`{"model":"x","messages":[{"role":"user","content":"a"}],"models":[1]}`,
+		`{"model":"x","messages":[{"role":"user","content":"a"}],"models":["1","2","3","4","5","6","7","8","9","10","11","12","13","14","15","16"]}`,
+	} {
+		if f, ok := errors.AsType[*fault.Error](ReadRequest(scanned(t, body), &r)); !ok || f.Param != "models" {
+			t.Errorf("%s: %v", body, f)
 		}
 	}
 }
