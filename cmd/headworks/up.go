@@ -95,6 +95,7 @@ func (t *terminal) ready(p *app.App, took time.Duration) {
 		}
 		fmt.Fprintf(w, " %s      %-24s simulated: real timing and load, canned words\n", label, "demo-small, demo-large")
 		fmt.Fprintf(w, "             %-24s word for word from documents, with the source named\n", "local-extract")
+		fmt.Fprintf(w, "             %-24s vectors and ranks from the words alone: lexical, no neural model\n", "local-embed")
 		fmt.Fprintf(w, " api         %s    key %s   (kept in local.key)\n", line.BaseURL, line.Key)
 		fmt.Fprintf(w, " admin       %s    token in admin.token\n", line.Admin)
 		if found.Default != "" {

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"math"
 	"math/rand/v2"
+	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -30,6 +31,7 @@ type Dialect struct {
 	Status       func(f *fault.Error) int
 	AppendError  func(dst []byte, f *fault.Error, id string) []byte
 	AppendModels func(dst []byte, names ...string) []byte
+	AppendModel  func(dst []byte, name string) []byte
 	NewWriter    func(id string, created time.Time, req *inference.Request) Writer
 	AnswerID     string   // what the id of an answer begins with
 	Stream       string   // media type of a streamed answer; server-sent events unless set
@@ -52,7 +54,7 @@ const longest = 8 * time.Second
 // calls keeps calls for another use.
 type calls struct{ sync.Pool }
 
-// call is one chat request, and the sink of its answer.
+// call is one request, and the sink of its answer.
 type call struct {
 	x       *wire.Exchange
 	d       *Dialect
@@ -70,11 +72,16 @@ type call struct {
 func newCall() *call {
 	k := &call{}
 	k.watch = func() { k.x.Watch() }
-	k.decoded = func() (*inference.Conversation, []string, error) { return k.d.Decode(&k.doc) }
+	k.decoded = func() (*inference.Conversation, []string, error) {
+		if k.d.Decode == nil {
+			return nil, nil, fault.New(fault.Unsupported, "no upstream of this model serves "+k.req.Dialect.Operation().String()+" requests")
+		}
+		return k.d.Decode(&k.doc)
+	}
 	return k
 }
 
-// Chat serves a chat request of a dialect.
+// Chat serves a request of a dialect, be it chat or another operation.
 func Chat(f *Front, x *wire.Exchange, v Visit) {
 	k := f.calls.Get().(*call)
 	k.serve(f, x, v)
@@ -329,6 +336,9 @@ func (k *call) tell(h *gateway.Head) {
 	if h.Simulated {
 		w.Add("x-headworks-simulated", "true")
 	}
+	if h.Lexical {
+		w.Add("x-headworks-lexical", "true")
+	}
 	for i, name := range h.Dropped {
 		if i == 0 {
 			k.out = k.out[:0]
@@ -385,4 +395,21 @@ func Models(f *Front, x *wire.Exchange, v Visit) {
 	var h wire.Header
 	d.identify(&h, newID(x.Arrived()))
 	_ = x.Respond(200, jsonType, &h, d.AppendModels(nil, names...)) // fails only if the client is gone
+}
+
+// Model serves one model by its name, which is all that follows the path: names
+// have slashes, escaped or not. One that the caller may not use does not exist.
+func Model(f *Front, x *wire.Exchange, v Visit) {
+	d := v.Dialect
+	var h wire.Header
+	name, err := url.PathUnescape(v.Tail)
+	m, ok := f.gateway.World().Fleet.Model(name)
+	if err != nil || !ok || !v.Caller.May(name) {
+		e := fault.New(fault.ModelNotFound, "no such model, or this key may not use it; GET /v1/models lists what it may")
+		e.Param = "model"
+		f.refuse(x, d, &h, e)
+		return
+	}
+	d.identify(&h, newID(x.Arrived()))
+	_ = x.Respond(200, jsonType, &h, d.AppendModel(nil, m.Name)) // fails only if the client is gone
 }

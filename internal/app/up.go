@@ -75,6 +75,8 @@ func builtIns() (upstreams, models section) {
 	}
 	upstreams[config.LocalExtract] = section{"kind": config.LocalExtract}
 	add(models, config.LocalExtract, config.LocalExtract, "docs")
+	upstreams[config.LocalEmbed] = section{"kind": config.LocalEmbed}
+	add(models, config.LocalEmbed, config.LocalEmbed, "lexical-1")
 	return upstreams, models
 }
 

@@ -12,6 +12,7 @@ import (
 	"headworks/internal/engine"
 	"headworks/internal/engine/anthropic"
 	"headworks/internal/engine/extract"
+	"headworks/internal/engine/lexical"
 	"headworks/internal/engine/llamacpp"
 	"headworks/internal/engine/openai"
 	"headworks/internal/engine/simulated"
@@ -86,7 +87,7 @@ func (r *fleetRoom) build(c *config.Config) (w *gateway.World, take func() []fle
 		w.Engines = append(w.Engines, b.engine)
 		s.Upstreams = append(s.Upstreams, fleet.Upstream{
 			Name: name, Kind: u.Kind, Region: u.Region, Zone: u.Zone, Hardware: u.Hardware,
-			Speaks: speaks(u.Kind), Replicas: replicas, Simulated: u.Kind == config.Simulated,
+			Speaks: speaks(u.Kind), Replicas: replicas, Simulated: u.Kind == config.Simulated, Lexical: u.Kind == config.LocalEmbed,
 		})
 	}
 	s.Replicas = len(r.places)
@@ -199,6 +200,9 @@ func (r *fleetRoom) engine(name string, u config.Upstream, replicas []fleet.Repl
 		return b, nil
 	case config.LocalExtract:
 		b.engine = extract.New(r.documents)
+		return b, nil
+	case config.LocalEmbed:
+		b.engine = lexical.New()
 		return b, nil
 	default:
 		return nil, fmt.Errorf("no engine of kind %q", u.Kind)

@@ -81,7 +81,7 @@ func checkImport(name, imp string) string {
 		}
 	case only[dep] != nil && !slices.Contains(only[dep], name):
 		return fmt.Sprintf("only %s may import %s", strings.Join(only[dep], " and "), dep)
-	case dep == "docs", dep == path.Dir(name):
+	case dep == "docs", strings.HasPrefix(name, dep+"/"):
 	case floor(dep) < 0:
 		return fmt.Sprintf("it imports %s, which has no floor", dep)
 	case floor(dep) >= floor(name):

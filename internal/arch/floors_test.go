@@ -11,12 +11,12 @@ import (
 const module = "headworks"
 
 // floors lists the packages from the ground up, by their path below internal. A
-// package imports only packages on floors below its own, or its own parent. A
+// package imports only packages on floors below its own, or those it lies below. A
 // star stands for every child of a family. A package is listed before its first
 // code is written; one that is not listed has no place in the house.
 var floors = [][]string{
 	{"inference", "tenant", "fault", "scan"},
-	{"fleet", "catalog", "dialect", "dialect/*", "latency", "record"},
+	{"fleet", "catalog", "dialect", "dialect/*", "dialect/openai/*", "latency", "record"},
 	{"admit", "route", "schedule", "health", "price"},
 	{"flow", "wire", "journal"},
 	{"engine", "engine/*", "identity", "store", "store/*", "facts", "meter", "telemetry", "retrieve", "discover", "discover/*", "config"},

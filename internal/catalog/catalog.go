@@ -26,6 +26,7 @@ var (
 	chat     = inference.SetOf(inference.OpenAI)
 	serving  = chat | inference.SetOf(inference.Completions, inference.Embeddings)
 	ranking  = serving | inference.SetOf(inference.Rerank)
+	vectors  = inference.SetOf(inference.Embeddings, inference.Rerank)
 	messages = inference.SetOf(inference.Anthropic, inference.AnthropicCount)
 )
 
@@ -36,6 +37,7 @@ var kinds = []Kind{
 	{Name: "llamacpp", Title: "llama.cpp", Port: 8080, Speaks: ranking},
 	{Name: "simulated", Title: "simulated", Speaks: chat, BuiltIn: true},
 	{Name: "local-extract", Title: "local-extract", Speaks: chat, BuiltIn: true},
+	{Name: "local-embed", Title: "local-embed", Speaks: vectors, BuiltIn: true},
 }
 
 // Kinds returns all kinds, in the order in which they are listed.

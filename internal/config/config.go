@@ -61,6 +61,7 @@ const (
 	LlamaCpp     = "llamacpp"
 	Simulated    = "simulated"
 	LocalExtract = "local-extract"
+	LocalEmbed   = "local-embed"
 )
 
 // Upstream is a pool of engines that serve the same models, or a provider.

@@ -31,6 +31,10 @@ type Protocol struct {
 	Framing func() Framing
 	Type    string
 
+	// Lean tells that whole answers hold long arrays of numbers, of which
+	// ReadAnswer looks at the lengths alone.
+	Lean bool
+
 	Edits        func(dst []scan.Edit, d *scan.Doc, model string) []scan.Edit
 	Encode       func(c *inference.Conversation, model string, stream bool) (body []byte, dropped []string)
 	ReadAnswer   func(d *scan.Doc, into *inference.Event) error
@@ -55,6 +59,20 @@ type Reader interface {
 	Deltas(dst []inference.Delta) []inference.Delta
 	End() error
 }
+
+// streamless is the Reader of an operation whose answers never stream.
+type streamless struct{}
+
+func (streamless) Reset(int)                                      {}
+func (streamless) Edits(dst []scan.Edit) []scan.Edit              { return dst }
+func (streamless) Deltas(dst []inference.Delta) []inference.Delta { return dst }
+func (streamless) End() error                                     { return errStreamless }
+
+func (streamless) Read(_, _ []byte, _ *scan.Doc) (inference.Event, error) {
+	return inference.Event{}, errStreamless
+}
+
+var errStreamless = fault.New(fault.Malformed, "the upstream streamed what is never streamed")
 
 // Options are what an operator says of an upstream.
 type Options struct {
@@ -161,6 +179,9 @@ func newSpoken(e *HTTP, p Protocol) *spoken {
 		p.Framing, p.Type = func() Framing { return wire.NewSplitter(0) }, "text/event-stream"
 	}
 	k := &spoken{Protocol: p}
+	if p.NewReader == nil {
+		p.NewReader = func() Reader { return streamless{} }
+	}
 	k.idle.New = func() any { return &stream{engine: e, spoken: k, reader: p.NewReader(), split: p.Framing()} }
 	return k
 }

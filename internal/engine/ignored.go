@@ -39,6 +39,9 @@ func Ignored(r *inference.Request, c *inference.Conversation) []string {
 		{"top_p", c.TopP != nil},
 		{"top_k", c.TopK != nil},
 		{"seed", c.Seed != nil},
+		{"presence_penalty", c.Presence != nil},
+		{"frequency_penalty", c.Frequency != nil},
+		{"logprobs", c.LogProbs != nil},
 		{thought, c.Thinking > 0 || c.Effort != ""},
 	} {
 		if field.set {

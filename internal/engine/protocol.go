@@ -3,14 +3,18 @@ package engine
 import (
 	"headworks/internal/dialect/anthropic"
 	"headworks/internal/dialect/openai"
+	"headworks/internal/dialect/openai/completions"
+	"headworks/internal/dialect/openai/embeddings"
+	"headworks/internal/dialect/openai/rerank"
 	"headworks/internal/inference"
 )
 
-// Compatible is what most engines speak that speak as OpenAI does.
+// Compatible is what most engines speak that speak as OpenAI does. Which of it one
+// serves the catalog says: nothing else is sent there.
 func Compatible() []Protocol {
 	p := Chat()
 	p.Encode = openai.EncodeCompatible
-	return []Protocol{p}
+	return []Protocol{p, Completions(), Embeddings(), Rerank()}
 }
 
 // Chat is OpenAI's chat completions.
@@ -24,6 +28,42 @@ func Chat() Protocol {
 		DecodeAnswer: openai.DecodeAnswer,
 		ReadError:    openai.ReadError,
 		NewReader:    func() Reader { return &openai.Reader{} },
+	}
+}
+
+// Completions is OpenAI's older completions. Nothing is translated to it.
+func Completions() Protocol {
+	return Protocol{
+		Dialect:    inference.Completions,
+		Path:       "/completions",
+		Edits:      openai.Edits,
+		ReadAnswer: completions.ReadAnswer,
+		ReadError:  completions.ReadError,
+		NewReader:  func() Reader { return &completions.Reader{} },
+	}
+}
+
+// Embeddings is OpenAI's embeddings.
+func Embeddings() Protocol {
+	return Protocol{
+		Dialect:    inference.Embeddings,
+		Path:       "/embeddings",
+		Lean:       true,
+		Edits:      openai.Rename,
+		ReadAnswer: embeddings.ReadAnswer,
+		ReadError:  embeddings.ReadError,
+	}
+}
+
+// Rerank is Jina's and Cohere's rerank, as engines serve it that speak as OpenAI
+// does.
+func Rerank() Protocol {
+	return Protocol{
+		Dialect:    inference.Rerank,
+		Path:       "/rerank",
+		Edits:      openai.Rename,
+		ReadAnswer: rerank.ReadAnswer,
+		ReadError:  rerank.ReadError,
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"headworks/internal/dialect"
 	"headworks/internal/fault"
 	"headworks/internal/inference"
 	"headworks/internal/scan"
@@ -53,7 +54,11 @@ type life struct {
 func (s *stream) begin(c *Call) {
 	s.call = c
 	s.same = c.Request.Dialect == s.spoken.Dialect
-	s.reader.Reset(c.Request.N)
+	if s.same {
+		s.reader.Reset(c.Request.N)
+	} else {
+		s.reader.Reset(1) // one answer alone has a way across dialects
+	}
 }
 
 // write makes the request: the caller's bytes with what must be changed, or a
@@ -322,6 +327,9 @@ func (s *stream) refused(until time.Time) error {
 	s.borrow()
 	defer s.giveBack()
 	f := s.spoken.ReadError(s.status, body, s.doc)
+	if f.Kind == fault.ContextTooLong {
+		f.Param = s.call.Request.Dialect.Prompt()
+	}
 	f.After = s.wait(time.Now())
 	s.err = f
 	return f
@@ -366,11 +374,18 @@ func (s *stream) answer(until time.Time) (Chunk, error) {
 	}
 	s.borrow()
 	defer s.giveBack()
-	if err := s.doc.ScanLax(body); err != nil {
+	read := s.doc.ScanLax
+	if s.spoken.Lean {
+		read = s.doc.ScanLean
+	}
+	if err := read(body); err != nil {
 		return Chunk{}, fault.Wrap(fault.Malformed, "the upstream's answer is not JSON", err)
 	}
 	c := Chunk{Last: true}
 	if err := s.spoken.ReadAnswer(s.doc, &c.Event); err != nil {
+		return Chunk{}, err
+	}
+	if err := s.counted(c.Event.Finishes); err != nil {
 		return Chunk{}, err
 	}
 	if s.same {
@@ -381,6 +396,19 @@ func (s *stream) answer(until time.Time) (Chunk, error) {
 		return Chunk{}, err
 	}
 	return c, nil
+}
+
+// counted returns a fault where a whole answer holds too few answers for the
+// prompts of the request, or vectors of nothing that was sent.
+func (s *stream) counted(n int) error {
+	r := s.call.Request
+	switch {
+	case n < r.Prompts:
+		return dialect.Broken(fault.Incomplete, "the answer holds less than was asked for")
+	case n > r.Prompts && r.Dialect.Operation() == inference.Embed:
+		return dialect.Broken(fault.Mismatch, "the answer holds more than was asked for")
+	}
+	return nil
 }
 
 // events returns what the events at hand tell, up to the first that has to leave

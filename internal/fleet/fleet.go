@@ -41,6 +41,8 @@ type Upstream struct {
 	// Simulated tells that nothing here runs a model; it shows wherever an answer
 	// of this upstream does.
 	Simulated bool
+	// Lexical tells that answers come from the words alone, of no neural model.
+	Lexical bool
 }
 
 // Price is what tokens cost, in USD per million. CacheRead and CacheWrite stand

@@ -237,7 +237,7 @@ func (t *Ticket) leaveOut() {
 func unfit(t *Ticket) *fault.Error {
 	if slices.Contains(t.Order.Left[:], route.TooLong) {
 		f := fault.New(fault.ContextTooLong, "the prompt and max_tokens do not fit the window of any target of this model")
-		f.Param = "messages"
+		f.Param = t.Request.Dialect.Prompt()
 		return f
 	}
 	f := fault.New(fault.Unsupported, "no upstream of this model serves "+t.Request.Dialect.Operation().String()+" requests of this kind; GET /v1/models tells what each model can do")

@@ -71,6 +71,7 @@ type Head struct {
 	Cost      int64 // micro-USD
 	CostKnown bool
 	Simulated bool
+	Lexical   bool
 	Dropped   []string
 	Degraded  string // how the answer is less than what was asked for
 }

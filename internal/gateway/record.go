@@ -29,6 +29,7 @@ func (x *exchange) fillHead() {
 	if t.Target != nil {
 		u := &x.world.Fleet.Upstreams[t.Target.Upstream]
 		h.Upstream, h.Replica, h.Route, h.Simulated = u.Name, t.Replica.Name, t.Why, u.Simulated
+		h.Lexical = u.Lexical
 		if u.Region != "" {
 			h.Region = u.Region
 		}
@@ -111,6 +112,9 @@ func (x *exchange) times(now time.Time) {
 	r, t := x.record, &x.ticket
 	r.Total = now.Sub(x.req.Arrived).Microseconds()
 	r.Overhead = x.overhead(now).Microseconds()
+	if x.req.Dialect.Operation() != inference.Chat {
+		return // what comes is no tokens
+	}
 	if !x.first.IsZero() {
 		r.TTFT = x.first.Sub(x.req.Arrived).Microseconds()
 	}

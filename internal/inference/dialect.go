@@ -41,6 +41,21 @@ func Dialects() []Dialect {
 	return all
 }
 
+// Prompt returns the name of the field that holds what a model is to read.
+func (d Dialect) Prompt() string {
+	switch d {
+	case Completions, OllamaGenerate, OpenAIImages:
+		return "prompt"
+	case Responses, Embeddings, Moderations, OpenAIAudio:
+		return "input"
+	case Gemini, GeminiCount:
+		return "contents"
+	case Rerank:
+		return "documents"
+	}
+	return "messages"
+}
+
 // Operation is what is asked of a model, in whatever dialect.
 type Operation uint8
 

@@ -14,6 +14,8 @@ type Request struct {
 	Bytes     int    // of the body
 	Tools     int    // offered
 	N         int    // answers asked for at once; at least 1
+	Prompts   int    // that the request holds, each with an answer of its own; 0: one
+	Longest   int    // of Prompts, estimated; 0: Input
 	WantUsage bool   // the caller wants to see usage in the stream
 	Session   uint64 // hash of the caller's affinity hint; 0: none
 }

@@ -49,7 +49,7 @@ func Pick(m *fleet.Model, req *inference.Request, src *rand.PCG) Order {
 			o.Left[i] = Foreign
 			continue
 		}
-		if t.Window > 0 && req.Input+req.MaxTokens > t.Window {
+		if t.Window > 0 && longest(req)+req.MaxTokens > t.Window {
 			o.Left[i] = TooLong
 			continue
 		}
@@ -71,6 +71,15 @@ func Pick(m *fleet.Model, req *inference.Request, src *rand.PCG) Order {
 		}
 	}
 	return o
+}
+
+// longest returns the tokens of the longest prompt: of several, each has the window
+// for itself.
+func longest(req *inference.Request) int {
+	if req.Longest > 0 {
+		return req.Longest
+	}
+	return req.Input
 }
 
 func weight(t *fleet.Target) int { return max(t.Weight, 1) }

@@ -69,6 +69,7 @@ const nodeBytes = 28
 const (
 	escaped  uint8 = 1 << iota // a string with escapes
 	keyApart                   // the key had escapes; its text is in Doc.keys
+	bare                       // an array of numbers, of which only the length is kept
 )
 
 // Doc is the tape of one document. The zero Doc is ready; a Doc that is scanned
@@ -80,6 +81,7 @@ type Doc struct {
 	order []uint32 // scratch for the search for duplicates
 
 	strict  bool
+	lean    bool
 	seen    int // keys
 	max     int // nodes
 	badKey  int // node whose key is at fault; 0 for none
@@ -93,7 +95,7 @@ type Doc struct {
 // known one but for case is refused too; a nil shape knows none. The error is
 // an *Error.
 func (d *Doc) Scan(b []byte, shape *Shape) error {
-	d.strict, d.max = true, maxNodes
+	d.strict, d.lean, d.max = true, false, maxNodes
 	return d.scan(b, shape)
 }
 
@@ -102,7 +104,15 @@ func (d *Doc) Scan(b []byte, shape *Shape) error {
 // clients disagree about; of duplicate keys the last counts. The error is an
 // *Error.
 func (d *Doc) ScanLax(b []byte) error {
-	d.strict, d.max = false, maxNodesLax
+	d.strict, d.lean, d.max = false, false, maxNodesLax
+	return d.scan(b, nil)
+}
+
+// ScanLean is ScanLax for what holds long arrays of numbers, as embeddings do: an
+// array of nothing but numbers keeps its span and its length, and All finds
+// nothing in it.
+func (d *Doc) ScanLean(b []byte) error {
+	d.strict, d.lean, d.max = false, true, maxNodesLax
 	return d.scan(b, nil)
 }
 
@@ -368,6 +378,7 @@ func (d *Doc) array(i, n, depth int, element *Shape) int {
 	if i = d.space(i); d.at(i) == ']' {
 		return i + 1
 	}
+	numbers := d.lean
 	for last := 0; ; i = d.space(i + 1) {
 		if last = d.child(n, last); last == 0 {
 			return d.fail(i, "the document has too many values")
@@ -375,9 +386,14 @@ func (d *Doc) array(i, n, depth int, element *Shape) int {
 		if i = d.value(i, last, depth, element); i < 0 {
 			return -1
 		}
+		numbers = numbers && d.nodes[last].kind == Number
 		switch i = d.space(i); d.at(i) {
 		case ',':
 		case ']':
+			if numbers {
+				d.nodes = d.nodes[:n+1]
+				d.nodes[n].flags |= bare
+			}
 			return i + 1
 		default:
 			return d.broken(i, "a comma or ] is missing in an array")

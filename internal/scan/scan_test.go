@@ -487,10 +487,53 @@ func same(t tester, v Value, want any) {
 	}
 }
 
+// leaner checks that a lean reading is the lax one but for what arrays of nothing
+// but numbers hold.
+func leaner(t tester, lean, lax Value) {
+	t.Helper()
+	if lean.Kind() != lax.Kind() || lean.Len() != lax.Len() || !bytes.Equal(lean.Raw(), lax.Raw()) || !bytes.Equal(lean.Key(), lax.Key()) {
+		t.Fatalf("%s reads leanly as %v of %d, %s", lax.Raw(), lean.Kind(), lean.Len(), lean.Raw())
+	}
+	var inner []Value
+	numbers := lax.Kind() == Array && lax.Len() > 0
+	for e := range lax.All() {
+		inner = append(inner, e)
+		numbers = numbers && e.Kind() == Number
+	}
+	if lean.Numbers() != numbers || lax.Numbers() {
+		t.Fatalf("%s holds numbers alone: %v, told %v", lax.Raw(), numbers, lean.Numbers())
+	}
+	i := 0
+	for e := range lean.All() {
+		leaner(t, e, inner[i])
+		i++
+	}
+	if i != len(inner) && !numbers || i > 0 && numbers {
+		t.Fatalf("%s has %d children, leanly %d", lax.Raw(), len(inner), i)
+	}
+}
+
+// TestScanLean: what is left out takes no room.
+func TestScanLean(t *testing.T) {
+	body := []byte(`{"a":[` + strings.Repeat("1.5,", 100_000) + `2],"b":[[1,2],[3,"x"],[],[[4]]],"c":5}`)
+	var lean, lax Doc
+	if err := errors.Join(lean.ScanLean(body), lax.ScanLax(body)); err != nil {
+		t.Fatal(err)
+	}
+	leaner(t, lean.Root(), lax.Root())
+	if got := len(lean.nodes); got > 20 {
+		t.Errorf("%d values on the tape", got)
+	}
+	if v := lean.Root().Get("c"); !v.Exists() || string(v.Raw()) != "5" {
+		t.Errorf("what follows is %s", v.Raw())
+	}
+}
+
 func FuzzScan(f *testing.F) {
 	for _, s := range []string{
 		`{"model":"a","m\u006fdel":"b"}`, `{"a":[1,-2.5e3,"\ud83d\ude00",null,true]}`, `"\u0000"`, `1e400`,
 		string(chunk), string(request(512)), "\xef\xbb\xbf{}", `{"\u017ftream":1}`, `[[[[]]]]`, `{"a":{"b":{}},"c":[{}]}`,
+		`[[1,2],[3,[4]],[5,null]]`,
 	} {
 		f.Add([]byte(s))
 	}
@@ -520,7 +563,12 @@ func FuzzScan(f *testing.F) {
 				t.Fatalf("got %q, want %q", out, body)
 			}
 		}
+		var lean Doc
+		if errLean := lean.ScanLean(body); (errLean == nil) != (errLax == nil) {
+			t.Fatalf("%q: the lax reading says %v, the lean one %v", body, errLax, errLean)
+		}
 		if errLax == nil {
+			leaner(t, lean.Root(), lax.Root())
 			agree(t, &lax, body)
 		} else if e, ok := errors.AsType[*Error](errLax); !ok || e.Offset < 0 || e.Offset > len(body) {
 			t.Fatalf("%q: %v", body, errLax)

@@ -80,6 +80,9 @@ func (v Value) Key() []byte {
 	return v.d.key(int(v.n))
 }
 
+// Numbers reports whether v is an array of which ScanLean kept the length alone.
+func (v Value) Numbers() bool { return v.d != nil && v.node().flags&bare != 0 }
+
 // Get returns the member of that key.
 func (v Value) Get(key string) Value {
 	var found Value
@@ -105,7 +108,7 @@ func (v Value) All() iter.Seq[Value] {
 }
 
 func (v Value) first() Value {
-	if v.Len() == 0 {
+	if v.Len() == 0 || v.node().flags&bare != 0 {
 		return Value{}
 	}
 	return Value{v.d, v.n + 1}

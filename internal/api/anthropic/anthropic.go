@@ -35,6 +35,7 @@ func Dialect() *api.Dialect {
 		Status:       anthropic.Status,
 		AppendError:  anthropic.AppendError,
 		AppendModels: anthropic.AppendModels,
+		AppendModel:  anthropic.AppendModel,
 		NewWriter: func(id string, _ time.Time, req *inference.Request) api.Writer {
 			return &anthropic.Writer{ID: id, Model: req.Model}
 		},

@@ -1,5 +1,6 @@
-// Package openai is the surface for OpenAI's clients: chat completions and the
-// list of models, with and without /v1.
+// Package openai is the surface for OpenAI's clients: chat completions, completions,
+// embeddings and models, and beside them rerank as engines of this dialect serve it;
+// all with and without /v1.
 package openai
 
 import (
@@ -7,32 +8,52 @@ import (
 
 	"headworks/internal/api"
 	"headworks/internal/dialect/openai"
+	"headworks/internal/dialect/openai/completions"
+	"headworks/internal/dialect/openai/embeddings"
+	"headworks/internal/dialect/openai/rerank"
 	"headworks/internal/inference"
 )
 
 // Routes returns the surface's paths.
 func Routes() []api.Route {
-	d := &api.Dialect{
-		Name:         "openai",
-		Shape:        openai.Shape(),
-		ReadRequest:  openai.ReadRequest,
-		Decode:       openai.Decode,
-		EncodeAnswer: openai.EncodeAnswer,
-		Status:       openai.Status,
-		AppendError:  openai.AppendError,
-		AppendModels: openai.AppendModels,
-		NewWriter: func(id string, created time.Time, req *inference.Request) api.Writer {
-			return &openai.Writer{ID: id, Model: req.Model, Created: created.Unix(), Usage: req.WantUsage}
-		},
-		AnswerID:  "chatcmpl-",
-		Forwarded: []string{"openai-beta"},
+	d := dialect()
+	d.Shape, d.ReadRequest, d.Decode = openai.Shape(), openai.ReadRequest, openai.Decode
+	d.EncodeAnswer, d.AnswerID = openai.EncodeAnswer, "chatcmpl-"
+	d.NewWriter = func(id string, created time.Time, req *inference.Request) api.Writer {
+		return &openai.Writer{ID: id, Model: req.Model, Created: created.Unix(), Usage: req.WantUsage}
 	}
+	c := dialect()
+	c.Shape, c.ReadRequest, c.Decode = completions.Shape(), completions.ReadRequest, completions.Decode
+	c.EncodeAnswer, c.AnswerID = completions.EncodeAnswer, "cmpl-"
+	c.NewWriter = func(id string, created time.Time, req *inference.Request) api.Writer {
+		return &completions.Writer{Writer: openai.Writer{ID: id, Model: req.Model, Created: created.Unix(), Usage: req.WantUsage}}
+	}
+	e := dialect()
+	e.Shape, e.ReadRequest = embeddings.Shape(), embeddings.ReadRequest
+	r := dialect()
+	r.Shape, r.ReadRequest = rerank.Shape(), rerank.ReadRequest
 	var routes []api.Route
 	for _, prefix := range []string{"/v1", ""} {
 		routes = append(routes,
 			api.Route{Method: "POST", Path: prefix + "/chat/completions", Dialect: d, Serve: api.Chat},
+			api.Route{Method: "POST", Path: prefix + "/completions", Dialect: c, Serve: api.Chat},
+			api.Route{Method: "POST", Path: prefix + "/embeddings", Dialect: e, Serve: api.Chat},
+			api.Route{Method: "POST", Path: prefix + "/rerank", Dialect: r, Serve: api.Chat},
 			api.Route{Method: "GET", Path: prefix + "/models", Dialect: d, Shared: true, Serve: api.Models},
+			api.Route{Method: "GET", Path: prefix + "/models/", Dialect: d, Shared: true, Serve: api.Model},
 		)
 	}
-	return routes
+	return append(routes, api.Route{Method: "POST", Path: "/v2/rerank", Dialect: r, Serve: api.Chat}) // as Cohere has it
+}
+
+// dialect returns what all of them have in common.
+func dialect() *api.Dialect {
+	return &api.Dialect{
+		Name:         "openai",
+		Status:       openai.Status,
+		AppendError:  openai.AppendError,
+		AppendModels: openai.AppendModels,
+		AppendModel:  openai.AppendModel,
+		Forwarded:    []string{"openai-beta"},
+	}
 }

@@ -11,7 +11,7 @@ import (
 // usage. An error inside it, and a body that is no answer, are *fault.Error.
 func ReadAnswer(d *scan.Doc, into *inference.Event) error {
 	root := d.Root()
-	if f := inside(root); f != nil {
+	if f := kin.Inside(root); f != nil {
 		return f
 	}
 	if f := dialect.Once(root, "choices", "error", "usage", "object"); f != nil {
@@ -53,17 +53,6 @@ func ended(choice scan.Value, tools bool) inference.Finish {
 		return inference.Stop
 	}
 	return f
-}
-
-// inside returns the fault that a whole body or an event tells of, or nil.
-func inside(root scan.Value) *fault.Error {
-	if root.Kind() != scan.Object {
-		return dialect.Broken(fault.Malformed, "not a JSON object")
-	}
-	if root.Get("object").Is("error") {
-		return failed(root, 0)
-	}
-	return failed(root.Get("error"), 0)
 }
 
 // content looks at a message or a delta. There is content where anything was

@@ -1,7 +1,6 @@
 package openai
 
 import (
-	"headworks/internal/dialect"
 	"headworks/internal/fault"
 	"headworks/internal/scan"
 )
@@ -44,18 +43,5 @@ func errorType(f *fault.Error) string {
 // ReadError returns what an upstream's error answer means: its status, and a
 // body that may be of any form.
 func ReadError(status int, body []byte, d *scan.Doc) *fault.Error {
-	if d.ScanLax(body) != nil {
-		return dialect.Said{Status: status}.Fault()
-	}
-	root := d.Root()
-	for _, v := range []scan.Value{
-		root.Get("error"),
-		root.Get("detail"), // FastAPI
-		root,               // vLLM before 0.10: the error itself
-	} {
-		if f := failed(v, status); f != nil {
-			return f
-		}
-	}
-	return dialect.Said{Status: status}.Fault()
+	return kin.ReadError(status, body, d)
 }

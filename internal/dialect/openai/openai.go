@@ -8,7 +8,6 @@
 package openai
 
 import (
-	"headworks/internal/dialect"
 	"headworks/internal/fault"
 	"headworks/internal/inference"
 	"headworks/internal/scan"
@@ -122,25 +121,10 @@ func appendUsage(dst []byte, u inference.Usage) []byte {
 	return append(dst, "}}"...)
 }
 
-// failed returns the fault that an error value of an upstream tells of, or nil
-// if it tells of none: absent, null, false, empty.
-func failed(v scan.Value, status int) *fault.Error {
-	if !truthy(v) {
-		return nil
-	}
-	s := dialect.Said{Status: status, Prompt: "messages"}
-	switch v.Kind() {
-	case scan.Object:
-		s.Type, s.Message = v.Get("type").Bytes(), v.Get("message").Bytes()
-		s.Param = shape.Known(v.Get("param").Text())
-		if s.Code = v.Get("code").Bytes(); v.Get("code").Kind() == scan.Number {
-			s.Code = v.Get("code").Raw()
-		}
-	case scan.String:
-		s.Message = v.Bytes()
-	}
-	return s.Fault()
-}
+// kin is chat itself.
+var kin = Kin{Shape: shape, Prompt: "messages"}
+
+func failed(v scan.Value, status int) *fault.Error { return kin.Failed(v, status) }
 
 func truthy(v scan.Value) bool {
 	switch v.Kind() {

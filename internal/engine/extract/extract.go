@@ -154,7 +154,7 @@ func limit(pieces []string, tokens int) ([]string, inference.Usage, inference.Fi
 		if tokens > 0 {
 			left = tokens - usage.Output
 		}
-		n, end := count(piece, left)
+		n, end := engine.Words(piece, left)
 		usage.Output += n
 		if end < len(piece) {
 			if end > 0 {

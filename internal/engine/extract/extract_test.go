@@ -131,7 +131,7 @@ func TestQuotesWithSources(t *testing.T) {
 }
 
 func tokens(text string) int {
-	n, _ := count(text, -1)
+	n, _ := engine.Words(text, -1)
 	return n
 }
 
@@ -149,8 +149,8 @@ func TestCount(t *testing.T) {
 		{"one two", 0, 0, 0},
 		{" \n", 0, 0, 2},
 	} {
-		if n, end := count(test.text, test.limit); n != test.tokens || end != test.to {
-			t.Errorf("count(%q, %d) = %d, %d, want %d, %d", test.text, test.limit, n, end, test.tokens, test.to)
+		if n, end := engine.Words(test.text, test.limit); n != test.tokens || end != test.to {
+			t.Errorf("Words(%q, %d) = %d, %d, want %d, %d", test.text, test.limit, n, end, test.tokens, test.to)
 		}
 	}
 }

@@ -1,5 +1,6 @@
 // Package llamacpp speaks to llama.cpp's server. Of its paths only chat
-// completions is ever asked: /slots and /props show other callers' prompts.
+// completions, completions, embeddings and rerank are ever asked: /slots and /props
+// show other callers' prompts.
 //
 // The server closes the connection after each stream while it advertises
 // keep-alive, so a kept connection may turn out dead; wire sends such a request

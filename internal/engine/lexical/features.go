@@ -1,0 +1,158 @@
+package lexical
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"unicode"
+	"unicode/utf8"
+)
+
+// What a feature weighs. A word weighs the more the longer it is, since the short
+// words of most languages say little; all its pieces together weigh less than the
+// word itself.
+const (
+	wordWeight   = 1.0
+	pairWeight   = 0.5
+	piecesWeight = 0.7
+	signWeight   = 0.1
+)
+
+// term is a feature of a text and what it weighs there.
+type term struct {
+	hash   uint64
+	weight float32
+}
+
+// features appends the features of a text: its words, pairs of neighbours, the
+// pieces of which words consist, and single signs. Each is there as often as it
+// stands in the text.
+func features(dst []term, text string) []term {
+	var word []rune
+	var last term // the word before
+	end := func() {
+		if len(word) == 0 {
+			return
+		}
+		t := term{hash('w', word), weigh(word)}
+		dst = append(dst, t)
+		dst = pair(dst, last, t)
+		dst = pieces(dst, word)
+		last, word = t, word[:0]
+	}
+	for _, r := range text {
+		switch {
+		case unicode.IsLetter(r), unicode.IsDigit(r), unicode.Is(unicode.Mn, r):
+			word = append(word, unicode.ToLower(r))
+		case unicode.IsSpace(r):
+			end()
+		default:
+			end()
+			t := term{hash('w', []rune{r}), signWeight}
+			dst = append(dst, t)
+			dst = pair(dst, last, t)
+			last = t
+		}
+	}
+	end()
+	return dst
+}
+
+func pair(dst []term, a, b term) []term {
+	if a.weight == 0 {
+		return dst
+	}
+	return append(dst, term{mix(a.hash ^ mix(b.hash)), pairWeight * min(a.weight, b.weight)})
+}
+
+func weigh(word []rune) float32 {
+	if dense(word) {
+		return wordWeight
+	}
+	switch len(word) {
+	case 1:
+		return 0.2
+	case 2:
+		return 0.3
+	case 3:
+		return 0.5
+	case 4:
+		return 0.8
+	}
+	return wordWeight
+}
+
+// pieces appends the pieces of three to five characters of a word between its
+// marks, <word>; where scripts leave no space between words, those of one to three.
+func pieces(dst []term, word []rune) []term {
+	low, high := 3, 5
+	if dense(word) {
+		low, high = 1, 3
+	} else {
+		word = append(append([]rune{'<'}, word...), '>')
+	}
+	first := len(dst)
+	for n := low; n <= high; n++ {
+		for i := 0; i+n <= len(word); i++ {
+			dst = append(dst, term{hash: hash('p', word[i:i+n])})
+		}
+	}
+	each := float32(piecesWeight / math.Sqrt(float64(max(len(dst)-first, 1))))
+	for i := first; i < len(dst); i++ {
+		dst[i].weight = each
+	}
+	return dst
+}
+
+// dense reports whether a run of letters is of a script without spaces.
+func dense(word []rune) bool {
+	for _, r := range word {
+		if r > 0xe00 && unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana,
+			unicode.Thai, unicode.Lao, unicode.Khmer, unicode.Myanmar) {
+			return true
+		}
+	}
+	return false
+}
+
+// hash returns the hash of a feature of a kind (FNV-1a, 64 bits, mixed).
+func hash(kind byte, runes []rune) uint64 {
+	const prime = 1099511628211
+	h := (uint64(14695981039346656037) ^ uint64(kind)) * prime
+	var room [utf8.UTFMax]byte
+	for _, r := range runes {
+		for _, c := range room[:utf8.EncodeRune(room[:], r)] {
+			h = (h ^ uint64(c)) * prime
+		}
+	}
+	return mix(h)
+}
+
+// mix spreads what differs over all bits (the finalizer of MurmurHash3).
+func mix(h uint64) uint64 {
+	h = (h ^ h>>33) * 0xff51afd7ed558ccd
+	h = (h ^ h>>33) * 0xc4ceb9fe1a85ec53
+	return h ^ h>>33
+}
+
+// counted is a feature and how often it stands in a text.
+type counted struct {
+	term
+	times float64
+}
+
+// count sorts terms and puts those of one feature together, with their mean weight.
+func count(terms []term) []counted {
+	slices.SortFunc(terms, func(a, b term) int { return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.weight, b.weight)) })
+	var all []counted
+	for i, t := range terms {
+		if i > 0 && t.hash == terms[i-1].hash {
+			c := &all[len(all)-1]
+			c.times++
+			c.weight += (t.weight - c.weight) / float32(c.times)
+			continue
+		}
+		all = append(all, counted{t, 1})
+	}
+	return all
+}
