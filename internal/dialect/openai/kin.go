@@ -83,15 +83,23 @@ func (Kin) Finish(v scan.Value) inference.Finish { return finish(v) }
 // AppendUsage appends a usage object.
 func AppendUsage(dst []byte, u inference.Usage) []byte { return appendUsage(dst, u) }
 
-// Rename appends the edit that gives a request the upstream's name for its model.
-// A model of the same name costs no edit.
+// Rename appends, in order, the edits that give a request the upstream's name for
+// its model and keep from it those that the request may fall back to. A model of the
+// same name costs no edit.
 func Rename(dst []scan.Edit, d *scan.Doc, model string) []scan.Edit {
-	name := d.Root().Get("model")
-	if name.Is(model) {
-		return dst
+	root := d.Root()
+	first := len(dst)
+	if name := root.Get("model"); !name.Is(model) {
+		dst = append(dst, scan.Replace(name, scan.AppendString(make([]byte, 0, len(model)+2), model)))
 	}
-	return append(dst, scan.Replace(name, scan.AppendString(make([]byte, 0, len(model)+2), model)))
+	if models := root.Get("models"); models.Exists() {
+		dst = append(dst, scan.Cut(root, models))
+	}
+	return sorted(dst, first)
 }
+
+// Fallbacks reads the models to fall back to.
+func Fallbacks(f *dialect.Fields, v scan.Value) []string { return fallbacks(f, v) }
 
 // Prompts are what a model is to read, as completions and embeddings take it: a
 // text, several, the tokens of one, or those of several.

@@ -58,6 +58,8 @@ func ReadRequest(d *scan.Doc, into *inference.Request) error {
 			if model = f.Want(m, scan.String, key); model && !m.Is(r.Model) {
 				r.Model = m.Text()
 			}
+		case "models":
+			r.Models = openai.Fallbacks(&f, m)
 		case "stream":
 			r.Stream = f.Bool(m, key)
 		case "stream_options":
@@ -124,7 +126,7 @@ func Decode(d *scan.Doc) (*inference.Conversation, []string, error) {
 			return nil, nil, f
 		}
 		switch key := string(m.Key()); key {
-		case "model", "stream", "stream_options", "echo", "suffix", "prompt_embeds":
+		case "model", "models", "stream", "stream_options", "echo", "suffix", "prompt_embeds":
 		case "prompt":
 			text := m
 			for only := range m.All() {

@@ -301,7 +301,7 @@ func TestWriter(t *testing.T) {
 
 func FuzzRequest(f *testing.F) {
 	for _, body := range []string{
-		`{"model":"m","prompt":"a","n":2}`, `{"model":"m","prompt":[[1,2],[3]],"stream":true,"stream_options":{"include_usage":false}}`,
+		`{"models":["x"],"model":"m","prompt":"a"}`, `{"model":"m","prompt":"a","n":2}`, `{"model":"m","prompt":[[1,2],[3]],"stream":true,"stream_options":{"include_usage":false}}`,
 		`{"model":"m","prompt":["a"],"logprobs":1,"stop":["x"],"logit_bias":{"1":2}}`, `{"model":"m","prompt_embeds":"AA"}`,
 	} {
 		f.Add([]byte(body))
@@ -321,7 +321,7 @@ func FuzzRequest(f *testing.F) {
 			t.Fatalf("%s became %s: %v", body, out, err)
 		}
 		var sent inference.Request
-		if err := ReadRequest(&again, &sent); err != nil || sent.Model != "upstream" || sent.N != r.N || sent.WantUsage != r.Stream {
+		if err := ReadRequest(&again, &sent); err != nil || sent.Model != "upstream" || sent.Models != nil || sent.N != r.N || sent.WantUsage != r.Stream {
 			t.Fatalf("%s became %s: %+v, %v", body, out, sent, err)
 		}
 		if c, _, err := Decode(&d); err == nil {

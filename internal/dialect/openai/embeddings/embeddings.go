@@ -54,6 +54,8 @@ func ReadRequest(d *scan.Doc, into *inference.Request) error {
 			if model = f.Want(m, scan.String, key); model && !m.Is(r.Model) {
 				r.Model = m.Text()
 			}
+		case "models":
+			r.Models = openai.Fallbacks(&f, m)
 		case "encoding_format":
 			if f.Want(m, scan.String, key) && !m.Is("float") && !m.Is("base64") {
 				f.Wrong(key, "must be float or base64")

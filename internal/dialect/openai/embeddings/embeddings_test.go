@@ -193,7 +193,7 @@ func TestDecode(t *testing.T) {
 }
 
 func FuzzRequest(f *testing.F) {
-	for _, body := range []string{`{"model":"m","input":"a"}`, `{"model":"m","input":[[1,2],[3]],"dimensions":3}`, `{"model":"m","input":["a"],"encoding_format":"float"}`} {
+	for _, body := range []string{`{"models":["x"],"model":"m","prompt":"a","input":"a","query":"a","documents":["b"]}`, `{"model":"m","input":"a"}`, `{"model":"m","input":[[1,2],[3]],"dimensions":3}`, `{"model":"m","input":["a"],"encoding_format":"float"}`} {
 		f.Add([]byte(body))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
@@ -208,7 +208,7 @@ func FuzzRequest(f *testing.F) {
 		var again scan.Doc
 		out := scan.Splice(nil, body, openai.Rename(nil, &d, "upstream"))
 		var sent inference.Request
-		if again.Scan(out, Shape()) != nil || ReadRequest(&again, &sent) != nil || sent.Model != "upstream" || sent.Prompts != r.Prompts {
+		if again.Scan(out, Shape()) != nil || ReadRequest(&again, &sent) != nil || sent.Model != "upstream" || sent.Models != nil || sent.Prompts != r.Prompts {
 			t.Fatalf("%s became %s", body, out)
 		}
 		if w, err := Decode(&d); err == nil && len(w.Texts) != r.Prompts {

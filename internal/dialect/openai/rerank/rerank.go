@@ -53,6 +53,8 @@ func ReadRequest(d *scan.Doc, into *inference.Request) error {
 			if model = f.Want(m, scan.String, key); model && !m.Is(r.Model) {
 				r.Model = m.Text()
 			}
+		case "models":
+			r.Models = openai.Fallbacks(&f, m)
 		case "query":
 			query = m
 		case "documents":

@@ -124,7 +124,7 @@ func TestDecode(t *testing.T) {
 }
 
 func FuzzRequest(f *testing.F) {
-	for _, body := range []string{`{"model":"m","query":"a","documents":["b"]}`, `{"model":"m","query":{"text":"a"},"documents":[{"text":"b"},{"image":"c"}],"top_n":1}`} {
+	for _, body := range []string{`{"models":["x"],"model":"m","prompt":"a","input":"a","query":"a","documents":["b"]}`, `{"model":"m","query":"a","documents":["b"]}`, `{"model":"m","query":{"text":"a"},"documents":[{"text":"b"},{"image":"c"}],"top_n":1}`} {
 		f.Add([]byte(body))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
@@ -139,7 +139,7 @@ func FuzzRequest(f *testing.F) {
 		var again scan.Doc
 		out := scan.Splice(nil, body, openai.Rename(nil, &d, "upstream"))
 		var sent inference.Request
-		if again.Scan(out, Shape()) != nil || ReadRequest(&again, &sent) != nil || sent.Model != "upstream" || sent.Prompts != r.Prompts {
+		if again.Scan(out, Shape()) != nil || ReadRequest(&again, &sent) != nil || sent.Model != "upstream" || sent.Models != nil || sent.Prompts != r.Prompts {
 			t.Fatalf("%s became %s", body, out)
 		}
 		if w, err := Decode(&d); err == nil && (w.Top != r.Prompts || !json.Valid(AppendAnswer(nil, "i", "m", []Result{{0, 1}}, w, 1))) {
