@@ -31,6 +31,11 @@ func talk(t *testing.T, method, url string, header ...string) (*http.Response, s
 	for i := 0; i+1 < len(header); i += 2 {
 		r.Header.Add(header[i], header[i+1])
 	}
+	return send(t, r)
+}
+
+func send(t *testing.T, r *http.Request) (*http.Response, string) {
+	t.Helper()
 	c := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	res, err := c.Do(r)
 	if err != nil {

@@ -186,6 +186,15 @@ func newSpoken(e *HTTP, p Protocol) *spoken {
 	return k
 }
 
+// Speaks returns the dialects that are spoken as they are.
+func (e *HTTP) Speaks() inference.Set {
+	var s inference.Set
+	for _, p := range e.spoken {
+		s |= inference.SetOf(p.Dialect)
+	}
+	return s
+}
+
 // speak returns the place of the protocol for a request.
 func (e *HTTP) speak(d inference.Dialect) int {
 	for i, p := range e.spoken {

@@ -57,6 +57,20 @@ func (r *rig) begin(stream bool) *Ticket {
 	return t
 }
 
+// What does not fit is named as the caller's dialect calls it.
+func TestTooLongNamesItsField(t *testing.T) {
+	for dialect, field := range map[inference.Dialect]string{
+		inference.OpenAI: "messages", inference.Completions: "prompt", inference.Embeddings: "input", inference.Rerank: "documents",
+	} {
+		r := newRig(t, admit.Limits{}, false, 1)
+		r.s.Models[0].Targets[0].Window = 10
+		r.req.Dialect, r.req.Input = dialect, 11
+		if a := r.step(Event{Kind: Arrived}); a.Fault == nil || a.Fault.Kind != fault.ContextTooLong || a.Fault.Param != field {
+			t.Errorf("%v: %v", dialect, a.Fault)
+		}
+	}
+}
+
 func (r *rig) step(ev Event) Action {
 	r.Helper()
 	return r.p.Step(r.t, ev, r.s, r.now)

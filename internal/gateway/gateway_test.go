@@ -516,6 +516,41 @@ func TestReport(t *testing.T) {
 	})
 }
 
+// An answer that is no text has no first token and no time between tokens, and its
+// tokens are those that were read.
+func TestOperationsWithoutTokens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		vectors := beat{after: time.Second, chunk: engine.Chunk{
+			Raw: []byte("body"), Last: true,
+			Event: inference.Event{Content: true, Finishes: 2, Usage: inference.Usage{Input: 9, Known: true}},
+		}}
+		uncounted := vectors
+		uncounted.chunk.Event.Usage = inference.Usage{}
+		for _, tt := range []struct {
+			beat   beat
+			input  int64
+			source record.UsageSource
+		}{{vectors, 9, record.Provider}, {uncounted, 7, record.Estimated}} {
+			b := newBench(admit.Limits{}, []beat{tt.beat})
+			b.g.Do(t.Context(), &Request{
+				Request: inference.Request{ID: inference.NewID(time.Now(), 1, 2), Dialect: inference.Embeddings, Model: "assistant", Input: 7, Prompts: 2},
+				Caller:  &tenant.Caller{Key: "k"}, Surface: "test", Arrived: time.Now(),
+			}, &page{})
+			r := b.records[0]
+			if r.End != record.OK || r.Operation != "embeddings" || r.Input != tt.input || r.Output != 0 || r.Cost != tt.input || r.UsageSource != tt.source {
+				t.Errorf("recorded %+v", r)
+			}
+			if r.TTFT >= 0 || r.TPOT >= 0 || r.UpstreamTTFT >= 0 || r.Total != time.Second.Microseconds() {
+				t.Errorf("times: first %d, each %d, upstream %d, total %d", r.TTFT, r.TPOT, r.UpstreamTTFT, r.Total)
+			}
+			if b.ledger.lines != 1 {
+				t.Errorf("%d lines in the ledger", b.ledger.lines)
+			}
+			b.settled(t)
+		}
+	})
+}
+
 // What is held across dialects is bounded by what it takes, as it is within one.
 func TestHeldDeltasAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -49,6 +49,9 @@ func TestWindow(t *testing.T) {
 			}
 		}
 	}
+	if o := Pick(m, &inference.Request{Input: 5000, Prompts: 100, Longest: 100}, src()); o.N != 3 {
+		t.Errorf("a hundred prompts of 50 tokens share one window: %v", o.list())
+	}
 	m.Targets = m.Targets[:2]
 	if o := Pick(m, &inference.Request{Input: 2000}, src()); o.N != 0 {
 		t.Errorf("%v has room for 2000 tokens", o.list())

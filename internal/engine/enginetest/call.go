@@ -2,6 +2,7 @@ package enginetest
 
 import (
 	"embed"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -39,6 +40,7 @@ type speech struct {
 	refusal       func(kind string) string // a body of an error, that says so
 	tooLong       string                   // the same of a prompt that does not fit
 	failureInBody string                   // an error with status 200
+	wrong         []quirk                  // whole answers that hold something else than was asked for
 }
 
 // told is an answer as a vendor documents it, and what it means.
@@ -160,9 +162,10 @@ func event(name, rest string) string {
 	return "event: " + name + "\ndata: {\"type\":\"" + name + "\"" + rest + "}\n\n"
 }
 
-// own returns how the upstream speaks, and other how it does not.
+// own returns how the upstream speaks, and other how it does not but is asked all the
+// same; nil if it is not.
 func (k Kind) own() *speech {
-	for _, d := range dialects {
+	for _, d := range slices.Concat(dialects, alone) {
 		if d.dialect == k.Dialect {
 			return d
 		}
@@ -171,6 +174,9 @@ func (k Kind) own() *speech {
 }
 
 func (k Kind) other() *speech {
+	if len(k.callers()) == 1 {
+		return nil
+	}
 	if k.Dialect == dialects[0].dialect {
 		return dialects[1]
 	}

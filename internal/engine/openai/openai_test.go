@@ -8,11 +8,14 @@ import (
 )
 
 func TestConformance(t *testing.T) {
-	enginetest.Run(t, enginetest.Kind{
-		New:     New,
-		Dialect: inference.OpenAI,
-		Path:    "/v1/chat/completions",
-		Key:     enginetest.Bearer(),
-		Passed:  []string{"openai-beta"},
-	})
+	for dialect, path := range map[inference.Dialect]string{
+		inference.OpenAI:     "/v1/chat/completions",
+		inference.Embeddings: "/v1/embeddings",
+	} {
+		t.Run(dialect.String(), func(t *testing.T) {
+			enginetest.Run(t, enginetest.Kind{
+				New: New, Dialect: dialect, Path: path, Key: enginetest.Bearer(), Passed: []string{"openai-beta"},
+			})
+		})
+	}
 }
