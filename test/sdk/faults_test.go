@@ -127,6 +127,16 @@ var surfaces = []surface{
 		ask: askChat,
 	},
 	{
+		name: "completions", words: openaiWords, coded: true, kind: "openai", events: completionStream, first: 2, finish: 4, whole: completionAnswer,
+		unfinished: strings.Replace(completionAnswer, `"finish_reason":"stop"`, `"finish_reason":null`, 1),
+		failure:    `{"error":{"message":"leak","type":"server_error","param":null,"code":500}}`,
+		tooLong:    `{"error":{"message":"leak","type":"invalid_request_error","param":"prompt","code":"context_length_exceeded"}}`,
+		event:      "data: {\"error\":{\"message\":\"leak\",\"type\":\"server_error\",\"param\":null,\"code\":500}}\n\ndata: [DONE]\n\n",
+		half:       "data: {\"id\":\"cmpl-up\",\"choices\":[{\"index\":0,\"text\":\n\n",
+		large:      func(n int) string { return completion(strings.Repeat("x", n), "null") }, hollow: "data: [DONE]\n\n",
+		ask: askCompletions,
+	},
+	{
 		name: "messages", words: anthropicWords, kind: "anthropic", events: messagesStream, first: 3, finish: 6, whole: messagesAnswer,
 		unfinished: strings.Replace(messagesAnswer, `"stop_reason":"end_turn"`, `"stop_reason":null`, 1),
 		failure:    `{"type":"error","error":{"type":"api_error","message":"leak"}}`,
