@@ -104,15 +104,17 @@ func DecodeAnswer(d *scan.Doc) (*inference.Answer, error) {
 
 func answerParts(message scan.Value) []inference.Part {
 	var parts []inference.Part
-	add := func(kind inference.PartKind, v scan.Value) bool {
-		if v.TextLen() == 0 {
-			return false
+	add := func(kind inference.PartKind, v scan.Value) {
+		if v.TextLen() > 0 {
+			parts = append(parts, inference.Part{Kind: kind, Text: v.Text()})
 		}
-		parts = append(parts, inference.Part{Kind: kind, Text: v.Text()})
-		return true
 	}
-	if !add(inference.Thinking, message.Get("reasoning_content")) {
-		add(inference.Thinking, message.Get("reasoning"))
+	thought := ""
+	for t := range thoughts(message) {
+		thought += t.Text()
+	}
+	if thought != "" {
+		parts = append(parts, inference.Part{Kind: inference.Thinking, Text: thought})
 	}
 	text := message.Get("content")
 	add(inference.Text, text)

@@ -274,11 +274,9 @@ func (r *Reader) Deltas(dst []inference.Delta) []inference.Delta {
 			continue
 		}
 		delta := c.Get("delta")
-		thought := delta.Get("reasoning_content")
-		if thought.TextLen() == 0 {
-			thought = delta.Get("reasoning")
+		for thought := range thoughts(delta) {
+			dst = h.text(dst, inference.ThoughtDelta, thought)
 		}
-		dst = h.text(dst, inference.ThoughtDelta, thought)
 		text := delta.Get("content")
 		dst = h.text(dst, inference.TextDelta, text)
 		if text.Kind() == scan.Array {
