@@ -31,6 +31,10 @@ type Protocol struct {
 	Framing func() Framing
 	Type    string
 
+	// Refuse, where set, returns the fault of a request that this kind of upstream
+	// would answer in another form than the dialect's, or nil; nothing is sent then.
+	Refuse func(r *inference.Request) *fault.Error
+
 	// Lean tells that whole answers hold long arrays of numbers, of which
 	// ReadAnswer looks at the lengths alone.
 	Lean bool
@@ -282,6 +286,11 @@ func (e *HTTP) Open(ctx context.Context, c *Call) (Stream, error) {
 			return s, nil
 		}
 		return nil, fault.New(fault.Unsupported, "this upstream serves no "+c.Request.Dialect.Operation().String()+" requests of this kind")
+	}
+	if refuse := e.spoken[i].Refuse; refuse != nil {
+		if f := refuse(c.Request); f != nil {
+			return nil, f
+		}
 	}
 	s := e.spoken[i].idle.Get().(*stream)
 	s.begin(c)

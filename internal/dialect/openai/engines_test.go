@@ -16,7 +16,7 @@ import (
 func TestThoughts(t *testing.T) {
 	for name, tt := range map[string]struct{ message, thought, text string }{
 		"DeepSeek, SGLang, llama.cpp": {`{"content":null,"reasoning_content":"hm"}`, "hm", ""},
-		"vLLM since 0.12, Groq":       {`{"content":"","reasoning":"hm"}`, "hm", ""},
+		"newer vLLM, Groq":            {`{"content":"","reasoning":"hm"}`, "hm", ""},
 		"both names":                  {`{"reasoning":"hm","reasoning_content":"hm","content":"a"}`, "hm", "a"},
 		"OpenRouter": {
 			`{"content":"a","reasoning":"hm","reasoning_details":[{"type":"reasoning.text","text":"hm","signature":"c2ln","format":"anthropic-claude-v1","index":0}]}`, "hm", "a",

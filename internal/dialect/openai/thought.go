@@ -7,8 +7,8 @@ import (
 )
 
 // thoughts gives what a message or a delta holds of a model's reasoning, as engines
-// and providers write it: reasoning_content (DeepSeek, SGLang, llama.cpp, vLLM
-// before 0.12), reasoning (vLLM, Groq, OpenRouter), reasoning_details where there is
+// and providers write it: reasoning_content (DeepSeek, SGLang, llama.cpp, older
+// vLLM), reasoning (newer vLLM, Groq, OpenRouter), reasoning_details where there is
 // nothing else (OpenRouter), parts of type thinking within the content (Mistral).
 // Some write it under two names. Thinking tags within a text stay where they are:
 // only the engine knows whether they are its own.
