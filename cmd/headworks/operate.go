@@ -108,9 +108,9 @@ func newModelsCommand(t *terminal) *cobra.Command {
 					if m.Simulated {
 						note = "simulated"
 					}
-					rows = append(rows, []string{m.Name, strings.Join(m.Targets, ", "), note})
+					rows = append(rows, []string{m.Name, strings.Join(m.Does, ", "), strings.Join(m.Targets, ", "), note})
 				}
-				list(w, []string{"MODEL", "TARGETS", "NOTE"}, rows)
+				list(w, []string{"MODEL", "DOES", "TARGETS", "NOTE"}, rows)
 			})
 		},
 	}

@@ -5,6 +5,7 @@ import (
 
 	"headworks/internal/api/admin"
 	"headworks/internal/flow"
+	"headworks/internal/inference"
 	"headworks/internal/telemetry"
 	"headworks/internal/tenant"
 )
@@ -63,10 +64,15 @@ func (a *App) Status() admin.Status {
 	s.Dropped = overrun + write
 	for _, m := range w.Fleet.Models {
 		shown := admin.Model{Name: m.Name, Simulated: len(m.Targets) > 0}
+		var speaks inference.Set
 		for _, t := range m.Targets {
 			u := &w.Fleet.Upstreams[t.Upstream]
 			shown.Targets = append(shown.Targets, u.Name+"/"+t.Model)
 			shown.Simulated = shown.Simulated && u.Simulated
+			speaks |= u.Speaks
+		}
+		for _, o := range speaks.Operations() {
+			shown.Does = append(shown.Does, o.String())
 		}
 		s.Models = append(s.Models, shown)
 	}

@@ -109,6 +109,21 @@ func SetOf(list ...Dialect) Set {
 // Has reports whether d is in s.
 func (s Set) Has(d Dialect) bool { return s>>d&1 != 0 }
 
+// Operations returns what can be asked of whoever speaks the dialects of s. Count is
+// left out: it goes with Chat.
+func (s Set) Operations() []Operation {
+	var all []Operation
+	for o := range Count {
+		for rest := s; rest != 0; rest &= rest - 1 {
+			if Dialect(bits.TrailingZeros32(uint32(rest))).Operation() == o {
+				all = append(all, o)
+				break
+			}
+		}
+	}
+	return all
+}
+
 // Serves reports whether whoever speaks the dialects of s can serve a request in
 // d, be it through a translation. Whoever answers conversations can have their
 // tokens counted, if only by an estimate.

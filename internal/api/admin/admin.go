@@ -95,6 +95,7 @@ type Status struct {
 type Model struct {
 	Name      string   `json:"name"`
 	Targets   []string `json:"targets"` // upstream/model, in order
+	Does      []string `json:"does"`    // operations that one of them serves at least
 	Simulated bool     `json:"simulated"`
 }
 
