@@ -27,6 +27,10 @@ const (
 	AudioTokens    = 500
 )
 
+// ByGoogle begins a signature of Gemini's on its way through another dialect: a
+// signature is for its maker alone, and a caller may hold those of several.
+const ByGoogle = "gemini:"
+
 // Session returns the hash of an affinity hint, the same in every process, and 0
 // for none (FNV-1a, 64 bits).
 func Session(hint []byte) uint64 {

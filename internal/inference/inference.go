@@ -95,6 +95,7 @@ type Conversation struct {
 	SchemaName        string
 	SchemaDescription string
 	SchemaStrict      *bool
+	SchemaNative      []byte // the schema as the caller's dialect has it, where that is no JSON Schema
 
 	User    string // the end user's opaque id
 	Private []Private
@@ -130,8 +131,8 @@ const (
 	Thinking                   // Text, Signature
 	Redacted                   // Data: thinking that only its maker can read
 	Refusal                    // Text
-	ToolUse                    // ID, Name, Data: the arguments as JSON
-	ToolResult                 // ID, Parts, Failed
+	ToolUse                    // ID, Name, Data: the arguments as JSON; Signature: of the thought that led to it
+	ToolResult                 // ID, Parts, Failed; Name and Data: the tool's, and the result as JSON, where the dialect has them
 	Foreign                    // Data: the whole part as JSON, of a kind or a form that only its dialect has, which Name tells
 )
 
@@ -157,6 +158,7 @@ type Tool struct {
 	Name        string
 	Description string
 	Schema      []byte // JSON Schema of the arguments
+	Native      []byte // the same as the caller's dialect has it, where that is no JSON Schema
 	Strict      *bool
 	Cache       string // as of a Part
 	Hosted      []byte // the whole tool as JSON, where it runs on the upstream's side; the rest is empty but for Name, its type

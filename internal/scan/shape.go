@@ -22,6 +22,10 @@ func Keys(names ...string) *Shape {
 // that may be an array or something else has this shape too.
 func Each(element *Shape) *Shape { return &Shape{each: element} }
 
+// Some returns the shape of an array whose elements have that shape, and of one of
+// them in the place of an array.
+func Some(element *Shape) *Shape { return build(element.names, element.values, element) }
+
 // With returns s with one more key, and the shape of that key's value.
 func (s *Shape) With(name string, value *Shape) *Shape {
 	names := append(s.names[:len(s.names):len(s.names)], name)
