@@ -34,6 +34,8 @@ type Dialect struct {
 	AppendModel  func(dst []byte, name string) []byte
 	NewWriter    func(id string, created time.Time, req *inference.Request) Writer
 	AnswerID     string   // what the id of an answer begins with
+	Reframed     bool     // streams are framed otherwise than those of upstreams; the Writer has Raw
+	KeyInQuery   bool     // the parameter key of the query is a credential, where no header has one
 	Stream       string   // media type of a streamed answer; server-sent events unless set
 	RequestID    string   // a header beside x-request-id, if the vendor has one
 	Mark         string   // a header that only this vendor's clients send, if there is one
@@ -46,6 +48,18 @@ type Writer interface {
 	End(dst []byte) []byte
 	Fail(dst []byte, f *fault.Error, id string) []byte
 	KeepAlive(dst []byte) []byte
+}
+
+// reframer is a Writer whose stream is framed otherwise than upstreams of its dialect
+// frame theirs: it writes their events too.
+type reframer interface {
+	Raw(dst, events []byte) []byte
+}
+
+// barer is a Writer of a dialect whose clients pass over the error event that Fail
+// writes, and raise on what Bare appends, in a last piece of its own.
+type barer interface {
+	Bare(dst []byte, f *fault.Error, id string) []byte
 }
 
 // longest is the wait that clients obey; see docs/explanation/streams.md.
@@ -231,10 +245,10 @@ func (k *call) Send(h *gateway.Head, c *engine.Chunk) error {
 		k.sent = true
 		k.x.Release()
 	}
-	if c.Deltas == nil {
+	if c.Deltas == nil && !k.d.Reframed {
 		return k.x.Write(c.Raw)
 	}
-	k.out = k.encode(k.out[:0], c)
+	k.out = k.encode(k.raw(k.out[:0], c.Raw), c)
 	return k.x.Write(k.out)
 }
 
@@ -252,6 +266,12 @@ func (k *call) End(h *gateway.Head, c *engine.Chunk, f *fault.Error) error {
 		return nil
 	case f != nil && k.x.Began():
 		k.out = k.into().Fail(k.out[:0], f, h.ID.String())
+		if w, ok := k.writer.(barer); ok {
+			if err := k.x.Write(k.out); err != nil {
+				return err
+			}
+			k.out = w.Bare(k.out[:0], f, h.ID.String())
+		}
 		return k.x.WriteEnd(k.out)
 	case f != nil:
 		k.tell(h)
@@ -270,9 +290,17 @@ func (k *call) End(h *gateway.Head, c *engine.Chunk, f *fault.Error) error {
 			return err
 		}
 	}
-	k.out = k.encode(append(k.out[:0], c.Raw...), c)
+	k.out = k.encode(k.raw(k.out[:0], c.Raw), c)
 	k.out = k.into().End(k.out)
 	return k.x.WriteEnd(k.out)
+}
+
+// raw appends the events of an upstream of the caller's dialect.
+func (k *call) raw(dst, events []byte) []byte {
+	if w, ok := k.into().(reframer); ok && k.d.Reframed {
+		return w.Raw(dst, events)
+	}
+	return append(dst, events...)
 }
 
 func (k *call) encode(dst []byte, c *engine.Chunk) []byte {

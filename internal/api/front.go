@@ -101,7 +101,7 @@ func (f *Front) Serve(x *wire.Exchange) {
 		return
 	}
 	var err error
-	if v.Caller, err = f.caller(x); err != nil {
+	if v.Caller, err = f.caller(x, v.Dialect); err != nil {
 		var h wire.Header
 		h.Add("WWW-Authenticate", "Bearer")
 		f.refuse(x, v.Dialect, &h, fault.Of(err))
@@ -166,10 +166,13 @@ func (f *Front) Refused(yield func(kind string, n uint64)) {
 	}
 }
 
-func (f *Front) caller(x *wire.Exchange) (*tenant.Caller, error) {
+func (f *Front) caller(x *wire.Exchange, d *Dialect) (*tenant.Caller, error) {
 	credential, err := x.Credential()
 	if err != nil {
 		return nil, err
+	}
+	if credential == nil && d.KeyInQuery {
+		credential = x.Param("key")
 	}
 	return f.keys.Resolve(credential, x.Arrived())
 }
@@ -208,5 +211,8 @@ func (f *Front) Misread(status int, words string, h *wire.Header) (contentType s
 	e.Status = status
 	return jsonType, d.AppendError(nil, e, id.String())
 }
+
+// Refuse answers a request for what a route has not.
+func (f *Front) Refuse(x *wire.Exchange, v Visit, e *fault.Error) { f.refuse(x, v.Dialect, nil, e) }
 
 const jsonType = "application/json"

@@ -25,6 +25,7 @@ import (
 	"headworks/internal/api"
 	"headworks/internal/api/admin"
 	"headworks/internal/api/anthropic"
+	"headworks/internal/api/gemini"
 	"headworks/internal/api/openai"
 	"headworks/internal/config"
 	"headworks/internal/engine/extract"
@@ -131,7 +132,7 @@ func (a *App) build() error {
 	if err := a.use(a.config); err != nil {
 		return err
 	}
-	a.entrance = api.NewFront(a.gateway, a.keys.resolver, a.health, func() api.Limits { return *a.limits.Load() }, openai.Routes(), anthropic.Routes())
+	a.entrance = api.NewFront(a.gateway, a.keys.resolver, a.health, func() api.Limits { return *a.limits.Load() }, openai.Routes(), anthropic.Routes(), gemini.Routes())
 	a.server = wire.NewServer(a.entrance.Serve, wire.Limits{})
 	a.server.Refuse = a.entrance.Misread
 	a.server.Panicked = func(cause any, stack []byte) {

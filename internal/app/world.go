@@ -12,6 +12,7 @@ import (
 	"headworks/internal/engine"
 	"headworks/internal/engine/anthropic"
 	"headworks/internal/engine/extract"
+	"headworks/internal/engine/gemini"
 	"headworks/internal/engine/lexical"
 	"headworks/internal/engine/llamacpp"
 	"headworks/internal/engine/openai"
@@ -189,6 +190,8 @@ func (r *fleetRoom) engine(name string, u config.Upstream, replicas []fleet.Repl
 		return over(openai.New(replicas, keys))
 	case config.Anthropic:
 		return over(anthropic.New(replicas, keys))
+	case config.Gemini:
+		return over(gemini.New(replicas, keys))
 	case config.VLLM:
 		return over(vllm.New(replicas, keys))
 	case config.LlamaCpp:

@@ -28,11 +28,13 @@ var (
 	ranking  = serving | inference.SetOf(inference.Rerank)
 	vectors  = inference.SetOf(inference.Embeddings, inference.Rerank)
 	messages = inference.SetOf(inference.Anthropic, inference.AnthropicCount)
+	contents = inference.SetOf(inference.Gemini, inference.GeminiCount)
 )
 
 var kinds = []Kind{
 	{Name: "openai", Title: "OpenAI", URL: "https://api.openai.com/v1", Env: "OPENAI_API_KEY", Speaks: serving},
 	{Name: "anthropic", Title: "Anthropic", URL: "https://api.anthropic.com", Env: "ANTHROPIC_API_KEY", Speaks: messages},
+	{Name: "gemini", Title: "Gemini", URL: "https://generativelanguage.googleapis.com/v1beta", Env: "GEMINI_API_KEY", Speaks: contents | inference.SetOf(inference.Embeddings)},
 	{Name: "vllm", Title: "vLLM", Port: 8000, Speaks: ranking},
 	{Name: "llamacpp", Title: "llama.cpp", Port: 8080, Speaks: ranking},
 	{Name: "simulated", Title: "simulated", Speaks: chat, BuiltIn: true},

@@ -57,6 +57,7 @@ func (a *Admin) defaults() { a.Listen = "127.0.0.1:7301" }
 const (
 	OpenAI       = "openai"
 	Anthropic    = "anthropic"
+	Gemini       = "gemini"
 	VLLM         = "vllm"
 	LlamaCpp     = "llamacpp"
 	Simulated    = "simulated"

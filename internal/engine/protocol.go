@@ -2,6 +2,7 @@ package engine
 
 import (
 	"headworks/internal/dialect/anthropic"
+	"headworks/internal/dialect/gemini"
 	"headworks/internal/dialect/openai"
 	"headworks/internal/dialect/openai/completions"
 	"headworks/internal/dialect/openai/embeddings"
@@ -90,6 +91,34 @@ func Counting() Protocol {
 		ReadAnswer: anthropic.ReadCount,
 		ReadError:  anthropic.ReadError,
 		NewReader:  func() Reader { return &anthropic.Reader{} },
+	}
+}
+
+// Generate is Gemini's generateContent, with a stream or without. The path of a
+// request has the model in it.
+func Generate(target func(dst []byte, base, model string, stream bool) []byte) Protocol {
+	return Protocol{
+		Dialect:      inference.Gemini,
+		Target:       target,
+		Encode:       gemini.Encode,
+		ReadAnswer:   gemini.ReadAnswer,
+		DecodeAnswer: gemini.DecodeAnswer,
+		ReadError:    gemini.ReadError,
+		NewReader:    func() Reader { return &gemini.Reader{} },
+	}
+}
+
+// GenerateCount is Gemini's countTokens.
+func GenerateCount(target func(dst []byte, base, model string, stream bool) []byte) Protocol {
+	return Protocol{
+		Dialect:      inference.GeminiCount,
+		Target:       target,
+		Edits:        gemini.CountEdits,
+		Encode:       gemini.EncodeCount,
+		ReadAnswer:   gemini.ReadCount,
+		DecodeAnswer: gemini.DecodeCount,
+		ReadError:    gemini.ReadError,
+		NewReader:    func() Reader { return &gemini.Reader{} },
 	}
 }
 

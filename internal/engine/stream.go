@@ -330,7 +330,9 @@ func (s *stream) refused(until time.Time) error {
 	if f.Kind == fault.ContextTooLong {
 		f.Param = s.call.Request.Dialect.Prompt()
 	}
-	f.After = s.wait(time.Now())
+	if wait := s.wait(time.Now()); wait > 0 {
+		f.After = wait
+	}
 	s.err = f
 	return f
 }
@@ -510,10 +512,20 @@ func (s *stream) close(c Chunk) Chunk {
 	return c
 }
 
+// fitting is a Reader of a dialect whose answers may be whole and yet cannot be told
+// in another one: Unfit returns the fault of such an answer, or nil.
+type fitting interface{ Unfit() error }
+
 // end says what it means that the bytes ended, or that their reading failed: an
 // answer in which every choice has finished is whole all the same.
 func (s *stream) end(err error) (Chunk, error) {
 	cut := s.reader.End()
+	if r, ok := s.reader.(fitting); ok && cut == nil && !s.same {
+		if cut = r.Unfit(); cut != nil {
+			s.err = cut
+			return Chunk{}, cut
+		}
+	}
 	if cut == nil {
 		return s.close(Chunk{Last: true}), nil
 	}

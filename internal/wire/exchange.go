@@ -7,6 +7,7 @@ import (
 	"iter"
 	"net"
 	"net/netip"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -56,7 +57,7 @@ func (x *Exchange) read() *refusal {
 		return &refusal{414, "the request target is too long"}
 	}
 	fr := framing{length: -1}
-	hosts, authorizations, keys := 0, 0, 0
+	hosts, authorizations, keys, googKeys := 0, 0, 0, 0
 	for _, f := range x.head.fields {
 		name, value := f.name.of(b), f.value.of(b)
 		switch len(name) {
@@ -81,6 +82,10 @@ func (x *Exchange) read() *refusal {
 				authorizations++
 			}
 		case len("connection"), len("content-length"), len("transfer-encoding"):
+			if equalFold(name, "x-goog-api-key") { // as long as content-length
+				googKeys++
+				continue
+			}
 			if refused := fr.note(name, value); refused != nil {
 				return refused
 			}
@@ -93,7 +98,7 @@ func (x *Exchange) read() *refusal {
 		return bad("the Host field is missing")
 	case !all(x.host.of(b), host):
 		return bad("the Host field is not the name of a host")
-	case authorizations > 1, keys > 1:
+	case authorizations > 1, keys > 1, googKeys > 1:
 		return bad("there are two credentials")
 	case fr.chunked && x.old:
 		return bad("HTTP/1.0 has no Transfer-Encoding")
@@ -211,26 +216,58 @@ func (x *Exchange) Headers() iter.Seq2[[]byte, []byte] {
 	return x.head.all(x.c.buf.b)
 }
 
-// Credential returns the bearer token of Authorization, or x-api-key: either is
-// read, and both only if they are equal. Nil is none. It holds until Release.
-func (x *Exchange) Credential() ([]byte, error) {
-	key, hasKey := x.Header("x-api-key")
-	authorization, ok := x.Header("authorization")
-	if !ok {
-		if len(key) == 0 {
-			return nil, nil
+// Param returns the value of the first parameter of a name in the query, unescaped
+// but for what is no escape; nil if there is none.
+func (x *Exchange) Param(name string) []byte {
+	for rest := x.Query(); len(rest) > 0; {
+		var pair []byte
+		pair, rest, _ = bytes.Cut(rest, []byte("&"))
+		if k, value, ok := bytes.Cut(pair, []byte("=")); ok && string(k) == name {
+			if plain, err := url.QueryUnescape(string(value)); err == nil {
+				return []byte(plain)
+			}
+			return value
 		}
-		return key, nil
+	}
+	return nil
+}
+
+// Credential returns the bearer token of Authorization, x-api-key, or
+// x-goog-api-key: either is read, and several only if they are equal. Nil is none.
+// It holds until Release.
+func (x *Exchange) Credential() ([]byte, error) {
+	var credential []byte
+	given := false
+	for _, name := range []string{"x-api-key", "x-goog-api-key"} {
+		key, ok := x.Header(name)
+		switch {
+		case !ok:
+		case given && !bytes.Equal(key, credential):
+			return nil, differing()
+		default:
+			credential, given = key, true
+		}
+	}
+	authorization, ok := x.Header("authorization")
+	switch {
+	case !ok && len(credential) == 0:
+		return nil, nil
+	case !ok:
+		return credential, nil
 	}
 	scheme, bearer, _ := bytes.Cut(authorization, []byte(" "))
 	bearer = bytes.TrimLeft(bearer, " ")
 	switch {
 	case !equalFold(scheme, "bearer") || len(bearer) == 0:
 		return nil, fault.New(fault.Unauthenticated, "the Authorization field holds no bearer token: send Authorization: Bearer and the key")
-	case hasKey && !bytes.Equal(key, bearer):
-		return nil, fault.New(fault.InvalidRequest, "Authorization and x-api-key differ: send one of them")
+	case given && !bytes.Equal(credential, bearer):
+		return nil, differing()
 	}
 	return bearer, nil
+}
+
+func differing() error {
+	return fault.New(fault.InvalidRequest, "Authorization, x-api-key and x-goog-api-key differ: send one of them")
 }
 
 // Remote returns the address at the other end, as a network connection has one.

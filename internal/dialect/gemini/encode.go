@@ -306,7 +306,7 @@ func (w *writing) call(p inference.Part) {
 	w.id(p)
 	w.b = scan.AppendString(scan.AppendKey(w.b, "name"), p.Name)
 	switch {
-	case object(p.Data):
+	case isObject(p.Data):
 		w.b = append(scan.AppendKey(w.b, "args"), p.Data...)
 	case w.own:
 	default:
@@ -329,8 +329,8 @@ func (w *writing) id(p inference.Part) {
 
 func isNoID(p inference.Private) bool { return p.Path == noID.Path && p.Key == noID.Key }
 
-// object reports whether JSON that a model wrote is an object.
-func object(arguments string) bool {
+// isObject reports whether JSON that a model wrote is an object.
+func isObject(arguments string) bool {
 	var d scan.Doc
 	return d.ScanLax([]byte(arguments)) == nil && d.Root().Kind() == scan.Object
 }

@@ -83,7 +83,7 @@ func (w *Writer) arguments(d inference.Delta) {
 // object cannot be told: the answer ends as this dialect says that.
 func (w *Writer) flush(parts []byte) []byte {
 	for _, c := range w.calls {
-		if len(c.arguments) > 0 && !object(string(c.arguments)) {
+		if len(c.arguments) > 0 && !isObject(string(c.arguments)) {
 			w.over = true
 		}
 		if !w.over {

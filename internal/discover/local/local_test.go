@@ -254,7 +254,7 @@ func TestPlacesAreThePromisedOnes(t *testing.T) {
 
 func TestKeys(t *testing.T) {
 	environment := map[string]string{
-		"OPENAI_API_KEY": "sk-canary", "GEMINI_API_KEY": " \n", "GROQ_API_KEY": "", "CEREBRAS_API_KEY": "c", "OTHER_API_KEY": "x",
+		"OPENAI_API_KEY": "sk-canary", "GEMINI_API_KEY": " \n", "GOOGLE_API_KEY": "g", "GROQ_API_KEY": "", "CEREBRAS_API_KEY": "c", "OTHER_API_KEY": "x",
 	}
 	got := Keys(func(name string) (string, bool) {
 		value, ok := environment[name]
@@ -264,7 +264,7 @@ func TestKeys(t *testing.T) {
 	for _, p := range got {
 		names = append(names, p.Name)
 	}
-	if diff := cmp.Diff([]string{"openai", "cerebras"}, names); diff != "" {
+	if diff := cmp.Diff([]string{"openai", "gemini", "cerebras"}, names); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	if strings.Contains(fmt.Sprintf("%+v", got), "canary") {
@@ -273,22 +273,23 @@ func TestKeys(t *testing.T) {
 }
 
 func TestProvidersAreComplete(t *testing.T) {
-	seen := map[string]bool{}
+	seen, last := map[string]bool{}, ""
 	for _, p := range Providers() {
-		if seen[p.Name] || seen[p.Env] {
+		if seen[p.Name] && p.Name != last || seen[p.Env] {
 			t.Errorf("%s or %s is there twice", p.Name, p.Env)
 		}
+		last = p.Name
 		seen[p.Name], seen[p.Env] = true, true
 		u, err := url.Parse(p.URL)
 		if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || strings.HasSuffix(p.URL, "/") {
 			t.Errorf("%s: URL %q", p.Name, p.URL)
 		}
-		if p.Kind != "openai" && p.Kind != "anthropic" {
+		if p.Kind != "openai" && p.Kind != p.Name {
 			t.Errorf("%s: kind %q", p.Name, p.Kind)
 		}
 	}
 	for _, env := range []string{
-		"OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "GROQ_API_KEY", "OPENROUTER_API_KEY", "MISTRAL_API_KEY",
+		"OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "GOOGLE_API_KEY", "GROQ_API_KEY", "OPENROUTER_API_KEY", "MISTRAL_API_KEY",
 		"DEEPSEEK_API_KEY", "TOGETHER_API_KEY", "XAI_API_KEY", "FIREWORKS_API_KEY", "CEREBRAS_API_KEY",
 	} {
 		if !seen[env] {
