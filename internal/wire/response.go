@@ -205,6 +205,8 @@ func (r *Response) Read(until time.Time) ([]byte, error) {
 		switch {
 		case r.err != nil:
 			return nil, r.err
+		case l.r < l.w && r.ctx.Err() != nil:
+			return nil, context.Cause(r.ctx) // what came already is for nobody
 		case l.r < l.w:
 			if p, err := r.unframe(); err != nil || len(p) > 0 {
 				return p, err

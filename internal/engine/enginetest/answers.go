@@ -56,7 +56,11 @@ func testRequest(t *testing.T, k Kind) {
 				if diff := cmp.Diff(want, map[string][]string(r.header)); diff != "" {
 					t.Errorf("header (-want +got)\n%s", diff)
 				}
-				if got := "POST " + k.Path + " HTTP/1.1"; r.line != got {
+				path := k.Path
+				if stream && k.Stream != "" {
+					path = k.Stream
+				}
+				if got := "POST " + path + " HTTP/1.1"; r.line != got {
 					t.Errorf("asked %q, want %q", r.line, got)
 				}
 				k.checkBody(t, d, stream, r.body)
@@ -88,6 +92,13 @@ func (k Kind) checkBody(t *testing.T, d *speech, stream bool, body string) {
 		}
 		if body != want {
 			t.Errorf("sent  %q\nwant  %q", body, want)
+		}
+		return
+	}
+	if k.Dialect == inference.Gemini {
+		const want = `{"contents":[{"role":"user","parts":[{"text":"café / 1"}]}],"generationConfig":{`
+		if !strings.HasPrefix(body, want) || !strings.HasSuffix(body, `"temperature":1}}`) {
+			t.Errorf("sent %s", body)
 		}
 		return
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"headworks/internal/dialect/anthropic"
+	"headworks/internal/dialect/gemini"
 	"headworks/internal/dialect/openai"
 	"headworks/internal/engine"
 	"headworks/internal/fault"
@@ -40,6 +41,7 @@ type speech struct {
 	refusal       func(kind string) string // a body of an error, that says so
 	tooLong       string                   // the same of a prompt that does not fit
 	failureInBody string                   // an error with status 200
+	prompt        string                   // the field that holds the prompt
 	wrong         []quirk                  // whole answers that hold something else than was asked for
 }
 
@@ -59,6 +61,7 @@ type told struct {
 // numbers with many forms, unknown fields, white space, a line end at the end.
 const (
 	openaiAsks  = `{ "model" : "assistant","messages":[{"role":"user","content":"caf\u00e9 \/ 1"}],"temperature":1.0,"x_vendor":{"a":[1e3,-0.0]},"stream":STREAM }` + "\n"
+	geminiAsks  = `{ "contents":[{"role":"user","parts":[{"text":"caf\u00e9 \/ 1"}]}],"generationConfig":{"temperature":1.0},"x_vendor":{"a":[1e3,-0.0]},"x_stream":STREAM }` + "\n"
 	messageAsks = `{ "model" : "assistant","max_tokens":64,"messages":[{"role":"user","content":"caf\u00e9 \/ 1"}],"temperature":1.0,"x_vendor":{"a":[1e3,-0.0]},"stream":STREAM }` + "\n"
 )
 
@@ -109,6 +112,7 @@ var dialects = []*speech{
 			return `{"error":{"message":"SECRET of the upstream","type":"` + kind + `","param":null,"code":null}}`
 		},
 		tooLong:       `{"error":{"message":"This model's maximum context length is 128000 tokens.","type":"invalid_request_error","param":"messages","code":"context_length_exceeded"}}`,
+		prompt:        "messages",
 		failureInBody: `{"object":"error","message":"SECRET of the upstream","type":"InternalServerError","param":null,"code":500}`,
 	},
 	{
@@ -148,13 +152,72 @@ var dialects = []*speech{
 			return `{"type":"error","error":{"type":"` + kind + `","message":"SECRET of the upstream"},"request_id":"req_1"}`
 		},
 		tooLong:       `{"type":"error","error":{"type":"invalid_request_error","message":"prompt is too long: 208310 tokens > 200000 maximum"}}`,
+		prompt:        "messages",
 		failureInBody: `{"type":"error","error":{"type":"api_error","message":"SECRET of the upstream"}}`,
+	},
+	{
+		name: "gemini", dialect: inference.Gemini, shape: gemini.Shape(), read: readGemini, decode: gemini.Decode,
+		asks: geminiAsks, sends: geminiAsks,
+		open:      candidate(`{"text":""}`, ""),
+		word:      candidate(`{"text":"Hello"}`, ""),
+		finish:    candidate(`{"text":""}`, `,"finishReason":"STOP"`),
+		failure:   `data: {"error":{"code":500,"message":"SECRET of the upstream","status":"INTERNAL"}}` + "\n\n",
+		malformed: `data: {"candidates":[{"content":` + "\n\n",
+		mixed:     strings.Replace(candidate(`{"text":"foreign"}`, ""), "answer-1", "answer-2", 1),
+		streams: []told{
+			{
+				file: "gemini/text.sse", n: 1, text: "Hello there", finish: inference.Stop,
+				usage: inference.Usage{Input: 4, Output: 7, Known: true},
+			},
+			{
+				file: "gemini/tools.sse", n: 1, thought: "**Two cities.**", finish: inference.ToolCalls,
+				tools: []inference.Part{
+					{ID: "call_kQjfaNzsBYSn1MkP3aGx6Ak_0", Name: "get_current_temperature", Data: `{"location":"Paris"}`},
+					{ID: "fc-7", Name: "get_current_temperature", Data: `{"location":"London"}`},
+				},
+				usage: inference.Usage{Input: 82, Output: 34, CacheRead: 64, Reasoning: 12, Known: true},
+			},
+		},
+		answers: []told{
+			{
+				file: "gemini/text.json", text: "AI learns patterns from data.", finish: inference.Stop,
+				usage: inference.Usage{Input: 8, Output: 31, Reasoning: 25, Known: true},
+			},
+			{
+				file: "gemini/tools.json", finish: inference.ToolCalls,
+				tools: []inference.Part{{ID: "call_J0ByaPeqDo-Gz7IP2Yy3-AQ_0", Name: "schedule_meeting", Data: `{"topic": "Q3 planning", "attendees": ["Bob", "Alice"]}`}},
+				usage: inference.Usage{Input: 157, Output: 43, Reasoning: 10, Known: true},
+			},
+		},
+		refusal: func(kind string) string {
+			return `{"error":{"message":"SECRET of the upstream","status":"` + strings.ToUpper(kind) + `"}}`
+		},
+		tooLong:       `{"error":{"code":400,"message":"The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).","status":"INVALID_ARGUMENT"}}`,
+		failureInBody: `[{"error":{"code":500,"message":"SECRET of the upstream","status":"INTERNAL"}}]`,
+		prompt:        "contents",
 	},
 }
 
 // chunk is an event of OpenAI's dialect.
 func chunk(delta, finish string) string {
 	return `data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1694268190,"model":"served","choices":[{"index":0,"delta":` + delta + `,"logprobs":null,"finish_reason":` + finish + "}]}\n\n"
+}
+
+// candidate is an event of Gemini's.
+func candidate(part, finish string) string {
+	return `data: {"candidates":[{"content":{"parts":[` + part + `],"role":"model"}` + finish + `,"index":0}],` +
+		`"usageMetadata":{"promptTokenCount":5,"candidatesTokenCount":7,"totalTokenCount":12},"modelVersion":"served","responseId":"answer-1"}` + "\n\n"
+}
+
+// readGemini reads a request whose path has the model and the method in it; these
+// bodies say for themselves whether a stream is asked for.
+func readGemini(d *scan.Doc, r *inference.Request) error {
+	if err := gemini.ReadRequest(d, r); err != nil {
+		return err
+	}
+	r.Stream, _ = d.Root().Get("x_stream").Bool()
+	r.WantUsage = r.Stream
+	return nil
 }
 
 // event is one of Anthropic's.

@@ -120,6 +120,9 @@ func testKept(t *testing.T, k Kind) {
 		})
 	}
 	t.Run("though the end comes after the terminal", func(t *testing.T) {
+		if k.own().terminal == "" {
+			t.Skip("the dialect has no terminal: the end is awaited")
+		}
 		if !k.streams() {
 			return
 		}

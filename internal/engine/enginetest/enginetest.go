@@ -25,6 +25,7 @@ type Kind struct {
 	New     func(replicas []fleet.Replica, keys []string) (*engine.HTTP, error)
 	Dialect inference.Dialect
 	Path    string    // the only one that is ever asked
+	Stream  string    // the one that streams are asked at, if it is another
 	Key     [2]string // how the key is sent, with key in its value
 
 	Said   [][2]string // sent where the caller says no such thing

@@ -158,6 +158,9 @@ const sseHead = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf
 func chunked(pieces ...string) string {
 	var b strings.Builder
 	for _, p := range pieces {
+		if p == "" {
+			continue // that would be the end
+		}
 		fmt.Fprintf(&b, "%x\r\n%s\r\n", len(p), p)
 	}
 	return b.String()
