@@ -514,6 +514,9 @@ func (w *writing) block(p inference.Part) {
 		w.drop("content.input_audio")
 		return
 	case inference.ToolUse:
+		if p.Signature != "" {
+			w.drop("messages.tool_calls.extra_content") // of another maker
+		}
 		open(`{"type":"tool_use","id":`, toolID(p.ID))
 		w.b = scan.AppendString(scan.AppendKey(w.b, "name"), p.Name)
 		w.input(p.Data)

@@ -61,7 +61,7 @@ func word(status int) string {
 		return "RESOURCE_EXHAUSTED"
 	case 499:
 		return "CANCELLED"
-	case 502, 503, 529:
+	case 503, 529:
 		return "UNAVAILABLE"
 	}
 	if status >= 500 {

@@ -266,6 +266,14 @@ func (r *reading) call(v scan.Value) inference.Part {
 	for m := range v.All() {
 		switch string(m.Key()) {
 		case "id", "type", "index", "function":
+		case "extra_content":
+			// Google's way to have the signatures of Gemini back, and nothing else.
+			google := m.Get("google")
+			if s := google.Get("thought_signature"); s.TextLen() > 0 && m.Len() == 1 && google.Len() == 1 {
+				p.Signature = dialect.ByGoogle + s.Text()
+				break
+			}
+			fallthrough
 		default:
 			p.Private = append(p.Private, dialect.Private("messages.tool_calls.", m))
 		}
@@ -646,6 +654,13 @@ func (w *writing) calls(calls []inference.Part) {
 			continue
 		}
 		w.b = appendCall(w.b, p)
+		switch {
+		case p.Signature == "":
+		case w.own:
+			w.b = appendSignature(w.b, p.Signature)
+		default:
+			w.drop("content.thinking")
+		}
 		w.b = append(w.private(p.Private, "messages.tool_calls."), '}')
 		if p.Cache != "" && !w.own {
 			w.drop("cache_control")
@@ -662,10 +677,21 @@ func appendCall(dst []byte, p inference.Part) []byte {
 	return append(scan.AppendString(scan.AppendKey(dst, "arguments"), p.Data), '}')
 }
 
+// appendSignature appends the signature of a call as Google's own servers of this
+// dialect do, if it is one of Gemini's.
+func appendSignature(dst []byte, signature string) []byte {
+	s, ok := strings.CutPrefix(signature, dialect.ByGoogle)
+	if !ok {
+		return dst
+	}
+	dst = append(scan.AppendKey(dst, "extra_content"), `{"google":{"thought_signature":`...)
+	return append(scan.AppendString(dst, s), "}}"...)
+}
+
 func appendCalls(dst []byte, calls []inference.Part) []byte {
 	dst = append(scan.AppendKey(dst, "tool_calls"), '[')
 	for _, p := range calls {
-		dst = append(appendCall(scan.AppendComma(dst), p), '}')
+		dst = append(appendSignature(appendCall(scan.AppendComma(dst), p), p.Signature), '}')
 	}
 	return append(dst, ']')
 }

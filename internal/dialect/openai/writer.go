@@ -15,7 +15,8 @@ type Writer struct {
 	Created int64 // Unix seconds
 	Usage   bool  // the caller asked for it
 
-	calls []int // block of each tool call
+	calls  []int  // block of each tool call
+	signed string // the signature of the call that begins next
 }
 
 // Delta appends the events of one step.
@@ -42,7 +43,9 @@ func (w *Writer) Delta(dst []byte, d inference.Delta) []byte {
 		dst = scan.AppendString(scan.AppendKey(dst, "id"), d.ID)
 		dst = append(dst, `,"type":"function","function":{"name":`...)
 		dst = scan.AppendString(dst, d.Name)
-		return w.tail(append(dst, `,"arguments":""}}]}`...), inference.Unfinished)
+		dst = append(dst, `,"arguments":""}`...)
+		dst, w.signed = appendSignature(dst, w.signed), ""
+		return w.tail(append(dst, `}]}`...), inference.Unfinished)
 	case inference.ToolDelta:
 		dst = append(w.head(dst), `{"tool_calls":[{`...)
 		dst = appendInt(dst, "index", w.call(d.Index))
@@ -54,7 +57,8 @@ func (w *Writer) Delta(dst []byte, d inference.Delta) []byte {
 			dst = append(w.open(dst), `"choices":[],"usage":`...)
 			dst = append(appendUsage(dst, d.Usage), "}\n\n"...)
 		}
-	case inference.Signed: // has no place in this dialect
+	case inference.Signed: // has a place in this dialect where it is of a call
+		w.signed = d.Text
 	}
 	return dst
 }
