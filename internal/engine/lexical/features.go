@@ -13,7 +13,7 @@ import (
 // word itself.
 const (
 	wordWeight   = 1.0
-	pairWeight   = 0.5
+	pairWeight   = 0.25
 	piecesWeight = 0.7
 	signWeight   = 0.1
 )
