@@ -4,7 +4,9 @@
 package catalog
 
 import (
+	"net/url"
 	"slices"
+	"strings"
 
 	"headworks/internal/inference"
 )
@@ -18,6 +20,7 @@ type Kind struct {
 	Env     string        // the variable that usually holds its key
 	Port    uint16        // where it listens on a machine of one's own; 0 for a provider
 	Speaks  inference.Set // natively
+	Own     inference.Set // beside Speaks, where it is the provider of URL itself
 	BuiltIn bool          // inside this process, without a URL
 }
 
@@ -32,7 +35,7 @@ var (
 )
 
 var kinds = []Kind{
-	{Name: "openai", Title: "OpenAI", URL: "https://api.openai.com/v1", Env: "OPENAI_API_KEY", Speaks: serving},
+	{Name: "openai", Title: "OpenAI", URL: "https://api.openai.com/v1", Env: "OPENAI_API_KEY", Speaks: serving, Own: inference.SetOf(inference.Responses)},
 	{Name: "anthropic", Title: "Anthropic", URL: "https://api.anthropic.com", Env: "ANTHROPIC_API_KEY", Speaks: messages},
 	{Name: "gemini", Title: "Gemini", URL: "https://generativelanguage.googleapis.com/v1beta", Env: "GEMINI_API_KEY", Speaks: contents | inference.SetOf(inference.Embeddings)},
 	{Name: "vllm", Title: "vLLM", Port: 8000, Speaks: ranking},
@@ -70,4 +73,23 @@ func Find(name string) (Kind, bool) {
 		}
 	}
 	return Kind{}, false
+}
+
+// Itself reports whether a base URL is the provider's own, and not of another that
+// speaks alike. Regions have hosts below the one of URL.
+func (k Kind) Itself(base string) bool {
+	own, err := url.Parse(k.URL)
+	if err != nil || own.Host == "" {
+		return false
+	}
+	u, err := url.Parse(base)
+	return err == nil && (u.Hostname() == own.Hostname() || strings.HasSuffix(u.Hostname(), "."+own.Hostname()))
+}
+
+// At returns what is spoken natively at a base URL.
+func (k Kind) At(base string) inference.Set {
+	if k.Itself(base) {
+		return k.Speaks | k.Own
+	}
+	return k.Speaks
 }

@@ -70,7 +70,8 @@ type Chunk struct {
 	Estimated bool
 
 	// Last tells that the answer is whole: nothing follows but the terminal,
-	// which the surface writes. It is never set on an answer that was cut.
+	// which the surface writes, unless it is among these bytes because it says more
+	// than that the answer is over. It is never set on an answer that was cut.
 	Last bool
 }
 

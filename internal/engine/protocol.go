@@ -7,6 +7,7 @@ import (
 	"headworks/internal/dialect/openai/completions"
 	"headworks/internal/dialect/openai/embeddings"
 	"headworks/internal/dialect/openai/rerank"
+	"headworks/internal/dialect/responses"
 	"headworks/internal/inference"
 )
 
@@ -79,6 +80,20 @@ func Messages() Protocol {
 		DecodeAnswer: anthropic.DecodeAnswer,
 		ReadError:    anthropic.ReadError,
 		NewReader:    func() Reader { return &anthropic.Reader{} },
+	}
+}
+
+// Responses is OpenAI's Responses API.
+func Responses() Protocol {
+	return Protocol{
+		Dialect:      inference.Responses,
+		Path:         "/responses",
+		Edits:        responses.Edits,
+		Encode:       responses.Encode,
+		ReadAnswer:   responses.ReadAnswer,
+		DecodeAnswer: responses.DecodeAnswer,
+		ReadError:    responses.ReadError,
+		NewReader:    func() Reader { return &responses.Reader{} },
 	}
 }
 

@@ -431,7 +431,7 @@ func (s *stream) events() (Chunk, error) {
 		case !ok:
 			return c, nil
 		}
-		if told.Terminal {
+		if told.Terminal && !told.Content { // one that says more is part of the answer
 			s.event = nil
 			s.last, c.Last = true, true
 			return s.close(c), nil
@@ -458,6 +458,10 @@ func (s *stream) events() (Chunk, error) {
 		}
 		s.event = nil
 		merge(&c.Event, &told)
+		if told.Terminal {
+			s.last, c.Last = true, true
+			return c, nil
+		}
 		if s.whole.IsZero() && told.Finishes > 0 && s.reader.End() == nil {
 			s.whole = time.Now()
 		}

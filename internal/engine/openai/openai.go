@@ -1,10 +1,13 @@
 // Package openai speaks to OpenAI, and to whatever else speaks as it does.
+//
+// Of OpenAI itself the Responses API is spoken too. Others that have a path of that
+// name serve their own reading of it, over a chat completion as we do: vLLM's knows
+// a part of the items, keeps answers in memory of one process without an end, and
+// for any caller. Through a translation of ours they all do the same.
 package openai
 
 import (
-	"net/url"
-	"strings"
-
+	"headworks/internal/catalog"
 	"headworks/internal/engine"
 	"headworks/internal/fleet"
 )
@@ -12,17 +15,12 @@ import (
 // New returns the engine of an upstream's replicas; an empty key is not sent.
 func New(replicas []fleet.Replica, keys []string) (*engine.HTTP, error) {
 	protocols := engine.Compatible()
-	if len(replicas) > 0 && itself(replicas[0].URL) {
+	if kind, _ := catalog.Find("openai"); len(replicas) > 0 && kind.Itself(replicas[0].URL) {
 		protocols[0] = engine.Chat()
+		protocols = append(protocols, engine.Responses())
 	}
 	return engine.NewHTTP(protocols, replicas, engine.Options{
 		Keys:      engine.Bearer(keys),
 		Forwarded: []string{"openai-beta"},
 	})
-}
-
-// itself reports whether a URL is OpenAI's own.
-func itself(base string) bool {
-	u, err := url.Parse(base)
-	return err == nil && (u.Hostname() == "openai.com" || strings.HasSuffix(u.Hostname(), ".openai.com"))
 }
