@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"encoding/hex"
 	"math"
 	"math/rand/v2"
@@ -33,6 +34,12 @@ type Dialect struct {
 	AppendModels func(dst []byte, names ...string) []byte
 	AppendModel  func(dst []byte, name string) []byte
 	NewWriter    func(id string, created time.Time, req *inference.Request) Writer
+
+	// Begin, where set, begins a call of a dialect that keeps its answers, once the
+	// request was read: it returns who writes the answer and keeps it, and the body
+	// to go on with where the caller's own refers to what is kept.
+	Begin func(ctx context.Context, d *scan.Doc, r *gateway.Request, answerID string) (Keeper, []byte, error)
+
 	AnswerID     string   // what the id of an answer begins with
 	Reframed     bool     // streams are framed otherwise than those of upstreams; the Writer has Raw
 	KeyInQuery   bool     // the parameter key of the query is a credential, where no header has one
@@ -62,6 +69,16 @@ type barer interface {
 	Bare(dst []byte, f *fault.Error, id string) []byte
 }
 
+// Keeper writes the answer to one call and keeps it: the whole of it before its end
+// leaves.
+type Keeper interface {
+	Writer
+	// Pass returns the bytes of a chunk without steps: of a stream, what the upstream
+	// wrote; of a whole answer, its body. The last chunk of an answer is passed
+	// before End is called.
+	Pass(c *engine.Chunk) []byte
+}
+
 // longest is the wait that clients obey; see docs/explanation/streams.md.
 const longest = 8 * time.Second
 
@@ -77,6 +94,7 @@ type call struct {
 	header  wire.Header
 	pass    []string // of req.Header
 	writer  Writer   // made when first needed
+	keeper  Keeper   // the writer too, where answers are kept
 	out     []byte
 	sent    bool // content left: the request will not be needed again
 	watch   func()
@@ -108,7 +126,7 @@ func Chat(f *Front, x *wire.Exchange, v Visit) {
 	k.header.Reset()
 	clear(k.pass)
 	k.out, k.pass = k.out[:0], k.pass[:0]
-	k.x, k.d, k.writer, k.sent = nil, nil, nil, false
+	k.x, k.d, k.writer, k.keeper, k.sent = nil, nil, nil, nil, false
 	model := k.req.Model // costs nothing where the next caller asks for the same
 	k.req = gateway.Request{}
 	k.req.Model = model
@@ -158,6 +176,11 @@ func (k *call) read(f *Front, tail string) error {
 			return err
 		}
 	}
+	if k.d.Begin != nil {
+		if body, err = k.remember(body); err != nil {
+			return err
+		}
+	}
 	r.Scanned = time.Since(began)
 	for _, name := range sessions {
 		if v, ok := x.Header(name); ok {
@@ -175,6 +198,29 @@ func (k *call) read(f *Front, tail string) error {
 	return nil
 }
 
+// remember begins a call whose answer is kept, and returns the body to go on with.
+func (k *call) remember(body []byte) ([]byte, error) {
+	r := &k.req
+	var whole []byte
+	var err error
+	if k.keeper, whole, err = k.d.Begin(k.x.Context(), &k.doc, r, k.answerID()); err != nil {
+		return nil, err
+	}
+	k.writer = k.keeper
+	if whole == nil {
+		return body, nil
+	}
+	if err := k.doc.Scan(whole, k.d.Shape); err != nil {
+		return nil, unreadable(err)
+	}
+	session := r.Session
+	if err := k.d.ReadRequest(&k.doc, &r.Request); err != nil {
+		return nil, err
+	}
+	r.Session = session
+	return whole, nil
+}
+
 // forward passes on a header: a list may come in several fields of one name
 // (RFC 9110 5.3).
 func (k *call) forward(name string) {
@@ -185,9 +231,9 @@ func (k *call) forward(name string) {
 	}
 }
 
-// sessions are the headers by which clients name a conversation. They count before
-// what a body says.
-var sessions = [...]string{"x-claude-code-session-id", "x-session-id"}
+// sessions are the headers by which clients name a conversation: Claude Code, Codex
+// now and before, OpenRouter's. They count before what a body says.
+var sessions = [...]string{"x-claude-code-session-id", "session-id", "session_id", "x-session-id"}
 
 // trace takes the caller's trace, or begins one with the request's own id
 // (W3C Trace Context, section 3.2).
@@ -246,9 +292,9 @@ func (k *call) Send(h *gateway.Head, c *engine.Chunk) error {
 		k.x.Release()
 	}
 	if c.Deltas == nil && !k.d.Reframed {
-		return k.x.Write(c.Raw)
+		return k.x.Write(k.passed(c))
 	}
-	k.out = k.encode(k.raw(k.out[:0], c.Raw), c)
+	k.out = k.encode(k.raw(k.out[:0], k.passed(c)), c)
 	return k.x.Write(k.out)
 }
 
@@ -281,7 +327,13 @@ func (k *call) End(h *gateway.Head, c *engine.Chunk, f *fault.Error) error {
 		k.tell(h)
 		body := c.Raw
 		if c.Answer != nil {
-			body = k.d.EncodeAnswer(k.named(c.Answer))
+			k.named(c.Answer)
+		}
+		switch {
+		case k.keeper != nil:
+			body = k.keeper.Pass(c)
+		case c.Answer != nil:
+			body = k.d.EncodeAnswer(c.Answer)
 		}
 		return k.x.Respond(200, jsonType, &k.header, body)
 	}
@@ -290,7 +342,7 @@ func (k *call) End(h *gateway.Head, c *engine.Chunk, f *fault.Error) error {
 			return err
 		}
 	}
-	k.out = k.encode(k.raw(k.out[:0], c.Raw), c)
+	k.out = k.encode(k.raw(k.out[:0], k.passed(c)), c)
 	k.out = k.into().End(k.out)
 	return k.x.WriteEnd(k.out)
 }
@@ -301,6 +353,14 @@ func (k *call) raw(dst, events []byte) []byte {
 		return w.Raw(dst, events)
 	}
 	return append(dst, events...)
+}
+
+// passed returns what the upstream wrote, once the keeper has seen it.
+func (k *call) passed(c *engine.Chunk) []byte {
+	if k.keeper == nil || len(c.Raw) == 0 {
+		return c.Raw
+	}
+	return k.keeper.Pass(c)
 }
 
 func (k *call) encode(dst []byte, c *engine.Chunk) []byte {
@@ -319,9 +379,8 @@ func (k *call) into() Writer {
 
 // named gives a whole answer the names that a stream would have: those of its
 // upstream are in another dialect.
-func (k *call) named(a *inference.Answer) *inference.Answer {
+func (k *call) named(a *inference.Answer) {
 	a.ID, a.Model, a.Created = k.answerID(), k.req.Model, k.req.Arrived.Unix()
-	return a
 }
 
 func (k *call) answerID() string { return k.d.AnswerID + k.req.ID.String() }

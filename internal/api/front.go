@@ -189,6 +189,18 @@ func (f *Front) refuse(x *wire.Exchange, d *Dialect, h *wire.Header, e *fault.Er
 	_ = x.Respond(d.Status(e), jsonType, h, d.AppendError(nil, e, id.String())) // as above
 }
 
+// Tell answers a request that asks nothing of a model: with a body of JSON, or with
+// an error in the caller's dialect.
+func (f *Front) Tell(x *wire.Exchange, d *Dialect, body []byte, err error) {
+	if err != nil {
+		f.refuse(x, d, nil, fault.Of(err))
+		return
+	}
+	var h wire.Header
+	d.identify(&h, newID(x.Arrived()))
+	_ = x.Respond(200, jsonType, &h, body) // fails only if the client is gone
+}
+
 // Misread is how the wire turns away what it cannot read as a request, or what
 // nobody answered: in the first dialect, since nothing is known of the client, and
 // counted, but for a defect, which is in the log.

@@ -88,7 +88,7 @@ func (r *fleetRoom) build(c *config.Config) (w *gateway.World, take func() []fle
 		w.Engines = append(w.Engines, b.engine)
 		s.Upstreams = append(s.Upstreams, fleet.Upstream{
 			Name: name, Kind: u.Kind, Region: u.Region, Zone: u.Zone, Hardware: u.Hardware,
-			Speaks: speaks(u.Kind), Replicas: replicas, Simulated: u.Kind == config.Simulated, Lexical: u.Kind == config.LocalEmbed,
+			Speaks: speaks(&u), Replicas: replicas, Simulated: u.Kind == config.Simulated, Lexical: u.Kind == config.LocalEmbed,
 		})
 	}
 	s.Replicas = len(r.places)
@@ -150,10 +150,13 @@ func (r *fleetRoom) replicas(name string, upstream int, u *config.Upstream) []fl
 	return replicas
 }
 
-// speaks returns the dialects of a kind.
-func speaks(kind string) inference.Set {
-	k, _ := catalog.Find(kind)
-	return k.Speaks
+// speaks returns the dialects of an upstream.
+func speaks(u *config.Upstream) inference.Set {
+	k, _ := catalog.Find(u.Kind)
+	if len(u.URLs) == 0 {
+		return k.Speaks
+	}
+	return k.At(u.URLs[0])
 }
 
 // opaque names a replica to callers without telling where it is.

@@ -1,8 +1,10 @@
-// Package sqlite keeps what must survive in one SQLite file: the keys of callers.
+// Package sqlite keeps what must survive in one SQLite file: the keys of callers, and
+// the responses that callers asked to have kept.
 //
-// Nothing here is on the way of a request: who answers requests reads the keys
-// into memory, and again when Version tells that they changed, in this process or
-// in another one. Secrets are not in the file, only digests of them.
+// Keys are not on the way of a request: who answers requests reads them into memory,
+// and again when Version tells that they changed, in this process or in another one.
+// Secrets are not in the file, only digests of them. Responses are read and written
+// on the way of the requests that ask for it, and hold what was said.
 package sqlite
 
 import (
@@ -14,6 +16,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"modernc.org/sqlite"
@@ -50,7 +53,13 @@ type Key struct {
 }
 
 // Store is an open file. Its methods may be called at once from many goroutines.
-type Store struct{ db *sql.DB }
+type Store struct {
+	db *sql.DB
+
+	mu      sync.Mutex // guards what follows
+	waiting []pending  // responses to be kept
+	writing bool       // somebody writes them
+}
 
 // migrations bring the file from version to version, the first from nothing to 1.
 // One that was released is never changed.
@@ -76,6 +85,30 @@ var migrations = []string{
 	CREATE TRIGGER key_created AFTER INSERT ON keys BEGIN UPDATE version SET n = n + 1; END;
 	CREATE TRIGGER key_changed AFTER UPDATE ON keys BEGIN UPDATE version SET n = n + 1; END;
 	CREATE TRIGGER key_removed AFTER DELETE ON keys BEGIN UPDATE version SET n = n + 1; END;`,
+	`CREATE TABLE threads (
+		id   INTEGER PRIMARY KEY,
+		used INTEGER NOT NULL, -- us since 1970
+		size INTEGER NOT NULL  -- bytes of its responses
+	) STRICT;
+	CREATE INDEX threads_by_use ON threads (used);
+	CREATE TABLE responses (
+		key      TEXT NOT NULL, -- id of the caller's key
+		id       TEXT NOT NULL,
+		thread   INTEGER NOT NULL,
+		previous TEXT NOT NULL,    -- id of the response before; empty: none
+		created  INTEGER NOT NULL, -- us since 1970
+		input    BLOB NOT NULL,    -- JSON
+		answer   BLOB NOT NULL,    -- JSON
+		PRIMARY KEY (key, id)
+	) STRICT;
+	CREATE INDEX responses_by_thread ON responses (thread);
+	CREATE TABLE items (
+		key      TEXT NOT NULL,
+		id       TEXT NOT NULL,
+		response TEXT NOT NULL,
+		PRIMARY KEY (key, id)
+	) STRICT, WITHOUT ROWID;
+	CREATE INDEX items_by_response ON items (key, response);`,
 }
 
 // Open opens the file at path, and creates it, for the owner's eyes alone.
@@ -95,7 +128,7 @@ func Open(ctx context.Context, path string) (*Store, error) {
 	}
 	f.Close()
 	options := url.Values{
-		"_pragma": {fmt.Sprintf("busy_timeout(%d)", busyFor.Milliseconds()), "synchronous(FULL)", "trusted_schema(OFF)"},
+		"_pragma": {fmt.Sprintf("busy_timeout(%d)", busyFor.Milliseconds()), "synchronous(FULL)", "trusted_schema(OFF)", "secure_delete(ON)"},
 		"_txlock": {"immediate"},
 	}
 	dsn := url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(path), RawQuery: options.Encode()}
@@ -104,7 +137,7 @@ func Open(ctx context.Context, path string) (*Store, error) {
 		return nil, fmt.Errorf("sqlite: %w", err)
 	}
 	db.SetMaxOpenConns(4)
-	s := &Store{db}
+	s := &Store{db: db}
 	if err := s.prepare(ctx); err != nil {
 		return nil, fmt.Errorf("sqlite: %s: %w", path, errors.Join(err, db.Close()))
 	}
