@@ -40,13 +40,13 @@ type Dialect struct {
 	// to go on with where the caller's own refers to what is kept.
 	Begin func(ctx context.Context, d *scan.Doc, r *gateway.Request, answerID string) (Keeper, []byte, error)
 
-	AnswerID     string   // what the id of an answer begins with
-	Reframed     bool     // streams are framed otherwise than those of upstreams; the Writer has Raw
-	KeyInQuery   bool     // the parameter key of the query is a credential, where no header has one
-	Stream       string   // media type of a streamed answer; server-sent events unless set
-	RequestID    string   // a header beside x-request-id, if the vendor has one
-	Mark         string   // a header that only this vendor's clients send, if there is one
-	Forwarded    []string // headers that pass through to upstreams of this dialect
+	AnswerID   string   // what the id of an answer begins with
+	Reframed   bool     // streams are framed otherwise than those of upstreams; the Writer has Raw
+	KeyInQuery bool     // the parameter key of the query is a credential, where no header has one
+	Stream     string   // media type of a streamed answer; server-sent events unless set
+	RequestID  string   // a header beside x-request-id, if the vendor has one
+	Mark       string   // a header that only this vendor's clients send, if there is one
+	Forwarded  []string // headers that pass through to upstreams of this dialect
 }
 
 // Writer writes a streamed answer; see the dialects' own.

@@ -201,6 +201,14 @@ func (f *Front) Tell(x *wire.Exchange, d *Dialect, body []byte, err error) {
 	_ = x.Respond(200, jsonType, &h, body) // fails only if the client is gone
 }
 
+// Stream answers a request that asks nothing of a model with events.
+func (f *Front) Stream(x *wire.Exchange, d *Dialect, events []byte) {
+	var h wire.Header
+	d.identify(&h, newID(x.Arrived()))
+	h.Add("Cache-Control", "no-cache")
+	_ = x.Respond(200, "text/event-stream; charset=utf-8", &h, events) // as above
+}
+
 // Misread is how the wire turns away what it cannot read as a request, or what
 // nobody answered: in the first dialect, since nothing is known of the client, and
 // counted, but for a defect, which is in the log.
