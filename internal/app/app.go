@@ -27,6 +27,7 @@ import (
 	"headworks/internal/api/anthropic"
 	"headworks/internal/api/gemini"
 	"headworks/internal/api/openai"
+	"headworks/internal/api/responses"
 	"headworks/internal/config"
 	"headworks/internal/engine/extract"
 	"headworks/internal/facts"
@@ -77,6 +78,7 @@ type App struct {
 	metrics  *telemetry.Metrics
 	requests *telemetry.RequestLog
 	keys     *keyring
+	answers  *shelf
 	gateway  *gateway.Gateway
 	room     *fleetRoom
 	health   *api.Health
@@ -100,11 +102,12 @@ type App struct {
 
 // The fits of what is built on lower floors into what is asked for above them.
 var (
-	_ gateway.Ledger = (*meter.Ledger)(nil)
-	_ api.Keys       = (*identity.Resolver)(nil)
-	_ admin.Records  = (*facts.Store)(nil)
-	_ admin.Keys     = (*keyring)(nil)
-	_ admin.Process  = (*App)(nil)
+	_ gateway.Ledger  = (*meter.Ledger)(nil)
+	_ api.Keys        = (*identity.Resolver)(nil)
+	_ admin.Records   = (*facts.Store)(nil)
+	_ admin.Keys      = (*keyring)(nil)
+	_ responses.Store = (*shelf)(nil)
+	_ admin.Process   = (*App)(nil)
 )
 
 // New builds an App and opens its listeners. Nothing is sent anywhere.
@@ -132,7 +135,8 @@ func (a *App) build() error {
 	if err := a.use(a.config); err != nil {
 		return err
 	}
-	a.entrance = api.NewFront(a.gateway, a.keys.resolver, a.health, func() api.Limits { return *a.limits.Load() }, openai.Routes(), anthropic.Routes(), gemini.Routes())
+	a.entrance = api.NewFront(a.gateway, a.keys.resolver, a.health, func() api.Limits { return *a.limits.Load() },
+		openai.Routes(), anthropic.Routes(), gemini.Routes(), responses.Routes(a.answers, a.answers.keeps))
 	a.server = wire.NewServer(a.entrance.Serve, wire.Limits{})
 	a.server.Refuse = a.entrance.Misread
 	a.server.Panicked = func(cause any, stack []byte) {
@@ -233,6 +237,7 @@ func (a *App) open() error {
 		a.log.Warn("the ledger was repaired", "repair", r.String())
 	}
 	a.keys = newKeyring(a.store, pepper, token, a.ledger, a.local)
+	a.answers = &shelf{store: a.store, log: a.log}
 	a.metrics = telemetry.New(telemetry.Coarse, a.sources())
 	a.requests = telemetry.NewRequestLog(a.log, telemetry.Faults)
 	a.facts, repairs, err = facts.Open(filepath.Join(dir, "facts", "wal"), facts.Options{
@@ -257,6 +262,7 @@ func (a *App) use(c *config.Config) error {
 		drop()
 		return err
 	}
+	a.answers.bound(c)
 	a.limits.Store(&api.Limits{Body: int64(c.Limits.Body)})
 	a.gateway.Policy(func(p *flow.Policy) {
 		p.Gate.Limits = admit.Limits{InFlight: c.Limits.InFlight, Queue: c.Limits.Queue}
@@ -387,6 +393,7 @@ func (a *App) Run(ctx context.Context, ready func()) error {
 	start("records", func() error { a.facts.Run(loops); return nil })
 	start("ledger", func() error { return a.ledger.Run(loops) })
 	start("keys", func() error { a.keys.run(loops, a.log); return nil })
+	start("responses", func() error { a.answers.run(loops); return nil })
 	start("upkeep", func() error { a.upkeep(loops); return nil })
 	if a.options.File != "" {
 		start("watching the configuration", func() error { a.watch(loops); return nil })

@@ -42,6 +42,8 @@ func (a *App) sources() telemetry.Sources {
 			yield("ring", overrun)
 			yield("disk", write)
 		},
+		Conversations:  a.answers.kept,
+		KeepFailures:   a.answers.lost.Load,
 		Refused:        func(yield func(string, uint64)) { a.entrance.Refused(yield) },
 		AcceptFailures: func() uint64 { return uint64(a.server.AcceptFailures()) },
 		Generation:     func() uint64 { return a.generation() },

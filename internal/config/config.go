@@ -32,6 +32,7 @@ type Config struct {
 	Tiers        map[string]Tier     `json:"tiers,omitzero" jsonschema:"what a class of callers may use, by name"`
 	Keys         []Key               `json:"keys,omitzero" jsonschema:"who may call; keys usually live in the store and may be pinned here"`
 	Limits       Limits              `json:"limits,omitzero" jsonschema:"what this process takes on at once"`
+	Responses    Responses           `json:"responses,omitzero" jsonschema:"answers of the Responses API that callers ask to have kept"`
 	Log          Log                 `json:"log,omitzero" jsonschema:"what is written to the log"`
 	DrainDelay   time.Duration       `json:"drain_delay,omitzero" jsonschema:"how long a stopping process still accepts while it says that it is not ready"`
 	DrainTimeout time.Duration       `json:"drain_timeout,omitzero" jsonschema:"how long a stopping process lets answers finish"`
@@ -255,6 +256,22 @@ type Limits struct {
 func (l *Limits) defaults() {
 	l.InFlight, l.Queue, l.QueueWait, l.Body = 10_000, 1_000, 2*time.Second, 32<<20
 }
+
+// Whether responses are kept.
+const (
+	StoreOn  = "on"
+	StoreOff = "off"
+)
+
+// Responses are answers of the Responses API that are kept for their callers, so that
+// they can be read again and gone on from.
+type Responses struct {
+	Store string        `json:"store,omitzero" enum:"on,off" jsonschema:"whether responses are kept whose caller does not say store false"`
+	Keep  time.Duration `json:"keep,omitzero" jsonschema:"how long a conversation is kept after its last answer; 0s is no bound"`
+	Bytes Bytes         `json:"bytes,omitzero" min:"1048576" max:"1099511627776" jsonschema:"how much is kept of all conversations; those that were not used for longest go first"`
+}
+
+func (r *Responses) defaults() { r.Store, r.Keep, r.Bytes = StoreOn, 30*24*time.Hour, 1<<30 }
 
 // What the log says of requests.
 const (

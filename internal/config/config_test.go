@@ -126,6 +126,9 @@ limits.in_flight 10000
 limits.queue 1000
 limits.queue_wait 2s
 limits.body 32MiB
+responses.store on
+responses.keep 720h
+responses.bytes 1GiB
 log.requests faults
 log.level info
 drain_delay 5s

@@ -14,6 +14,8 @@ type Sources struct {
 	AcceptFailures func() uint64 // of the listener
 	Generation     func() uint64 // of the configuration that serves
 	ReloadFailures func() uint64
+	Conversations  func() (n, bytes int64) // that are kept
+	KeepFailures   func() uint64
 }
 
 func gauge(name, help string, labels ...string) *prometheus.Desc {
@@ -30,11 +32,14 @@ var (
 	acceptFailures = gauge("accept_failures_total", "Times that no connection could be accepted.")
 	generation     = gauge("config_generation", "The generation of the configuration that serves.")
 	reloadFailures = gauge("config_reload_failures_total", "Times that a new configuration was refused.")
+	conversations  = gauge("responses_conversations", "Conversations of the Responses API that are kept, when they were last counted.")
+	keptBytes      = gauge("responses_bytes", "Bytes of them.")
+	keepFailures   = gauge("responses_lost_total", "Responses that were to be kept and could not be.")
 )
 
 // Describe implements prometheus.Collector.
 func (s *Sources) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{inFlight, queueDepth, replicaUp, streamsOpen, dropped, refused, acceptFailures, generation, reloadFailures} {
+	for _, d := range []*prometheus.Desc{inFlight, queueDepth, replicaUp, streamsOpen, dropped, refused, acceptFailures, generation, reloadFailures, conversations, keptBytes, keepFailures} {
 		out <- d
 	}
 }
@@ -79,5 +84,13 @@ func (s *Sources) Collect(out chan<- prometheus.Metric) {
 	}
 	if s.ReloadFailures != nil {
 		counter(reloadFailures, s.ReloadFailures())
+	}
+	if s.Conversations != nil {
+		n, size := s.Conversations()
+		gauge(conversations, float64(n))
+		gauge(keptBytes, float64(size))
+	}
+	if s.KeepFailures != nil {
+		counter(keepFailures, s.KeepFailures())
 	}
 }
