@@ -251,3 +251,28 @@ models: {search/any: {targets: [{upstream: lexical, model: any}]}}`)
 		t.Errorf("got %s", raw)
 	}
 }
+
+// The client for Node asks for base64 by itself, and has the numbers in the end.
+func TestNodeOperations(t *testing.T) {
+	t.Parallel()
+	n := startNode(t)
+	up := play(t, streams(completionStream))
+	g := serve(t, `
+upstreams:
+  lexical: {kind: local-embed}
+  lab: {kind: openai, key: `+lent+`, urls: ["`+up.url+`"]}
+models:
+  vectors: {targets: [{upstream: lexical, model: any}]}
+  assistant: {targets: [{upstream: lab, model: engine-1}]}`)
+	saw := n.must(t, g, question{Client: "openai", How: "embeddings", Body: map[string]any{"model": "vectors", "input": []string{"hello", "world"}, "dimensions": 8}})
+	var said struct {
+		Data []struct{ Embedding []float64 }
+	}
+	if err := json.Unmarshal(saw.Answer, &said); err != nil || len(said.Data) != 2 || len(said.Data[1].Embedding) != 8 {
+		t.Errorf("%v: the client got %s", err, saw.Answer)
+	}
+	saw = n.must(t, g, question{Client: "openai", How: "completions", Body: map[string]any{"model": "assistant", "prompt": "hello"}})
+	if saw.Text != helloWorld || !saw.Finished {
+		t.Errorf("the client got %+v", saw)
+	}
+}

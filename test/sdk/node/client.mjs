@@ -5,7 +5,7 @@
 //   {"id", "text", "finished", "code", "status", "attempts", "error", "answer"}
 //
 // how is whole, iterate (a stream as it comes), help (the client's own helper,
-// which gathers a stream) or models.
+// which gathers a stream), models, completions or embeddings.
 import { createInterface } from 'node:readline';
 import OpenAI from 'openai';
 import Anthropic from '@anthropic-ai/sdk';
@@ -57,6 +57,15 @@ async function answer(q) {
       case 'models':
         a.answer = [];
         for await (const m of client.models.list()) a.answer.push(m.id);
+        break;
+      case 'completions':
+        for await (const event of await client.completions.create({ ...q.body, stream: true })) {
+          a.text += event.choices[0]?.text ?? '';
+          a.finished ||= Boolean(event.choices[0]?.finish_reason);
+        }
+        break;
+      case 'embeddings': // the client asks for base64 by itself
+        a.answer = await client.embeddings.create(q.body);
         break;
       case 'whole':
         a.answer = await d.whole(client, q.body);
