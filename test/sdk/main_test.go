@@ -1,5 +1,5 @@
-// Package sdk judges the real program by the official clients of OpenAI and
-// Anthropic: whatever an upstream does, a client sees a whole answer or an error,
+// Package sdk judges the real program by the official clients of OpenAI, Anthropic
+// and Google: whatever an upstream does, a client sees a whole answer or an error,
 // and never a cut answer that looks whole.
 //
 // It is a module of its own, so that the clients' libraries are not Headworks'.
@@ -24,7 +24,7 @@ func run(m *testing.M) int {
 	// The clients read their settings from the environment; none of those of
 	// whoever runs the tests may take part.
 	for _, pair := range os.Environ() {
-		if name, _, _ := strings.Cut(pair, "="); strings.HasPrefix(name, "OPENAI_") || strings.HasPrefix(name, "ANTHROPIC_") {
+		if name, _, _ := strings.Cut(pair, "="); strings.HasPrefix(name, "OPENAI_") || strings.HasPrefix(name, "ANTHROPIC_") || strings.HasPrefix(name, "GEMINI_") || strings.HasPrefix(name, "GOOGLE_") {
 			os.Unsetenv(name)
 		}
 	}
