@@ -18,10 +18,10 @@ const (
 	signWeight   = 0.1
 )
 
-// term is a feature of a text and what it weighs there.
+// term is a feature of a text, what it weighs there and how often it comes.
 type term struct {
-	hash   uint64
-	weight float32
+	hash          uint64
+	weight, times float32
 }
 
 // features appends the features of a text: its words, pairs of neighbours, the
@@ -34,7 +34,7 @@ func features(dst []term, text string) []term {
 		if len(word) == 0 {
 			return
 		}
-		t := term{hash('w', word), weigh(word)}
+		t := term{hash('w', word), weigh(word), 1}
 		dst = append(dst, t)
 		dst = pair(dst, last, t)
 		dst = pieces(dst, word)
@@ -48,7 +48,7 @@ func features(dst []term, text string) []term {
 			end()
 		default:
 			end()
-			t := term{hash('w', []rune{r}), signWeight}
+			t := term{hash('w', []rune{r}), signWeight, 1}
 			dst = append(dst, t)
 			dst = pair(dst, last, t)
 			last = t
@@ -62,7 +62,7 @@ func pair(dst []term, a, b term) []term {
 	if a.weight == 0 {
 		return dst
 	}
-	return append(dst, term{mix(a.hash ^ mix(b.hash)), pairWeight * min(a.weight, b.weight)})
+	return append(dst, term{mix(a.hash ^ mix(b.hash)), pairWeight * min(a.weight, b.weight), 1})
 }
 
 func weigh(word []rune) float32 {
@@ -94,7 +94,7 @@ func pieces(dst []term, word []rune) []term {
 	first := len(dst)
 	for n := low; n <= high; n++ {
 		for i := 0; i+n <= len(word); i++ {
-			dst = append(dst, term{hash: hash('p', word[i:i+n])})
+			dst = append(dst, term{hash: hash('p', word[i:i+n]), times: 1})
 		}
 	}
 	each := float32(piecesWeight / math.Sqrt(float64(max(len(dst)-first, 1))))
@@ -135,24 +135,21 @@ func mix(h uint64) uint64 {
 	return h ^ h>>33
 }
 
-// counted is a feature and how often it stands in a text.
-type counted struct {
-	term
-	times float64
-}
-
-// count sorts terms and puts those of one feature together, with their mean weight.
-func count(terms []term) []counted {
+// count returns the features of a text by their hash, those that come several times
+// put together with their mean weight.
+func count(text string) []term {
+	terms := features(make([]term, 0, 3*len(text)), text)
 	slices.SortFunc(terms, func(a, b term) int { return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.weight, b.weight)) })
-	var all []counted
-	for i, t := range terms {
-		if i > 0 && t.hash == terms[i-1].hash {
-			c := &all[len(all)-1]
-			c.times++
-			c.weight += (t.weight - c.weight) / float32(c.times)
+	n := 0
+	for _, t := range terms {
+		if n > 0 && terms[n-1].hash == t.hash {
+			last := &terms[n-1]
+			last.times++
+			last.weight += (t.weight - last.weight) / last.times
 			continue
 		}
-		all = append(all, counted{t, 1})
+		terms[n] = t
+		n++
 	}
-	return all
+	return terms[:n]
 }

@@ -30,7 +30,7 @@ const Dimensions = 384
 const (
 	maxTexts   = 2048 // as of OpenAI's embeddings
 	maxNumbers = 1 << 22
-	maxText    = 1 << 20 // bytes
+	maxText    = 64 << 10 // bytes, about twice what embedding models read
 	maxQuery   = 16 << 10
 )
 
@@ -92,8 +92,11 @@ func checkEmbed(w *embeddings.Wanted) error {
 }
 
 func checkRank(w *rerank.Wanted) error {
-	if len(w.Query) > maxQuery {
+	switch {
+	case len(w.Query) > maxQuery:
 		return tooLong("query", maxQuery)
+	case len(w.Documents) > maxTexts:
+		return invalid("documents", fmt.Sprintf("documents holds more than %d texts; send them in several requests", maxTexts))
 	}
 	for _, text := range w.Documents {
 		if len(text) > maxText {

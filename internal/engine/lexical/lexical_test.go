@@ -170,14 +170,15 @@ func TestRefuses(t *testing.T) {
 		kind  fault.Kind
 		param string
 	}{
-		"tokens":           {inference.Embeddings, `"input":[1,2]`, fault.Unsupported, "input"},
-		"an empty text":    {inference.Embeddings, `"input":["a"," "]`, fault.InvalidRequest, "input"},
-		"too many texts":   {inference.Embeddings, `"input":[` + many + `]`, fault.InvalidRequest, "input"},
-		"too many numbers": {inference.Embeddings, `"input":["a","b","c","d","e"],"dimensions":1048576`, fault.InvalidRequest, "dimensions"},
-		"a long text":      {inference.Embeddings, `"input":"` + strings.Repeat("a", maxText+1) + `"`, fault.ContextTooLong, "input"},
-		"a long query":     {inference.Rerank, `"documents":["a"],"query":"` + strings.Repeat("a", maxQuery+1) + `"`, fault.ContextTooLong, "query"},
-		"a long document":  {inference.Rerank, `"query":"a","documents":["` + strings.Repeat("a", maxText+1) + `"]`, fault.ContextTooLong, "documents"},
-		"a picture":        {inference.Rerank, `"query":"a","documents":[{"image":"x"}]`, fault.Unsupported, "documents"},
+		"tokens":             {inference.Embeddings, `"input":[1,2]`, fault.Unsupported, "input"},
+		"an empty text":      {inference.Embeddings, `"input":["a"," "]`, fault.InvalidRequest, "input"},
+		"too many texts":     {inference.Embeddings, `"input":[` + many + `]`, fault.InvalidRequest, "input"},
+		"too many numbers":   {inference.Embeddings, `"input":["a","b","c","d","e"],"dimensions":1048576`, fault.InvalidRequest, "dimensions"},
+		"a long text":        {inference.Embeddings, `"input":"` + strings.Repeat("a", maxText+1) + `"`, fault.ContextTooLong, "input"},
+		"a long query":       {inference.Rerank, `"documents":["a"],"query":"` + strings.Repeat("a", maxQuery+1) + `"`, fault.ContextTooLong, "query"},
+		"a long document":    {inference.Rerank, `"query":"a","documents":["` + strings.Repeat("a", maxText+1) + `"]`, fault.ContextTooLong, "documents"},
+		"too many documents": {inference.Rerank, `"query":"a","documents":[` + many + `]`, fault.InvalidRequest, "documents"},
+		"a picture":          {inference.Rerank, `"query":"a","documents":[{"image":"x"}]`, fault.Unsupported, "documents"},
 	} {
 		_, err := do(t, tt.d, `{"model":"m",`+tt.body+`}`)
 		if err == nil || fault.Of(err).Kind != tt.kind || fault.Of(err).Param != tt.param {

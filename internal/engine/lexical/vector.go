@@ -16,13 +16,13 @@ import (
 // Nothing here depends on the machine: square roots are exact, and the conversions
 // keep a compiler from fusing a product with a sum.
 func vector(text string, dimensions int) []float32 {
-	terms := count(features(nil, text))
+	terms := count(text)
 	if len(terms) == 0 {
 		return nil
 	}
 	sums := make([]float64, dimensions)
 	for _, t := range terms {
-		x := float64(float64(t.weight) * math.Sqrt(t.times))
+		x := float64(float64(t.weight) * math.Sqrt(float64(t.times)))
 		if t.hash>>63 != 0 {
 			x = -x
 		}
@@ -52,7 +52,7 @@ const (
 // documents of this one request tell of how rare a feature is. A score is a share
 // of what the query could reach, from 0 to 1.
 type ranking struct {
-	query []counted
+	query []term
 	found [][]match // by document
 	sizes []float64 // terms of each document
 	in    []float64 // documents, by feature of the query
@@ -65,23 +65,23 @@ type match struct {
 }
 
 func newRanking(query string) *ranking {
-	r := &ranking{query: count(features(nil, query))}
+	r := &ranking{query: count(query)}
 	r.in = make([]float64, len(r.query))
 	return r
 }
 
 // read reads one more document.
 func (r *ranking) read(document string) {
-	terms := count(features(nil, document))
+	terms := count(document)
 	var found []match
 	size, i := 0.0, 0
 	for _, t := range terms { // both are sorted by hash
-		size += t.times
+		size += float64(t.times)
 		for i < len(r.query) && r.query[i].hash < t.hash {
 			i++
 		}
 		if i < len(r.query) && r.query[i].hash == t.hash {
-			found = append(found, match{i, t.times})
+			found = append(found, match{i, float64(t.times)})
 			r.in[i]++
 		}
 	}
@@ -97,7 +97,7 @@ func (r *ranking) results(top int) []rerank.Result {
 	}
 	worth := make([]float64, len(r.query))
 	for i, t := range r.query {
-		worth[i] = float64(t.weight) * t.times * math.Log(1+(n-r.in[i]+0.5)/(r.in[i]+0.5))
+		worth[i] = float64(t.weight) * float64(t.times) * math.Log(1+(n-r.in[i]+0.5)/(r.in[i]+0.5))
 		whole += worth[i]
 	}
 	results := make([]rerank.Result, 0, len(r.found))
