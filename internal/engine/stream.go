@@ -405,6 +405,7 @@ func (s *stream) answer(until time.Time) (Chunk, error) {
 func (s *stream) counted(n int) error {
 	r := s.call.Request
 	switch {
+	case !s.same: // one prompt, and one answer to it
 	case n < r.Prompts:
 		return dialect.Broken(fault.Incomplete, "the answer holds less than was asked for")
 	case n > r.Prompts && r.Dialect.Operation() == inference.Embed:
