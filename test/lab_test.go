@@ -124,8 +124,8 @@ func (l *lab) settled(t *testing.T) {
 	t.Helper()
 	l.gateway.Policy(func(p *flow.Policy) {
 		for i := range l.engines {
-			if n := p.Load(fleet.ReplicaID(i)); n != 0 {
-				t.Errorf("replica %d still counts %d requests", i, n)
+			if n := p.Load(fleet.ReplicaID(i)); n != (flow.Load{}) {
+				t.Errorf("replica %d still counts %+v", i, n)
 			}
 		}
 		if n := p.Gate.InFlight() + p.Gate.Waiting() + p.Retries(); n != 0 {

@@ -29,6 +29,22 @@ type Replica struct {
 	URL      string // base URL; empty for what is built in
 }
 
+// Schedule is how an upstream's replicas are chosen among.
+type Schedule uint8
+
+// The schedules.
+const (
+	ByPrefix      Schedule = iota // warm caches, then the least prompt work
+	LeastRequests                 // fewest requests in flight
+	TwoChoices                    // the less busy of two drawn at random
+	SessionHash                   // a session's home, else the less busy of two
+	LMetric                       // least prompt work times requests (arXiv 2603.15202)
+)
+
+func (s Schedule) String() string {
+	return [...]string{"prefix", "least-requests", "two-choices", "session", "lmetric"}[s]
+}
+
 // Upstream is a pool of replicas that serve the same models.
 type Upstream struct {
 	Name     string
@@ -37,6 +53,9 @@ type Upstream struct {
 	Zone     string
 	Hardware string
 	Speaks   inference.Set // natively
+	Schedule Schedule
+	KVTokens int     // that the KV cache of each replica holds; 0 is not known
+	Rate     float64 // prompt tokens that each replica reads a second; 0 is not known
 	Replicas []Replica
 	// Simulated tells that nothing here runs a model; it shows wherever an answer
 	// of this upstream does.

@@ -324,11 +324,18 @@ func (c *crowd) again(l *life, before *Ticket, k fault.Kind, at fleet.ReplicaID,
 
 // check compares what the policy counts with what the requests are at.
 func (c *crowd) check(t *rapid.T) {
-	load := map[fleet.ReplicaID]int{}
+	load := map[fleet.ReplicaID]Load{}
 	retries, inside, waiting := 0, 0, 0
 	for i, l := range c.lives {
 		if l.t.lastAt != fleet.NoReplica {
-			load[l.t.lastAt]++
+			at := load[l.t.lastAt]
+			at.Requests++
+			at.Prefill += l.t.took.Prefill
+			at.KV += l.t.took.KV
+			load[l.t.lastAt] = at
+			if l.t.took.Requests != 1 || l.t.took.KV <= 0 || l.committed && l.t.took.Prefill != 0 {
+				t.Fatalf("request %d takes %+v, committed %v", i, l.t.took, l.committed)
+			}
 		}
 		if l.t.retrying {
 			retries++
@@ -357,7 +364,7 @@ func (c *crowd) check(t *rapid.T) {
 	}
 	for id := range fleet.ReplicaID(c.fleet.Replicas) {
 		if got := c.p.Load(id); got != load[id] {
-			t.Fatalf("replica %d: %d in flight, want %d", id, got, load[id])
+			t.Fatalf("replica %d: %+v in flight, want %+v", id, got, load[id])
 		}
 	}
 	if c.p.Retries() != retries || c.p.Gate.InFlight() != inside || c.p.Gate.Waiting() != waiting {
@@ -385,7 +392,7 @@ func (c *crowd) end(t *rapid.T) {
 		}
 	}
 	for id := range fleet.ReplicaID(c.fleet.Replicas) {
-		if n := c.p.Load(id); n != 0 {
+		if n := c.p.Load(id); n != (Load{}) {
 			t.Fatalf("replica %d has %d in flight for ever", id, n)
 		}
 	}

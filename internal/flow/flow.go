@@ -18,6 +18,7 @@ import (
 	"headworks/internal/health"
 	"headworks/internal/inference"
 	"headworks/internal/route"
+	"headworks/internal/schedule"
 	"headworks/internal/tenant"
 )
 
@@ -119,6 +120,7 @@ type Candidate struct {
 	Target  *fleet.Target
 	Replica *fleet.Replica // nil where the target was left out whole
 	Score   float64
+	Hit     int // tokens of the prompt in its cache
 	WhyNot  string
 	Won     bool
 }
@@ -143,6 +145,7 @@ type Ticket struct {
 	Target     *fleet.Target // of the last send
 	Replica    *fleet.Replica
 	Why        string // why Target and Replica
+	Hit        int    // tokens of the prompt that Replica is thought to hold
 	Attempts   [MaxAttempts]Attempt
 	Tries      int // Attempts that count
 	Candidates [MaxCandidates]Candidate
@@ -167,6 +170,7 @@ type Ticket struct {
 	board    board                   // how schedule sees the replicas
 	last     *fault.Error
 	lastAt   fleet.ReplicaID // where an attempt is under way
+	took     Load            // what it takes there
 }
 
 // Rules are what flow itself decides by.
@@ -199,9 +203,13 @@ type Policy struct {
 	Health health.State
 	Gate   admit.Gate[*Ticket]
 
-	unpaid  time.Time // until when no work begins; zero: the ledger can be written
-	load    []int32   // by fleet.ReplicaID: requests in flight
-	retries int       // second tries in flight
+	unpaid  time.Time          // until when no work begins; zero: the ledger can be written
+	load    []Load             // by fleet.ReplicaID
+	retries int                // second tries in flight
+	caches  map[string]*caches // by upstream
+	picker  schedule.Picker
+	asked   schedule.Ask
+	hits    []int32
 }
 
 // NewPolicy returns a Policy with the default rules of health and of its own.
@@ -235,20 +243,5 @@ func (p *Policy) Unpaid(now time.Time) {
 // Paid notes that the ledger can be written again.
 func (p *Policy) Paid() { p.unpaid = time.Time{} }
 
-// Load returns how many requests are in flight at a replica.
-func (p *Policy) Load(id fleet.ReplicaID) int {
-	if int(id) >= len(p.load) {
-		return 0
-	}
-	return int(p.load[id])
-}
-
 // Retries returns how many second tries are in flight.
 func (p *Policy) Retries() int { return p.retries }
-
-func (p *Policy) addLoad(id fleet.ReplicaID, n int32) {
-	for int(id) >= len(p.load) {
-		p.load = append(p.load, 0)
-	}
-	p.load[id] += n
-}

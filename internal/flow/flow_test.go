@@ -185,7 +185,7 @@ func TestEveryStateMeetsEveryEvent(t *testing.T) {
 				r.want(got, want.kind)
 				if want.kind == Done {
 					r.wantFault(got, want.fault)
-					if n := r.p.Load(0) + r.p.Load(1) + r.p.Load(2); from != queued && n != 0 {
+					if n := r.p.Load(0).Requests + r.p.Load(1).Requests + r.p.Load(2).Requests; from != queued && n != 0 {
 						t.Errorf("%d requests still counted at replicas", n)
 					}
 				}

@@ -371,8 +371,8 @@ func (s *script) end() error {
 		}
 	}
 	for id, n := range s.p.load {
-		if n != 0 {
-			return fmt.Errorf("replica %d has %d in flight for ever", id, n)
+		if n != (Load{}) {
+			return fmt.Errorf("replica %d has %+v in flight for ever", id, n)
 		}
 	}
 	if s.p.Retries() != 0 || s.p.Gate.InFlight() != 0 || s.p.Gate.Waiting() != 0 {

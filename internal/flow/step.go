@@ -61,6 +61,7 @@ func (p *Policy) Step(t *Ticket, ev Event, s *fleet.Snapshot, now time.Time) Act
 		switch ev.Kind {
 		case Content:
 			t.state, t.Committed = committed, true
+			p.spoke(t)
 			return Action{Kind: Commit, Until: p.until(t, now, Event{Progress: now, Said: now, Wrote: now})}
 		case Quiet:
 			return p.quiet(t, ev, s, now)
@@ -195,9 +196,11 @@ func (p *Policy) send(t *Ticket, s *fleet.Snapshot, now time.Time) Action {
 				continue
 			}
 			pool := s.Upstreams[target.Upstream].Replicas
-			t.board = board{p, t, target.Model, now}
+			t.board = board{policy: p, ticket: t, model: target.Model, now: now}
 			var found [MaxCandidates - 1]schedule.Candidate
-			choice, n := schedule.Pick(pool, &t.board, t.Request.Session, &t.src, found[:])
+			u := &s.Upstreams[target.Upstream]
+			t.board.capacity = u.KVTokens
+			choice, n := p.picker.Pick(u.Schedule, pool, &t.board, p.ask(t, u, target.Model), &t.src, found[:])
 			won := choice.Place >= 0 && (resort || choice.Why != schedule.Resort)
 			for _, c := range found[:n] {
 				whyNot := c.WhyNot
@@ -205,7 +208,7 @@ func (p *Policy) send(t *Ticket, s *fleet.Snapshot, now time.Time) Action {
 					whyNot = "out; kept as the last resort"
 				}
 				t.consider(Candidate{
-					Target: target, Replica: &pool[c.Place], Score: c.Score, WhyNot: whyNot,
+					Target: target, Replica: &pool[c.Place], Score: c.Score, Hit: c.Hit, WhyNot: whyNot,
 					Won: won && c.Place == choice.Place,
 				})
 			}
@@ -217,7 +220,8 @@ func (p *Policy) send(t *Ticket, s *fleet.Snapshot, now time.Time) Action {
 			}
 			t.leaveOut()
 			t.choice, t.pool, t.fleet = place, pool, s
-			return p.sendTo(t, target, &pool[choice.Place], choice.Why, i == 0, now)
+			p.sent(t, u, target.Model, choice)
+			return p.sendTo(t, target, &pool[choice.Place], choice, i == 0, now)
 		}
 	}
 	t.leaveOut()
@@ -245,7 +249,8 @@ func unfit(t *Ticket) *fault.Error {
 	return f
 }
 
-func (p *Policy) sendTo(t *Ticket, target *fleet.Target, r *fleet.Replica, why string, first bool, now time.Time) Action {
+func (p *Policy) sendTo(t *Ticket, target *fleet.Target, r *fleet.Replica, choice schedule.Choice, first bool, now time.Time) Action {
+	why := choice.Why
 	if st := p.Health.Of(r.ID, target.Model, now); st.Probe {
 		why = "half open: this request finds out"
 	}
@@ -257,10 +262,10 @@ func (p *Policy) sendTo(t *Ticket, target *fleet.Target, r *fleet.Replica, why s
 	t.Attempts[t.Tries] = Attempt{Target: target, Replica: r, Start: now, Why: why}
 	t.Tries++
 	t.used[t.choice]++
-	t.lastAt = r.ID
-	p.addLoad(r.ID, 1)
+	p.take(t, r.ID, Load{Requests: 1, Prefill: choice.Todo, KV: p.asked.Input + p.asked.Output})
 	p.Health.Sent(r.ID, now)
 	t.sent = now
+	t.Hit = choice.Hit
 	if t.state != opened {
 		t.state = held
 	}
@@ -325,7 +330,7 @@ func (p *Policy) failed(t *Ticket, f *fault.Error, s *fleet.Snapshot, now time.T
 func (p *Policy) untried(t *Ticket, s *fleet.Snapshot, now time.Time) bool {
 	for _, place := range t.Order.Targets[:t.Order.N] {
 		target := &t.Model.Targets[place]
-		t.board = board{p, t, target.Model, now}
+		t.board = board{policy: p, ticket: t, model: target.Model, now: now}
 		for _, r := range s.Upstreams[target.Upstream].Replicas {
 			if t.board.Standing(r.ID).Why == "" {
 				return true
@@ -353,8 +358,7 @@ func (p *Policy) settle(t *Ticket, f *fault.Error, now time.Time) bool {
 		return false
 	}
 	id := t.lastAt
-	t.lastAt = fleet.NoReplica
-	p.addLoad(id, -1)
+	p.give(t)
 	a := &t.Attempts[t.Tries-1]
 	a.End = now
 	if f == nil {
@@ -362,6 +366,9 @@ func (p *Policy) settle(t *Ticket, f *fault.Error, now time.Time) bool {
 		return false
 	}
 	a.Fault = f.Kind
+	if f.Kind.Info().Effect == fault.Down {
+		p.lost(t, id)
+	}
 	if f.Kind.Info().Effect == fault.NoEffect {
 		p.Health.Spared(id, t.sent)
 		return false
@@ -575,6 +582,8 @@ type board struct {
 	ticket *Ticket
 	model  string // as the upstream names it
 	now    time.Time
+
+	capacity int // tokens of each replica's KV cache; 0: not known
 }
 
 // Standing implements schedule.Board.
@@ -585,5 +594,9 @@ func (b *board) Standing(id fleet.ReplicaID) schedule.Standing {
 		}
 	}
 	h := b.policy.Health.Of(id, b.model, b.now)
-	return schedule.Standing{Load: b.policy.Load(id), Weight: h.Weight, Why: h.Why, Resort: h.Resort}
+	l := b.policy.Load(id)
+	return schedule.Standing{
+		Load: l.Requests, Prefill: l.Prefill, KV: l.KV, Capacity: b.capacity,
+		Weight: h.Weight, Why: h.Why, Resort: h.Resort,
+	}
 }

@@ -217,8 +217,8 @@ func (b *bench) settled(t *testing.T) {
 	t.Helper()
 	b.g.Policy(func(p *flow.Policy) {
 		for id := range b.engine.plays {
-			if n := p.Load(id); n != 0 {
-				t.Errorf("replica %d still counts %d requests", id, n)
+			if n := p.Load(id); n != (flow.Load{}) {
+				t.Errorf("replica %d still counts %+v", id, n)
 			}
 		}
 		if n := p.Gate.InFlight() + p.Gate.Waiting() + p.Retries(); n != 0 {

@@ -9,15 +9,16 @@ type Request struct {
 	Model     string   // as the caller named it
 	Models    []string // to fall back to, in order, if the caller named any
 	Stream    bool
-	MaxTokens int    // 0: the caller did not say
-	Input     int    // estimated
-	Bytes     int    // of the body
-	Tools     int    // offered
-	N         int    // answers asked for at once; at least 1
-	Prompts   int    // that the request holds, each with an answer of its own; 0: one
-	Longest   int    // of Prompts, estimated; 0: Input
-	WantUsage bool   // the caller wants to see usage in the stream
-	Session   uint64 // hash of the caller's affinity hint; 0: none
+	MaxTokens int      // 0: the caller did not say
+	Input     int      // estimated
+	Bytes     int      // of the body
+	Tools     int      // offered
+	N         int      // answers asked for at once; at least 1
+	Prompts   int      // that the request holds, each with an answer of its own; 0: one
+	Longest   int      // of Prompts, estimated; 0: Input
+	WantUsage bool     // the caller wants to see usage in the stream
+	Blocks    []uint64 // chained hashes of the prompt, see package prefix; none: not hashed
+	Session   uint64   // hash of the caller's affinity hint; 0: none
 }
 
 // Usage counts the tokens of an answer. Input includes CacheRead and

@@ -157,30 +157,32 @@ func (x *Index) Insert(place int, seed uint64, blocks []uint64) {
 	if place >= len(x.rings) {
 		return
 	}
-	r := &x.rings[place]
 	x.turn++
-	word, bit := place>>6, uint64(1)<<(place&63)
-	for _, b := range blocks[:min(len(blocks), r.budget)] {
-		k := of(seed, b)
-		at := x.find(k)
-		if x.keys[at] != 0 && x.sets[at*x.words+word]&bit != 0 {
-			x.used[at] = x.turn
-			continue
-		}
-		x.room(place)
-		if x.count >= len(x.keys)*loadNum/loadDen {
-			x.grow(2 * x.count)
-		}
-		if at = x.find(k); x.keys[at] == 0 {
-			x.keys[at] = k
-			clear(x.sets[at*x.words : (at+1)*x.words])
-			x.count++
-		}
-		x.sets[at*x.words+word] |= bit
-		x.used[at] = x.turn
-		r.hold(k, x.turn)
-		x.held++
+	for _, b := range blocks[:min(len(blocks), x.rings[place].budget)] {
+		x.insert(place, of(seed, b))
 	}
+}
+
+func (x *Index) insert(place int, k uint64) {
+	word, bit := place>>6, uint64(1)<<(place&63)
+	at := x.find(k)
+	if x.keys[at] != 0 && x.sets[at*x.words+word]&bit != 0 {
+		x.used[at] = x.turn
+		return
+	}
+	x.room(place)
+	if x.count >= len(x.keys)*loadNum/loadDen {
+		x.grow(2 * x.count)
+	}
+	if at = x.find(k); x.keys[at] == 0 {
+		x.keys[at] = k
+		clear(x.sets[at*x.words : (at+1)*x.words])
+		x.count++
+	}
+	x.sets[at*x.words+word] |= bit
+	x.used[at] = x.turn
+	x.rings[place].hold(k, x.turn)
+	x.held++
 }
 
 // room frees one hold of a replica, if it has none left: the first that was not
@@ -288,6 +290,16 @@ func (x *Index) Purge(place int) {
 	}
 	x.held -= r.count
 	r.keys, r.since, r.hand, r.count = r.keys[:0], r.since[:0], 0, 0
+}
+
+// Copy notes in another Index, at a place there, what a replica holds here.
+func (x *Index) Copy(place int, to *Index, at int) {
+	for _, k := range x.rings[place].keys {
+		if k != 0 {
+			to.turn++
+			to.insert(at, k)
+		}
+	}
 }
 
 // Holds returns how many blocks a replica holds, and how many it can.

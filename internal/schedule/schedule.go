@@ -1,6 +1,7 @@
-// Package schedule decides which replica of a pool serves a request: the less
-// loaded of two drawn at random, unless the request belongs to a session that has
-// its place.
+// Package schedule decides which replica of a pool serves a request. By default it
+// is one that holds the beginning of the prompt in its cache, unless it is too far
+// behind, and otherwise the one with the least prompt work before it (Picker). Other
+// policies look at requests in flight alone.
 package schedule
 
 import (
@@ -21,16 +22,20 @@ const (
 const (
 	Only     = "the only one"
 	LessBusy = "fewer in flight of two"
+	Fewest   = "fewest in flight"
 	Session  = "the session's home"
 	Resort   = "the last resort: all are out"
 )
 
 // Standing is what is known of a replica when a request comes.
 type Standing struct {
-	Load   int     // requests in flight there
-	Weight float64 // share of its usual traffic, above 0 to 1
-	Why    string  // not available, and why
-	Resort bool    // may be tried all the same where all are unavailable
+	Load     int     // requests in flight there
+	Prefill  int     // prompt tokens of theirs that are not in its cache, and not read yet
+	KV       int     // tokens of its KV cache that are taken or reserved
+	Capacity int     // tokens that its KV cache holds; 0: not known
+	Weight   float64 // share of its usual traffic, above 0 to 1
+	Why      string  // not available, and why
+	Resort   bool    // may be tried all the same where all are unavailable
 }
 
 // Board knows every replica's standing.
@@ -38,11 +43,13 @@ type Board interface {
 	Standing(id fleet.ReplicaID) Standing
 }
 
-// Candidate is a replica that was considered. Score is requests in flight, the
-// new one included, over its weight; less is better.
+// Candidate is a replica that was considered. Score is what the policy compares
+// first, over its weight: requests in flight, the new one included, or prompt tokens
+// to read before the answer can begin; less is better.
 type Candidate struct {
 	Place  int // in the pool
 	Score  float64
+	Hit    int // tokens of the prompt in its cache
 	WhyNot string
 }
 
@@ -50,6 +57,9 @@ type Candidate struct {
 type Choice struct {
 	Place int
 	Why   string
+	Hit   int  // tokens of the prompt in its cache
+	Todo  int  // tokens of the prompt that are not
+	New   bool // nobody holds enough of the prompt
 }
 
 // spill is how many requests a session's home may hold beyond 125 % of another

@@ -106,7 +106,7 @@ func TestFewLeftOfMany(t *testing.T) {
 	found := make([]Candidate, 8)
 	for range 100 {
 		choice, n := Pick(p, b, 0, src, found)
-		if choice != (Choice{30, Resort}) {
+		if choice != (Choice{Place: 30, Why: Resort}) {
 			t.Fatalf("%+v", choice)
 		}
 		for _, c := range found[:n] {
@@ -145,7 +145,7 @@ func TestWhoWins(t *testing.T) {
 			}
 			for seed := range uint64(20) {
 				choice, _ := Pick(p, b, 0, rand.NewPCG(seed, 0), make([]Candidate, 8))
-				if choice != (Choice{tt.want, tt.why}) {
+				if choice != (Choice{Place: tt.want, Why: tt.why}) {
 					t.Fatalf("%+v, want %d: %q", choice, tt.want, tt.why)
 				}
 			}
@@ -209,9 +209,9 @@ func TestSessionSpills(t *testing.T) {
 		b := standings{p[home].ID: {Load: tt.atHome, Weight: 1}, p[1-home].ID: {Load: tt.other, Weight: 1}}
 		found := make([]Candidate, 8)
 		c, _ := Pick(p, b, 9, rand.NewPCG(2, 2), found)
-		want, loser := Choice{home, Session}, NotHome
+		want, loser := Choice{Place: home, Why: Session}, NotHome
 		if !tt.stays {
-			want, loser = Choice{1 - home, LessBusy}, Busier
+			want, loser = Choice{Place: 1 - home, Why: LessBusy}, Busier
 		}
 		if c != want {
 			t.Errorf("%d at home, %d at the other: %+v", tt.atHome, tt.other, c)

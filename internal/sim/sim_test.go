@@ -191,8 +191,8 @@ func TestEveryRequestEndsOnce(t *testing.T) {
 			t.Fatalf("%d places still taken", left)
 		}
 		for i := range w.Fleet.Replicas {
-			if left := p.Load(fleet.ReplicaID(i)); left != 0 {
-				t.Fatalf("replica %d still counts %d", i, left)
+			if left := p.Load(fleet.ReplicaID(i)); left != (flow.Load{}) {
+				t.Fatalf("replica %d still counts %+v", i, left)
 			}
 		}
 	})

@@ -1,0 +1,175 @@
+package flow
+
+import (
+	"slices"
+
+	"headworks/internal/fleet"
+	"headworks/internal/prefix"
+	"headworks/internal/schedule"
+)
+
+// Load is what is in flight at a replica, by our own count.
+type Load struct {
+	Requests int
+	Prefill  int // prompt tokens not in its cache, of requests that have no word yet
+	KV       int // tokens of its KV cache, prompts and reserved answers
+}
+
+// Load returns what is in flight at a replica.
+func (p *Policy) Load(id fleet.ReplicaID) Load {
+	if int(id) >= len(p.load) {
+		return Load{}
+	}
+	return p.load[id]
+}
+
+// take counts what an attempt takes of its replica, until give.
+func (p *Policy) take(t *Ticket, id fleet.ReplicaID, l Load) {
+	for int(id) >= len(p.load) {
+		p.load = append(p.load, Load{})
+	}
+	t.lastAt, t.took = id, l
+	at := &p.load[id]
+	at.Requests += l.Requests
+	at.Prefill += l.Prefill
+	at.KV += l.KV
+}
+
+// spoke gives back the prompt's share: a replica that says the first word has read
+// it.
+func (p *Policy) spoke(t *Ticket) {
+	if t.lastAt != fleet.NoReplica {
+		p.load[t.lastAt].Prefill -= t.took.Prefill
+		t.took.Prefill = 0
+	}
+}
+
+// give gives back what the attempt under way still takes.
+func (p *Policy) give(t *Ticket) {
+	at := &p.load[t.lastAt]
+	at.Requests -= t.took.Requests
+	at.Prefill -= t.took.Prefill
+	at.KV -= t.took.KV
+	t.lastAt, t.took = fleet.NoReplica, Load{}
+}
+
+// What is reserved for an answer whose length nobody knows, in tokens.
+const (
+	usualOutput = 512
+	mostOutput  = 4096
+)
+
+// Of replicas that say nothing of their KV cache.
+const (
+	unknownKV    = 262_144 // tokens
+	unknownRate  = 15_360  // prompt tokens a second
+	slackSeconds = 14      // of prompt work that a warm replica may be behind
+)
+
+// cacheBytes bounds what is known of one pool's caches.
+const cacheBytes = 64 << 20
+
+// caches is what the replicas of one upstream hold of prompts.
+type caches struct {
+	ids   []fleet.ReplicaID
+	index *prefix.Index
+}
+
+// cachesOf returns what is known of an upstream's caches, begun anew where its
+// replicas are others than before.
+func (p *Policy) cachesOf(u *fleet.Upstream) *caches {
+	c := p.caches[u.Name]
+	same := func(r fleet.Replica, id fleet.ReplicaID) bool { return r.ID == id }
+	if c != nil && slices.EqualFunc(u.Replicas, c.ids, same) {
+		return c
+	}
+	next := &caches{}
+	budgets := make([]int, 0, len(u.Replicas))
+	for _, r := range u.Replicas {
+		next.ids = append(next.ids, r.ID)
+		budgets = append(budgets, budget(u))
+	}
+	next.index = prefix.New(budgets, cacheBytes)
+	if c != nil {
+		for from, id := range c.ids {
+			if to := slices.Index(next.ids, id); to >= 0 {
+				c.index.Copy(from, next.index, to)
+			}
+		}
+	}
+	if p.caches == nil {
+		p.caches = map[string]*caches{}
+	}
+	p.caches[u.Name] = next
+	return next
+}
+
+// budget is how many blocks a replica of an upstream holds.
+func budget(u *fleet.Upstream) int { return capacity(u) * 9 / 10 * bytesPerToken / prefix.Block }
+
+func capacity(u *fleet.Upstream) int {
+	if u.KVTokens > 0 {
+		return u.KVTokens
+	}
+	return unknownKV
+}
+
+// bytesPerToken turns blocks of text into tokens.
+const bytesPerToken = 4
+
+// ask is what a request asks of an upstream's pool for one of its models. It holds
+// until the next ask.
+func (p *Policy) ask(t *Ticket, u *fleet.Upstream, model string) *schedule.Ask {
+	r := t.Request
+	p.asked = schedule.Ask{
+		Session: r.Session, Input: r.Input, Output: min(r.MaxTokens, mostOutput), Blocks: len(r.Blocks),
+		Block: prefix.Block / bytesPerToken, Slack: slackSeconds * unknownRate,
+	}
+	if r.MaxTokens == 0 {
+		p.asked.Output = usualOutput
+	}
+	if u.Rate > 0 {
+		p.asked.Slack = int(slackSeconds * u.Rate)
+	}
+	if len(r.Blocks) == 0 || u.Schedule != fleet.ByPrefix && u.Schedule != fleet.LMetric {
+		return &p.asked
+	}
+	c := p.cachesOf(u)
+	for len(p.hits) < len(u.Replicas) {
+		p.hits = append(p.hits, 0)
+	}
+	p.asked.Hits = p.hits[:len(u.Replicas)]
+	c.index.Match(p.asked.Hits, prefix.Seed(model, "", ""), r.Blocks)
+	p.asked.Full = c.index.Full()
+	return &p.asked
+}
+
+// sent notes what a replica's cache will hold from now on.
+func (p *Policy) sent(t *Ticket, u *fleet.Upstream, model string, choice schedule.Choice) {
+	if choice.New {
+		p.picker.Gave(u.Replicas[choice.Place].ID)
+	}
+	if c := p.caches[u.Name]; c != nil && len(t.Request.Blocks) > 0 {
+		c.index.Insert(choice.Place, prefix.Seed(model, "", ""), t.Request.Blocks)
+	}
+}
+
+// lost forgets what a replica held: nobody answers there, so it will have begun
+// anew when somebody does.
+func (p *Policy) lost(t *Ticket, id fleet.ReplicaID) {
+	u := &t.fleet.Upstreams[t.Target.Upstream]
+	if c := p.caches[u.Name]; c != nil {
+		if place := slices.Index(c.ids, id); place >= 0 {
+			c.index.Purge(place)
+		}
+	}
+}
+
+// Prefixes returns how many blocks are known of an upstream's caches, and the bytes
+// that this takes.
+func (p *Policy) Prefixes(upstream string) (blocks, bytes int) {
+	if c := p.caches[upstream]; c != nil {
+		return c.index.Size()
+	}
+	return 0, 0
+}
