@@ -15,7 +15,9 @@
 //  3. When decodes run out of KV blocks, the newest sequence is preempted: it
 //     loses its blocks, goes to the head of the queue and computes prompt and
 //     tokens anew.
-//  4. Who is cancelled takes part in the running step and leaves at its end.
+//  4. What was read of a prompt stays in the KV cache while nobody needs its blocks
+//     and is not read again by who comes with the same beginning.
+//  5. Who is cancelled takes part in the running step and leaves at its end.
 //
 // Times are distances from an epoch of the driver's choice, exact to the
 // picosecond inside and rounded up to the nanosecond where they are told.
@@ -31,6 +33,7 @@ type Job struct {
 	ID     uint64 // the driver's; told with all progress
 	Prompt int
 	Output int
+	Blocks []uint64 // chained hashes of the prompt, PrefixTokens each; kept until the job ends
 }
 
 // Handle names a submitted job to the engine that returned it.
@@ -81,7 +84,8 @@ type Engine struct {
 	ends   agenda // which of them ends next
 	tokens int    // that their next step reads
 	phase  []int  // how many need a KV block in step s, by s modulo the block size
-	free   int    // KV blocks
+	free   int    // KV blocks, those that hold what nobody uses among them
+	cache  cache
 
 	// The running steps: one, or several of decodes alone.
 	steps   int64   // that have ended before
@@ -120,7 +124,9 @@ type sequence struct {
 	done           int           // tokens made; of a decoding one see made
 	latest         time.Duration // preempted: when it made its newest token
 	left           int           // reading: tokens not in a step yet
-	held           int           // reading: KV blocks
+	held           int           // reading: KV blocks of its own
+	blocks         []uint64      // of its prompt, that can be shared
+	used           int           // of them that it uses in the cache
 	prev, next     int32
 	place          int32 // in the agenda
 	turn           uint32
@@ -139,6 +145,7 @@ func New(p Params, t Telling) *Engine {
 		phase:   make([]int, p.BlockSize),
 		free:    p.KVTokens / p.BlockSize,
 		partial: none,
+		cache:   newCache(p),
 	}
 }
 
@@ -152,6 +159,7 @@ func (e *Engine) Submit(now time.Duration, j Job) (Handle, bool) {
 	s := &e.sequences[i]
 	s.id, s.prompt, s.output, s.done, s.dead = j.ID, j.Prompt, j.Output, 0, false
 	s.stage, s.joins = queued, e.now+e.params.Overhead
+	s.blocks, s.used = e.cache.whole(j), 0
 	e.pushBack(&e.waiting, i)
 	if e.waiting.head == i && e.running.n < e.params.MaxSequences {
 		e.cutAt(s.joins)
@@ -324,7 +332,11 @@ func (e *Engine) admits() bool {
 		return false
 	}
 	s := &e.sequences[e.waiting.head]
-	return s.joins <= e.start.ns && e.params.blocks(s.prompt+s.done) <= e.free-e.need(1)
+	if s.joins > e.start.ns {
+		return false
+	}
+	hits, idle := e.cache.held(s.blocks)
+	return e.params.blocks(s.prompt+s.done)-(hits-idle)*e.cache.per <= e.free-e.need(1)
 }
 
 // admit moves the head of the queue into the batch.
@@ -336,8 +348,15 @@ func (e *Engine) admit() int32 {
 	s.stage, s.left = reading, s.prompt+s.done
 	e.serial++
 	s.serial = e.serial
-	s.held = e.params.blocks(s.left)
-	e.free -= s.held
+	hits, idle := e.cache.held(s.blocks)
+	for _, b := range s.blocks[:hits] {
+		e.cache.use(b)
+	}
+	s.used = hits
+	s.held = e.params.blocks(s.left) - hits*e.cache.per
+	s.left -= hits * PrefixTokens
+	e.free -= s.held + idle*e.cache.per
+	e.cache.fit(e.free)
 	return i
 }
 
@@ -359,6 +378,7 @@ func (e *Engine) preempt() {
 // settle ends the running steps.
 func (e *Engine) settle() {
 	e.free -= e.need(e.k)
+	e.cache.fit(e.free)
 	e.steps += e.k
 	e.tokens += int(e.k) * len(e.ends)
 	e.start, e.k = e.end, 0
@@ -397,6 +417,12 @@ func (e *Engine) begin(i int32) {
 		e.vacate(i)
 		return
 	}
+	for ; s.used < len(s.blocks); s.used++ { // what it read others can use from now on
+		s.held -= e.cache.per
+		if e.cache.use(s.blocks[s.used]) {
+			e.free += e.cache.per // somebody else read the same meanwhile
+		}
+	}
 	s.done++
 	if s.done == 1 || s.done == s.output || e.tell == Tokens {
 		e.report(i, s.done)
@@ -419,13 +445,18 @@ func (e *Engine) leave(i int32) {
 		e.phase[e.due(s)]--
 		s.done = e.made(s)
 		e.tokens -= s.prompt + s.done
-		s.held = e.params.blocks(s.prompt + s.done - 1)
+		s.held = e.params.blocks(s.prompt+s.done-1) - s.used*e.cache.per
 		e.drop(i)
 	}
 	if e.partial == i {
 		e.partial = none
 	}
 	e.free += s.held
+	for ; s.used > 0; s.used-- { // the deepest first: it is the first to go
+		if e.cache.release(s.blocks[s.used-1]) {
+			e.free += e.cache.per
+		}
+	}
 	e.remove(&e.running, i)
 }
 

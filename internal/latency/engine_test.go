@@ -42,7 +42,7 @@ func TestEngine(t *testing.T) {
 	}{
 		{
 			name: "alone: overhead, prompt, then a step a token that reads one more each time",
-			jobs: []submission{{0, Job{1, 5, 3}, 0}},
+			jobs: []submission{{0, Job{ID: 1, Prompt: 5, Output: 3}, 0}},
 			want: []Progress{
 				{1, 1, false, 16 * ms},              // 1 + 10 + 5
 				{1, 2, false, 26*ms + us(6)},        // reads 5+1
@@ -51,7 +51,7 @@ func TestEngine(t *testing.T) {
 		},
 		{
 			name: "a request meets the rest of the running step",
-			jobs: []submission{{0, Job{1, 5, 2}, 0}, {2 * ms, Job{2, 1, 1}, 0}},
+			jobs: []submission{{0, Job{ID: 1, Prompt: 5, Output: 2}, 0}, {2 * ms, Job{ID: 2, Prompt: 1, Output: 1}, 0}},
 			want: []Progress{
 				{1, 1, false, 16 * ms},
 				{1, 2, true, 27*ms + us(6)}, // shares its step with the one token of 2
@@ -60,7 +60,7 @@ func TestEngine(t *testing.T) {
 		},
 		{
 			name: "one that joins as a step starts is part of it",
-			jobs: []submission{{0, Job{1, 5, 2}, 0}, {15 * ms, Job{2, 1, 1}, 0}},
+			jobs: []submission{{0, Job{ID: 1, Prompt: 5, Output: 2}, 0}, {15 * ms, Job{ID: 2, Prompt: 1, Output: 1}, 0}},
 			want: []Progress{
 				{1, 1, false, 16 * ms},
 				{1, 2, true, 27*ms + us(6)},
@@ -69,7 +69,7 @@ func TestEngine(t *testing.T) {
 		},
 		{
 			name: "a prompt's last chunk shares its step with the next prompt, and both finish together",
-			jobs: []submission{{0, Job{1, 14, 1}, 0}, {0, Job{2, 6, 1}, 0}},
+			jobs: []submission{{0, Job{ID: 1, Prompt: 14, Output: 1}, 0}, {0, Job{ID: 2, Prompt: 6, Output: 1}, 0}},
 			want: []Progress{
 				{1, 1, true, 41 * ms}, // 1 + (10+10) + (10+4+6)
 				{2, 1, true, 41 * ms},
@@ -77,7 +77,7 @@ func TestEngine(t *testing.T) {
 		},
 		{
 			name: "decodes come first, and take from the budget of prompts",
-			jobs: []submission{{0, Job{1, 2, 3}, 0}, {5 * ms, Job{2, 10, 1}, 0}},
+			jobs: []submission{{0, Job{ID: 1, Prompt: 2, Output: 3}, 0}, {5 * ms, Job{ID: 2, Prompt: 10, Output: 1}, 0}},
 			want: []Progress{
 				{1, 1, false, 13 * ms},
 				{1, 2, false, 32*ms + us(3)}, // 10 + 9 of 10
@@ -88,7 +88,7 @@ func TestEngine(t *testing.T) {
 		{
 			name:   "nobody enters a full batch",
 			adjust: func(p *Params) { p.MaxSequences = 1 },
-			jobs:   []submission{{0, Job{1, 1, 2}, 0}, {0, Job{2, 1, 1}, 0}},
+			jobs:   []submission{{0, Job{ID: 1, Prompt: 1, Output: 2}, 0}, {0, Job{ID: 2, Prompt: 1, Output: 1}, 0}},
 			want: []Progress{
 				{1, 1, false, 12 * ms},
 				{1, 2, true, 22*ms + us(2)},
@@ -98,7 +98,7 @@ func TestEngine(t *testing.T) {
 		{
 			name:   "a prompt waits for its blocks, and nobody overtakes it",
 			adjust: func(p *Params) { p.KVTokens = 12 },
-			jobs:   []submission{{0, Job{1, 8, 2}, 0}, {5 * ms, Job{2, 5, 1}, 0}, {6 * ms, Job{3, 1, 1}, 0}},
+			jobs:   []submission{{0, Job{ID: 1, Prompt: 8, Output: 2}, 0}, {5 * ms, Job{ID: 2, Prompt: 5, Output: 1}, 0}, {6 * ms, Job{ID: 3, Prompt: 1, Output: 1}, 0}},
 			want: []Progress{
 				{1, 1, false, 19 * ms},
 				{1, 2, true, 29*ms + us(9)}, // takes the last block
@@ -109,7 +109,7 @@ func TestEngine(t *testing.T) {
 		{
 			name:   "out of blocks, the newest gives way and computes everything anew",
 			adjust: func(p *Params) { p.KVTokens = 8 },
-			jobs:   []submission{{0, Job{1, 3, 4}, 0}, {0, Job{2, 3, 4}, 0}},
+			jobs:   []submission{{0, Job{ID: 1, Prompt: 3, Output: 4}, 0}, {0, Job{ID: 2, Prompt: 3, Output: 4}, 0}},
 			want: []Progress{
 				{1, 1, false, 17 * ms},
 				{2, 1, false, 17 * ms},
@@ -123,7 +123,7 @@ func TestEngine(t *testing.T) {
 		},
 		{
 			name: "who is cancelled leaves with the step",
-			jobs: []submission{{0, Job{1, 5, 9}, 20 * ms}, {1 * ms, Job{2, 1, 3}, 0}},
+			jobs: []submission{{0, Job{ID: 1, Prompt: 5, Output: 9}, 20 * ms}, {1 * ms, Job{ID: 2, Prompt: 1, Output: 3}, 0}},
 			want: []Progress{
 				{1, 1, false, 16 * ms},
 				{2, 1, false, 27*ms + us(6)},
@@ -134,7 +134,7 @@ func TestEngine(t *testing.T) {
 		{
 			name:   "who is cancelled in the queue lets the next one pass",
 			adjust: func(p *Params) { p.KVTokens = 12 },
-			jobs:   []submission{{0, Job{1, 4, 4}, 0}, {5 * ms, Job{2, 9, 1}, 30 * ms}, {6 * ms, Job{3, 1, 1}, 0}},
+			jobs:   []submission{{0, Job{ID: 1, Prompt: 4, Output: 4}, 0}, {5 * ms, Job{ID: 2, Prompt: 9, Output: 1}, 30 * ms}, {6 * ms, Job{ID: 3, Prompt: 1, Output: 1}, 0}},
 			want: []Progress{
 				{1, 1, false, 15 * ms},
 				{1, 2, false, 25*ms + us(5)},
@@ -223,7 +223,7 @@ func TestLookInside(t *testing.T) {
 			now += time.Duration(rapid.IntRange(0, 40_000_000).Draw(t, "pause"))
 			switch rapid.IntRange(0, 3).Draw(t, "event") {
 			case 0, 1:
-				j := Job{id, rapid.IntRange(1, 40).Draw(t, "prompt"), rapid.IntRange(1, 60).Draw(t, "output")}
+				j := Job{ID: id, Prompt: rapid.IntRange(1, 40).Draw(t, "prompt"), Output: rapid.IntRange(1, 60).Draw(t, "output")}
 				h, _ := skips.Submit(now, j)
 				if other, _ := steps.Submit(now, j); other != h {
 					t.Fatalf("handles %v and %v", h, other)
@@ -280,11 +280,11 @@ func TestSubmitRefusesWhatNeverFits(t *testing.T) {
 
 func TestCancelOfAnotherTime(t *testing.T) {
 	e := New(round(), Ends)
-	h, _ := e.Submit(0, Job{1, 1, 1})
+	h, _ := e.Submit(0, Job{ID: 1, Prompt: 1, Output: 1})
 	if got := e.Advance(time.Second, nil); len(got) != 1 {
 		t.Fatalf("got %v", got)
 	}
-	if _, ok := e.Submit(time.Second, Job{2, 1, 1}); !ok {
+	if _, ok := e.Submit(time.Second, Job{ID: 2, Prompt: 1, Output: 1}); !ok {
 		t.Fatal("refused")
 	}
 	e.Cancel(time.Second, h) // its slot is now another's
@@ -326,7 +326,7 @@ func TestProfiles(t *testing.T) {
 		p, _ := Profile(name)
 		var jobs []submission
 		for id := range uint64(4) {
-			jobs = append(jobs, submission{job: Job{id, 4000, 120}})
+			jobs = append(jobs, submission{job: Job{ID: id, Prompt: 4000, Output: 120}})
 		}
 		for _, got := range play(t, p, Ends, jobs) {
 			if got.At > 5*time.Second {
@@ -351,7 +351,7 @@ func TestCalibration(t *testing.T) {
 		begun := make(map[uint64]time.Duration)
 		for id := range uint64(60) {
 			at += time.Duration(src.ExpFloat64() / 3 * float64(time.Second))
-			loads[id%8] = append(loads[id%8], submission{at: at, job: Job{id, 5950, 1000}})
+			loads[id%8] = append(loads[id%8], submission{at: at, job: Job{ID: id, Prompt: 5950, Output: 1000}})
 			begun[id] = at
 		}
 		var end time.Duration
@@ -403,7 +403,7 @@ func TestBounds(t *testing.T) {
 	}
 	e := New(p, Ends)
 	for id := range uint64(maxBatch) {
-		e.Submit(0, Job{id, maxTokens/maxBatch - 1024, 1024})
+		e.Submit(0, Job{ID: id, Prompt: maxTokens/maxBatch - 1024, Output: 1024})
 	}
 	const century = 100 * 365 * 24 * time.Hour
 	var last time.Duration
@@ -482,7 +482,7 @@ func play(t fataler, p Params, tell Telling, jobs []submission) []Progress {
 }
 
 func ask(p Params, jobs []submission) []Progress {
-	o := oracle{p: p}
+	o := oracle{p: p, kept: map[uint64]*keep{}}
 	for _, j := range jobs {
 		o.jobs = append(o.jobs, &plan{job: j.job, at: j.at, cancels: j.cancel})
 	}
@@ -497,4 +497,71 @@ func firstAndLast(all []Progress) []Progress {
 		}
 	}
 	return out
+}
+
+// TestPrefixesMatchOracle plays loads whose prompts share beginnings, with room for
+// few of them, in the same three ways.
+func TestPrefixesMatchOracle(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		p := Params{
+			Base: 10 * Millisecond, PerKVToken: Microsecond, PerPrefillToken: Millisecond / 10, PerSequence: Microsecond,
+			Overhead: ms, BlockSize: rapid.SampledFrom([]int{16, 32, 64}).Draw(t, "block"),
+			KVTokens:     64 * rapid.IntRange(8, 30).Draw(t, "kv"),
+			StepTokens:   rapid.IntRange(32, 400).Draw(t, "budget"),
+			MaxSequences: rapid.IntRange(1, 6).Draw(t, "batch"),
+		}
+		if err := p.Check(); err != nil {
+			t.Fatal(err)
+		}
+		var jobs []submission
+		at := time.Duration(0)
+		for id := range rapid.IntRange(1, 20).Draw(t, "jobs") {
+			var blocks []uint64
+			last := uint64(1)
+			for range rapid.IntRange(0, 5).Draw(t, "blocks") {
+				last = last*4 + uint64(rapid.IntRange(0, 1).Draw(t, "branch"))
+				blocks = append(blocks, last)
+			}
+			j := Job{
+				ID: uint64(id), Blocks: blocks, Prompt: 64*len(blocks) + rapid.IntRange(0, 63).Draw(t, "tail"),
+				Output: rapid.IntRange(1, 100).Draw(t, "output"),
+			}
+			j.Output = p.Limit(j.Prompt, j.Output)
+			if j.Prompt == 0 || j.Output < 1 {
+				continue
+			}
+			jobs = append(jobs, submission{at: at, job: j})
+			at += time.Duration(rapid.IntRange(0, 60).Draw(t, "gap")) * ms
+		}
+		want := ask(p, jobs)
+		if diff := cmp.Diff(want, play(t, p, Tokens, jobs)); diff != "" {
+			t.Fatalf("each token, -want +got:\n%s", diff)
+		}
+		if diff := cmp.Diff(firstAndLast(want), play(t, p, Ends, jobs)); diff != "" {
+			t.Fatalf("ends, -want +got:\n%s", diff)
+		}
+	})
+}
+
+// TestPrefixIsNotReadAgain: the second of two equal prompts is there in the time of
+// its last block.
+func TestPrefixIsNotReadAgain(t *testing.T) {
+	p, _ := Profile(Qwen32B)
+	blocks := make([]uint64, 100)
+	for i := range blocks {
+		blocks[i] = uint64(i + 1)
+	}
+	first := func(e *Engine, at time.Duration, id uint64, b []uint64) time.Duration {
+		e.Submit(at, Job{ID: id, Prompt: 6400, Output: 1, Blocks: b})
+		told := e.Advance(at+time.Minute, nil)
+		return told[len(told)-1].At - at
+	}
+	e := New(p, Ends)
+	cold, warm, other := first(e, 0, 1, blocks), first(e, time.Hour, 2, blocks), first(e, 2*time.Hour, 3, nil)
+	if warm >= cold/2 || other != cold {
+		t.Errorf("cold %v, warm %v, another prompt %v", cold, warm, other)
+	}
+	if l := e.Load(3 * time.Hour); l.KV != 0 {
+		t.Errorf("what nobody uses counts as %v of the KV cache", l.KV)
+	}
 }

@@ -14,15 +14,22 @@ type oracle struct {
 	waiting, running []*plan
 	told             []Progress
 	preemptions      int
+
+	kept  map[uint64]*keep
+	moved int // how many entries went idle
 }
+
+// keep is a block that was read once.
+type keep struct{ refs, idle int } // idle: when nobody used it any more
 
 type plan struct {
 	job     Job
 	at      time.Duration
 	cancels time.Duration // 0: never
 	done    int
-	read    int // tokens of prompt, and of a preempted job's answer, computed
-	blocks  int
+	read    int  // tokens of prompt, and of a preempted job's answer, computed
+	blocks  int  // of its own
+	used    int  // of what is kept
 	decodes bool // all but the newest token is computed
 	gone    bool
 }
@@ -44,7 +51,7 @@ func (o *oracle) run() []Progress {
 		o.waiting = slices.DeleteFunc(o.waiting, left)
 		for _, s := range o.running {
 			if left(s) {
-				s.blocks = 0
+				o.let(s)
 			}
 		}
 		o.running = slices.DeleteFunc(o.running, left)
@@ -64,22 +71,67 @@ func (o *oracle) free() int {
 	for _, s := range o.running {
 		n -= s.blocks
 	}
+	for _, k := range o.kept {
+		if k.refs > 0 {
+			n -= o.per()
+		}
+	}
 	return n
 }
 
+func (o *oracle) per() int { return PrefixTokens / o.p.BlockSize }
+
+// whole are the blocks of a prompt that can be kept and found.
+func (s *plan) whole() []uint64 {
+	return s.job.Blocks[:min(len(s.job.Blocks), max(s.job.Prompt-1, 0)/PrefixTokens)]
+}
+
+// let takes a sequence's blocks away.
+func (o *oracle) let(s *plan) {
+	s.blocks = 0
+	for ; s.used > 0; s.used-- {
+		k := o.kept[s.job.Blocks[s.used-1]]
+		if k.refs--; k.refs == 0 {
+			o.moved++
+			k.idle = o.moved
+		}
+	}
+}
+
+// fit drops what is idle the longest until the rest fits.
+func (o *oracle) fit(free int) {
+	for {
+		idle, oldest := 0, uint64(0)
+		for b, k := range o.kept {
+			if k.refs == 0 {
+				if idle++; oldest == 0 || k.idle < o.kept[oldest].idle {
+					oldest = b
+				}
+			}
+		}
+		if idle*o.per() <= free {
+			return
+		}
+		delete(o.kept, oldest)
+	}
+}
+
 func (o *oracle) step(start Picoseconds) (end Picoseconds) {
+	grown := 0 // blocks that decodes take with this step
 	for i := 0; i < len(o.running); i++ {
 		s := o.running[i]
 		if !s.decodes {
 			continue
 		}
-		for want := o.p.blocks(s.read + 1); s.blocks < want; {
+		for want := o.p.blocks(s.read+1) - s.used*o.per(); s.blocks < want; {
 			if o.free() >= want-s.blocks {
+				grown += want - s.blocks
 				s.blocks = want
 				break
 			}
 			last := o.running[len(o.running)-1]
-			last.blocks, last.read, last.decodes = 0, 0, false
+			o.let(last)
+			last.read, last.decodes = 0, false
 			o.running = o.running[:len(o.running)-1]
 			o.waiting = slices.Insert(o.waiting, 0, last)
 			o.preemptions++
@@ -102,22 +154,45 @@ func (o *oracle) step(start Picoseconds) (end Picoseconds) {
 	}
 	for len(o.waiting) > 0 && budget > 0 && len(o.running) < o.p.MaxSequences {
 		s := o.waiting[0]
-		want := o.p.blocks(s.known())
-		if o.free() < want {
+		hits, idle := 0, 0
+		for _, b := range s.whole() {
+			k := o.kept[b]
+			if k == nil {
+				break
+			}
+			if hits++; k.refs == 0 {
+				idle++
+			}
+		}
+		if o.free() < o.p.blocks(s.known())-(hits-idle)*o.per() {
 			break
 		}
-		s.blocks = want
-		chunk[s] = min(s.known(), budget)
+		for _, b := range s.whole()[:hits] {
+			o.kept[b].refs++
+		}
+		s.used, s.read = hits, hits*PrefixTokens
+		s.blocks = o.p.blocks(s.known()) - hits*o.per()
+		chunk[s] = min(s.known()-s.read, budget)
 		budget -= chunk[s]
 		took += o.p.PerPrefillToken * Picoseconds(chunk[s])
 		o.running, o.waiting = append(o.running, s), o.waiting[1:]
+		o.fit(o.free() + grown)
 	}
 	took += o.p.PerSequence * Picoseconds(len(o.running))
 	end = start + took
 	at := time.Duration((end + Nanosecond - 1) / Nanosecond)
+	o.fit(o.free())
 	for _, s := range o.running {
 		if s.read += chunk[s]; s.read < s.known() {
 			continue
+		}
+		for all := s.whole(); !s.decodes && s.used < len(all); s.used++ {
+			s.blocks -= o.per()
+			if k := o.kept[all[s.used]]; k != nil {
+				k.refs++
+			} else {
+				o.kept[all[s.used]] = &keep{refs: 1}
+			}
 		}
 		s.done++
 		s.decodes = true
