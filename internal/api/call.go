@@ -16,6 +16,7 @@ import (
 	"headworks/internal/fault"
 	"headworks/internal/gateway"
 	"headworks/internal/inference"
+	"headworks/internal/prefix"
 	"headworks/internal/scan"
 	"headworks/internal/wire"
 )
@@ -27,6 +28,7 @@ type Dialect struct {
 	Shape        *scan.Shape
 	ReadRequest  func(d *scan.Doc, into *inference.Request) error
 	ReadPath     func(tail string, query []byte, into *inference.Request) error // after ReadRequest, where the path says more
+	Render       func(d *scan.Doc, to dialect.Rendering)                        // nil: prompts of this dialect are not foreseen in caches
 	Decode       func(d *scan.Doc) (*inference.Conversation, []string, error)
 	EncodeAnswer func(a *inference.Answer) []byte
 	Status       func(f *fault.Error) int
@@ -91,6 +93,8 @@ type call struct {
 	d       *Dialect
 	req     gateway.Request
 	doc     scan.Doc
+	hasher  prefix.Hasher
+	blocks  []uint64
 	header  wire.Header
 	pass    []string // of req.Header
 	writer  Writer   // made when first needed
@@ -180,6 +184,12 @@ func (k *call) read(f *Front, tail string) error {
 		if body, err = k.remember(body); err != nil {
 			return err
 		}
+	}
+	if k.d.Render != nil && f.gateway.World().Fleet.Foresees {
+		k.hasher.Reset(k.blocks[:0])
+		k.d.Render(&k.doc, &k.hasher)
+		k.blocks = k.hasher.Blocks()
+		r.Blocks = k.blocks
 	}
 	r.Scanned = time.Since(began)
 	for _, name := range sessions {

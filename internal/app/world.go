@@ -88,10 +88,14 @@ func (r *fleetRoom) build(c *config.Config) (w *gateway.World, take func() []fle
 		w.Engines = append(w.Engines, b.engine)
 		s.Upstreams = append(s.Upstreams, fleet.Upstream{
 			Name: name, Kind: u.Kind, Region: u.Region, Zone: u.Zone, Hardware: u.Hardware,
+			Schedule: schedules[u.Schedule], KVTokens: u.KVTokens, Rate: u.PrefillRate,
 			Speaks: speaks(&u), Replicas: replicas, Simulated: u.Kind == config.Simulated, Lexical: u.Kind == config.LocalEmbed,
 		})
 	}
 	s.Replicas = len(r.places)
+	s.Foresees = slices.ContainsFunc(s.Upstreams, func(u fleet.Upstream) bool {
+		return len(u.Replicas) > 1 && (u.Schedule == fleet.ByPrefix || u.Schedule == fleet.LMetric)
+	})
 	for _, name := range slices.Sorted(maps.Keys(c.Models)) {
 		m := model(name, c.Models[name])
 		for _, t := range c.Models[name].Targets {
@@ -157,6 +161,12 @@ func speaks(u *config.Upstream) inference.Set {
 		return k.Speaks
 	}
 	return k.At(u.URLs[0])
+}
+
+// schedules are the ways to choose a replica, as the configuration names them.
+var schedules = map[string]fleet.Schedule{
+	fleet.ByPrefix.String(): fleet.ByPrefix, fleet.LeastRequests.String(): fleet.LeastRequests,
+	fleet.TwoChoices.String(): fleet.TwoChoices, fleet.SessionHash.String(): fleet.SessionHash, fleet.LMetric.String(): fleet.LMetric,
 }
 
 // opaque names a replica to callers without telling where it is.

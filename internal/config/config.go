@@ -68,14 +68,17 @@ const (
 
 // Upstream is a pool of engines that serve the same models, or a provider.
 type Upstream struct {
-	Kind     string          `json:"kind" enum:"kinds" jsonschema:"what is spoken to"`
-	Key      tenant.Secret   `json:"key,omitzero" jsonschema:"the credential to call it with, best as a reference"`
-	Keys     []tenant.Secret `json:"keys,omitzero" jsonschema:"several credentials to call it with, in the place of key; one that fails or is at its limit rests while the others serve"`
-	URLs     []string        `json:"urls,omitzero" jsonschema:"base URL of each replica, with or without /v1; a provider has a default"`
-	Region   string          `json:"region,omitzero" jsonschema:"where it runs"`
-	Zone     string          `json:"zone,omitzero" jsonschema:"the failure domain inside the region"`
-	Hardware string          `json:"hardware,omitzero" jsonschema:"what it runs on"`
-	Engine   *Engine         `json:"engine,omitzero" jsonschema:"how a simulated engine behaves"`
+	Kind        string          `json:"kind" enum:"kinds" jsonschema:"what is spoken to"`
+	Key         tenant.Secret   `json:"key,omitzero" jsonschema:"the credential to call it with, best as a reference"`
+	Keys        []tenant.Secret `json:"keys,omitzero" jsonschema:"several credentials to call it with, in the place of key; one that fails or is at its limit rests while the others serve"`
+	URLs        []string        `json:"urls,omitzero" jsonschema:"base URL of each replica, with or without /v1; a provider has a default"`
+	Region      string          `json:"region,omitzero" jsonschema:"where it runs"`
+	Zone        string          `json:"zone,omitzero" jsonschema:"the failure domain inside the region"`
+	Hardware    string          `json:"hardware,omitzero" jsonschema:"what it runs on"`
+	Schedule    string          `json:"schedule,omitzero" enum:"prefix,least-requests,two-choices,session,lmetric" jsonschema:"how one of several replicas is chosen"`
+	KVTokens    int             `json:"kv_tokens,omitzero" min:"1024" max:"1073741824" jsonschema:"tokens that the KV cache of each replica holds, where known"`
+	PrefillRate float64         `json:"prefill_rate,omitzero" min:"1" max:"100000000" jsonschema:"prompt tokens that each replica reads a second, where known"`
+	Engine      *Engine         `json:"engine,omitzero" jsonschema:"how a simulated engine behaves"`
 }
 
 // DefaultURL returns where a kind is reached unless the file says otherwise; empty

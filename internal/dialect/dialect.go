@@ -31,6 +31,12 @@ const (
 // signature is for its maker alone, and a caller may hold those of several.
 const ByGoogle = "gemini:"
 
+// Rendering takes what a model is going to read; see prefix.Hasher.
+type Rendering interface {
+	Write(p []byte)
+	Weigh(p []byte, tokens int) // what is no text
+}
+
 // Session returns the hash of an affinity hint, the same in every process, and 0
 // for none (FNV-1a, 64 bits).
 func Session(hint []byte) uint64 {

@@ -193,6 +193,7 @@ type Snapshot struct {
 	Upstreams  []Upstream
 	Models     []Model // sorted by Name
 	Direct     Model   // timeouts and tries of a model asked for as upstream/model
+	Foresees   bool    // some upstream is scheduled by what its replicas' caches hold
 	Replicas   int     // one more than the largest ReplicaID ever given
 }
 

@@ -65,6 +65,7 @@ type Load struct {
 	Waiting     int     // submitted and not in the batch
 	KV          float64 // share of the KV blocks in use, 0 to 1
 	Preemptions int     // since the start
+	Asked, Hit  int     // prompt tokens that were looked up in the cache since the start, and found there
 }
 
 // Engine plays one engine. All times given to it only grow: an earlier one counts
@@ -99,6 +100,7 @@ type Engine struct {
 	dead    []int32     // cancelled in this step
 
 	preemptions int
+	asked, hit  int
 	told        []Progress
 }
 
@@ -247,6 +249,8 @@ func (e *Engine) Load(now time.Duration) Load {
 		Waiting:     e.waiting.n,
 		KV:          float64(total-free) / float64(total),
 		Preemptions: e.preemptions,
+		Asked:       e.asked,
+		Hit:         e.hit,
 	}
 }
 
@@ -353,6 +357,8 @@ func (e *Engine) admit() int32 {
 		e.cache.use(b)
 	}
 	s.used = hits
+	e.asked += s.left
+	e.hit += hits * PrefixTokens
 	s.held = e.params.blocks(s.left) - hits*e.cache.per
 	s.left -= hits * PrefixTokens
 	e.free -= s.held + idle*e.cache.per

@@ -142,6 +142,7 @@ func (s *run) send(x *exchange, a *flow.Action) *fault.Error {
 		ID:     uint64(x.attempt)<<32 | uint64(x.number),
 		Prompt: x.request.Input,
 		Output: r.params.Limit(x.request.Input, output),
+		Blocks: x.request.Blocks,
 	})
 	if !ok {
 		return fault.New(fault.ContextTooLong, "the prompt does not fit the engine")

@@ -30,6 +30,7 @@ func Dialect() *api.Dialect {
 		Name:         "anthropic",
 		Shape:        anthropic.Shape(),
 		ReadRequest:  anthropic.ReadRequest,
+		Render:       anthropic.Render,
 		Decode:       anthropic.Decode,
 		EncodeAnswer: anthropic.EncodeAnswer,
 		Status:       anthropic.Status,

@@ -18,6 +18,7 @@ import (
 func Routes() []api.Route {
 	d := dialect()
 	d.Shape, d.ReadRequest, d.Decode = openai.Shape(), openai.ReadRequest, openai.Decode
+	d.Render = openai.Render
 	d.EncodeAnswer, d.AnswerID = openai.EncodeAnswer, "chatcmpl-"
 	d.NewWriter = func(id string, created time.Time, req *inference.Request) api.Writer {
 		return &openai.Writer{ID: id, Model: req.Model, Created: created.Unix(), Usage: req.WantUsage}

@@ -10,6 +10,7 @@ package simulated
 import (
 	"cmp"
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -124,7 +125,10 @@ func (r *replica) submit(s *stream) error {
 		return f
 	}
 	s.id = r.place(s)
-	s.job, s.open = r.model.Submit(now, latency.Job{ID: s.id, Prompt: prompt, Output: output})
+	s.job, s.open = r.model.Submit(now, latency.Job{
+		ID: s.id, Prompt: prompt, Output: output,
+		Blocks: slices.Clone(s.call.Request.Blocks), // the engine may need them longer than the call is there
+	})
 	r.deliver(now)
 	return nil
 }
