@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -257,12 +258,12 @@ func newExplainCommand(t *terminal) *cobra.Command {
 					if why == "" {
 						why = "chosen"
 					}
-					rows = append(rows, []string{k.Upstream, k.Replica, fmt.Sprintf("%.2f", k.Score), why})
+					rows = append(rows, []string{k.Upstream, k.Replica, fmt.Sprintf("%.2f", k.Score), strconv.FormatInt(k.Hit, 10), why})
 				}
 				if e.Chosen == nil && len(rows) == 0 {
 					return
 				}
-				list(w, []string{"CANDIDATE", "REPLICA", "SCORE", "WHY NOT"}, rows)
+				list(w, []string{"CANDIDATE", "REPLICA", "SCORE", "IN CACHE", "WHY NOT"}, rows)
 				fmt.Fprintln(w)
 				rows = nil
 				for _, k := range e.Attempts {

@@ -57,7 +57,7 @@ func (t *Ticket) recordReasons(r *record.Record, s *fleet.Snapshot, arrived time
 		c := &t.Candidates[i]
 		k := record.Candidate{
 			Upstream: s.Upstreams[c.Target.Upstream].Name, Model: c.Target.Model,
-			Score: c.Score, WhyNot: c.WhyNot, Won: c.Won,
+			Score: c.Score, WhyNot: c.WhyNot, Won: c.Won, Hit: int64(c.Hit),
 		}
 		if c.Replica != nil {
 			k.Replica = c.Replica.Name

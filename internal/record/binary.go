@@ -70,11 +70,12 @@ func (r *Record) Append(b []byte) []byte {
 }
 
 func (c *Candidate) append(b []byte) []byte {
-	n := textSize(c.Upstream) + textSize(c.Replica) + textSize(c.Model) + 8 + 1 + textSize(c.WhyNot)
+	n := textSize(c.Upstream) + textSize(c.Replica) + textSize(c.Model) + 8 + 1 + textSize(c.WhyNot) + 8
 	b = binary.AppendUvarint(append(b, candidateNumber<<1|wireBytes), uint64(n))
 	b = appendText(appendText(appendText(b, c.Upstream), c.Replica), c.Model)
 	b = binary.LittleEndian.AppendUint64(b, math.Float64bits(c.Score))
-	return appendText(appendBool(b, c.Won), c.WhyNot)
+	b = appendText(appendBool(b, c.Won), c.WhyNot)
+	return binary.LittleEndian.AppendUint64(b, uint64(c.Hit))
 }
 
 func (a *Attempt) append(b []byte) []byte {
@@ -195,6 +196,9 @@ func (c *Candidate) decode(b []byte) bool {
 	c.Score = math.Float64frombits(d.fixed())
 	c.Won = d.bool()
 	c.WhyNot = d.text()
+	if len(d.b) > 0 { // records of before have none
+		c.Hit = int64(d.fixed())
+	}
 	return !d.bad
 }
 

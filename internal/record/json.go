@@ -118,7 +118,8 @@ type Considered struct {
 	Replica  string  `json:"replica"`
 	Model    string  `json:"model"`
 	Score    float64 `json:"score"`
-	WhyNot   string  `json:"why_not"` // empty for the winner
+	Hit      int64   `json:"hit_tokens"` // of the prompt, in its cache
+	WhyNot   string  `json:"why_not"`    // empty for the winner
 }
 
 // Tried is an Attempt as people see it.
@@ -154,7 +155,7 @@ func (r *Record) Explain() Explanation {
 		Input: r.Input, Output: r.Output, UsageSource: r.UsageSource.String(), Cost: r.Cost,
 	}
 	for _, c := range r.Kept() {
-		e.Candidates = append(e.Candidates, Considered{c.Upstream, c.Replica, c.Model, finite(c.Score), c.WhyNot})
+		e.Candidates = append(e.Candidates, Considered{c.Upstream, c.Replica, c.Model, finite(c.Score), c.Hit, c.WhyNot})
 	}
 	if w, ok := r.Winner(); ok {
 		e.Chosen = &Place{w.Upstream, w.Replica, w.Model}

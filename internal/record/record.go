@@ -56,6 +56,7 @@ type Candidate struct {
 	Score    float64
 	WhyNot   string // empty for the winner
 	Won      bool
+	Hit      int64 // tokens of the prompt that its cache was thought to hold
 }
 
 // Attempt is one try on one replica.

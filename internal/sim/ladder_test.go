@@ -1,8 +1,6 @@
 package sim
 
 import (
-	"fmt"
-	"os"
 	"testing"
 	"time"
 
@@ -13,54 +11,105 @@ import (
 	"headworks/internal/record"
 )
 
-func pool8() World {
+// ladderPool is the pool on which the ladder was published: 8 replicas of
+// Qwen3-32B on two H100 each.
+func ladderPool() World {
 	w, _ := BuiltIn(0, 1)
-	w.Fleet.Upstreams[0].Replicas = nil
-	w.Fleet.Replicas = 8
+	u := &w.Fleet.Upstreams[0]
+	u.Replicas = nil
 	for i := range 8 {
-		w.Fleet.Upstreams[0].Replicas = append(w.Fleet.Upstreams[0].Replicas, fleet.Replica{ID: fleet.ReplicaID(i), Name: name(i)})
+		u.Replicas = append(u.Replicas, fleet.Replica{ID: fleet.ReplicaID(i), Name: name(i)})
 	}
-	p, _ := latency.Profile(latency.Qwen32B)
-	w.Engines = []latency.Params{p}
-	w.Fleet.Upstreams[0].KVTokens = p.KVTokens
-	w.Fleet.Upstreams[0].Rate = 18000
+	w.Fleet.Replicas = len(u.Replicas)
+	u.KVTokens, u.Rate = w.Engines[0].KVTokens, float64(latency.Second/w.Engines[0].PerPrefillToken)
 	w.Fleet.Models[0].Timeouts = fleet.Timeouts{}
 	return w
 }
 
-func TestLadderTable(t *testing.T) {
-	if os.Getenv("LADDER") == "" {
-		t.Skip("by hand")
-	}
-	for _, s := range []fleet.Schedule{fleet.TwoChoices, fleet.LeastRequests, fleet.LMetric, fleet.ByPrefix} {
-		w := pool8()
-		w.Fleet.Upstreams[0].Schedule = s
-		l := Ladder(1, w.Start)
-		type row struct {
-			n, out int
-			ttft   float64
-			last   time.Duration
-			first  time.Duration
+// within returns the share of answers whose first token came within 2 s and the
+// others 50 ms apart.
+func within(w World, s fleet.Schedule, l Load) float64 {
+	w.Fleet.Upstreams[0].Schedule = s
+	good, all := 0, 0
+	Run(w, flow.NewPolicy(admit.Limits{InFlight: 1 << 20}), l, func(r *record.Record) {
+		all++
+		if r.End == record.OK && r.TTFT <= 2e6 && r.TPOT <= 5e4 {
+			good++
 		}
-		rows := make([]row, len(l.Stages))
-		res := Run(w, flow.NewPolicy(admit.Limits{InFlight: 100000}), l, func(r *record.Record) {
-			at := time.UnixMicro(r.Time).Sub(w.Start)
-			i, _ := l.Stage(at)
-			if i == len(rows) || r.End != record.OK {
-				return
+	})
+	return float64(good) / float64(all)
+}
+
+// TestDefaultIsNeverBelowLeastRequests holds on every workload that is built in,
+// with prompts that share beginnings and with those that do not.
+func TestDefaultIsNeverBelowLeastRequests(t *testing.T) {
+	for seed := range uint64(3) {
+		loads := map[string]func() (World, Load){
+			"chat": func() (World, Load) {
+				w, l := BuiltIn(20_000, seed)
+				return w, l
+			},
+			"chat, near saturation": func() (World, Load) {
+				w, l := BuiltIn(20_000, seed)
+				l.Rate = 40
+				return w, l
+			},
+			"ladder, to 35 a second": func() (World, Load) {
+				w := ladderPool()
+				l := Ladder(seed, w.Start)
+				l.Stages = l.Stages[:9]
+				return w, l
+			},
+			"ladder, to 60 a second": func() (World, Load) {
+				w := ladderPool()
+				return w, Ladder(seed, w.Start)
+			},
+			"many groups": func() (World, Load) {
+				w := ladderPool()
+				l := Ladder(seed, w.Start)
+				l.Groups, l.Stages = 3000, []Stage{{10, time.Minute}, {15, time.Minute}}
+				return w, l
+			},
+		}
+		for name, build := range loads {
+			w, l := build()
+			ours := within(w, fleet.ByPrefix, l)
+			w, l = build()
+			least := within(w, fleet.LeastRequests, l)
+			if ours < least-0.01 { // a point is the noise of one seed
+				t.Errorf("%s, seed %d: %.1f %% within the objective, by least requests %.1f %%", name, seed, 100*ours, 100*least)
 			}
-			x := &rows[i]
-			if x.n == 0 || at < x.first {
-				x.first = at
-			}
-			x.n++
-			x.out += int(r.Output)
-			x.ttft += float64(r.TTFT) / 1e6
-			x.last = max(x.last, at+time.Duration(r.Total)*time.Microsecond)
-		})
-		fmt.Printf("%v failed %d wall %.1fs\n", s, res.Failed, res.WallSeconds)
-		for i, x := range rows {
-			fmt.Printf("  rate %v n %d out tok/s %.0f ttft %.3f\n", l.Stages[i].Rate, x.n, float64(x.out)/(x.last-x.first).Seconds(), x.ttft/float64(max(x.n, 1)))
+			t.Logf("%s, seed %d: %.1f %% beside %.1f %%", name, seed, 100*ours, 100*least)
+		}
+	}
+}
+
+// TestLadderIsShared: prompts of a group are equal as far as they share, and differ
+// behind it.
+func TestLadderIsShared(t *testing.T) {
+	l := Ladder(1, time.Unix(0, 0))
+	l.Groups, l.Questions = 2, 2
+	byFirst := map[uint64]map[uint64]bool{}
+	for range 100 {
+		a, ok := l.Next()
+		if !ok {
+			t.Fatal("over")
+		}
+		b := a.Request.Blocks
+		if len(b) != 7200/latency.PrefixTokens {
+			t.Fatalf("%d blocks", len(b))
+		}
+		if byFirst[b[92]] == nil {
+			byFirst[b[92]] = map[uint64]bool{}
+		}
+		byFirst[b[92]][b[93]] = true
+	}
+	if len(byFirst) != 2 {
+		t.Errorf("%d groups", len(byFirst))
+	}
+	for _, questions := range byFirst {
+		if len(questions) != 2 {
+			t.Errorf("%d questions", len(questions))
 		}
 	}
 }
