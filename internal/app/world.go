@@ -200,6 +200,9 @@ func (r *fleetRoom) engine(name string, u config.Upstream, replicas []fleet.Repl
 	kind, _ := catalog.Find(u.Kind)
 	switch kind.Engine {
 	case config.OpenAI:
+		if kind.Name != kind.Engine {
+			return over(openai.Preset(kind, replicas, keys))
+		}
 		return over(openai.New(replicas, keys))
 	case config.Anthropic:
 		return over(anthropic.New(replicas, keys))

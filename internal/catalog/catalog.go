@@ -22,16 +22,19 @@ type Kind struct {
 	Speaks  inference.Set // natively
 	Own     inference.Set // beside Speaks, where it is the provider of URL itself
 	BuiltIn bool          // inside this process, without a URL
+	Manner  Manner        // of a preset, where it differs from OpenAI
 }
 
 // What engines of OpenAI's dialect speak beside chat.
 var (
-	chat     = inference.SetOf(inference.OpenAI)
-	serving  = chat | inference.SetOf(inference.Completions, inference.Embeddings)
-	ranking  = serving | inference.SetOf(inference.Rerank)
-	vectors  = inference.SetOf(inference.Embeddings, inference.Rerank)
-	messages = inference.SetOf(inference.Anthropic, inference.AnthropicCount)
-	contents = inference.SetOf(inference.Gemini, inference.GeminiCount)
+	chat       = inference.SetOf(inference.OpenAI)
+	completing = inference.SetOf(inference.Completions)
+	embedding  = inference.SetOf(inference.Embeddings)
+	serving    = chat | completing | embedding
+	ranking    = serving | inference.SetOf(inference.Rerank)
+	vectors    = embedding | inference.SetOf(inference.Rerank)
+	messages   = inference.SetOf(inference.Anthropic, inference.AnthropicCount)
+	contents   = inference.SetOf(inference.Gemini, inference.GeminiCount)
 )
 
 var kinds = []Kind{
@@ -40,6 +43,15 @@ var kinds = []Kind{
 	{Name: "gemini", Title: "Gemini", URL: "https://generativelanguage.googleapis.com/v1beta", Env: "GEMINI_API_KEY", Speaks: contents | inference.SetOf(inference.Embeddings)},
 	{Name: "vllm", Title: "vLLM", Port: 8000, Speaks: ranking},
 	{Name: "llamacpp", Title: "llama.cpp", Port: 8080, Speaks: ranking},
+	{Name: "lmstudio", Title: "LM Studio", Engine: "openai", Port: 1234, Speaks: serving},
+	{Name: "openrouter", Title: "OpenRouter", Engine: "openai", URL: "https://openrouter.ai/api/v1", Env: "OPENROUTER_API_KEY", Speaks: serving},
+	{Name: "groq", Title: "Groq", Engine: "openai", URL: "https://api.groq.com/openai/v1", Env: "GROQ_API_KEY", Speaks: chat, Manner: groq},
+	{Name: "together", Title: "Together", Engine: "openai", URL: "https://api.together.xyz/v1", Env: "TOGETHER_API_KEY", Speaks: ranking, Manner: together},
+	{Name: "mistral", Title: "Mistral", Engine: "openai", URL: "https://api.mistral.ai/v1", Env: "MISTRAL_API_KEY", Speaks: chat | embedding, Manner: mistral},
+	{Name: "deepseek", Title: "DeepSeek", Engine: "openai", URL: "https://api.deepseek.com/v1", Env: "DEEPSEEK_API_KEY", Speaks: chat, Manner: deepseek},
+	{Name: "xai", Title: "xAI", Engine: "openai", URL: "https://api.x.ai/v1", Env: "XAI_API_KEY", Speaks: chat},
+	{Name: "fireworks", Title: "Fireworks", Engine: "openai", URL: "https://api.fireworks.ai/inference/v1", Env: "FIREWORKS_API_KEY", Speaks: serving},
+	{Name: "cerebras", Title: "Cerebras", Engine: "openai", URL: "https://api.cerebras.ai/v1", Env: "CEREBRAS_API_KEY", Speaks: chat | completing, Manner: cerebras},
 	{Name: "simulated", Title: "simulated", Speaks: chat, BuiltIn: true},
 	{Name: "local-extract", Title: "local-extract", Speaks: chat, BuiltIn: true},
 	{Name: "local-embed", Title: "local-embed", Speaks: vectors, BuiltIn: true},

@@ -350,7 +350,7 @@ type Said struct {
 // fit, in lower case.
 var tooLong = []string{
 	"context_length_exceeded",          // OpenAI
-	"maximum context length",           // OpenAI, vLLM
+	"maximum context length",           // OpenAI, vLLM, and most providers
 	"maximum model length",             // vLLM
 	"context length is only",           // vLLM
 	"exceed_context_size_error",        // llama.cpp
@@ -360,7 +360,20 @@ var tooLong = []string{
 	"exceed context limit",             // Anthropic
 	"exceeds the context window",       // OpenAI
 	"maximum number of tokens allowed", // Gemini
+	"maximum prompt length",            // xAI
+	"reduce the length of the",         // Groq, Cerebras
+	"tokens + `max_new_tokens`",        // Together
 }
+
+// denied are phrases by which a provider says with another status than 401 that it
+// does not accept our credential, in lower case.
+var denied = []string{
+	"incorrect api key provided", // xAI, with 400
+}
+
+// unlucky are codes that say that a model wrote what its provider could not use:
+// another try may go well, and nobody is at fault.
+var unlucky = []string{"tool_use_failed", "json_validate_failed"} // Groq
 
 // codes are those of rejections that mean the same from us.
 var codes = []string{
@@ -387,7 +400,15 @@ func (s Said) Fault() *fault.Error {
 		return fault.Wrap(fault.UpstreamForbidden, "the upstream does not let Headworks do this; its operator can tell why", cause)
 	case s.Status == 401, s.Status == 402:
 		return fault.Wrap(fault.UpstreamAuth, "the upstream does not accept the credential that Headworks holds for it; its operator must mend this", cause)
-	case s.tooLong():
+	case s.Status == 400 && s.says(denied):
+		s.Status = 401
+		return s.Fault()
+	case s.Status == 400 && slices.Contains(unlucky, string(s.Code)):
+		return fault.Wrap(fault.UpstreamTransient, "the model wrote a tool call or JSON that its provider could not use; another try may go well", cause)
+	case s.Status == 498: // Groq's flex tier
+		s.Status = 429
+		return s.Fault()
+	case s.tooLong(), s.Status == 413 && string(s.Code) == "rate_limit_exceeded": // Groq: more at once than it ever takes
 		f := fault.Wrap(fault.ContextTooLong, "the prompt and the answer asked for do not fit the model's window; shorten one of them", cause)
 		f.Param = s.Prompt
 		return f
@@ -400,8 +421,13 @@ func (s Said) Fault() *fault.Error {
 }
 
 func (s Said) tooLong() bool {
+	return s.says(tooLong)
+}
+
+// says reports whether the error has one of the codes, or of the phrases.
+func (s Said) says(signs []string) bool {
 	message := bytes.ToLower(s.Message)
-	for _, sign := range tooLong {
+	for _, sign := range signs {
 		if string(s.Code) == sign || string(s.Type) == sign || bytes.Contains(message, []byte(sign)) {
 			return true
 		}

@@ -39,6 +39,10 @@ type Protocol struct {
 	// ReadAnswer looks at the lengths alone.
 	Lean bool
 
+	// Refit, where set, stands in the place of Edits, and is done to what Encode
+	// wrote too: it takes out what this upstream does not take, and names it.
+	Refit func(dst []scan.Edit, dropped []string, d *scan.Doc, model string) ([]scan.Edit, []string)
+
 	Edits        func(dst []scan.Edit, d *scan.Doc, model string) []scan.Edit
 	Encode       func(c *inference.Conversation, model string, stream bool) (body []byte, dropped []string)
 	ReadAnswer   func(d *scan.Doc, into *inference.Event) error

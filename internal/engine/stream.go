@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"slices"
-	"strconv"
 	"time"
 
 	"headworks/internal/dialect"
@@ -65,26 +64,37 @@ func (s *stream) begin(c *Call) {
 // translation of them.
 func (s *stream) write(ctx context.Context, at *origin, target string) error {
 	c, p := s.call, s.spoken
-	body := c.Body
-	if s.same {
-		if p.Edits != nil {
-			s.edits = p.Edits(s.edits[:0], c.Doc, c.Model)
-		}
-		if len(s.edits) > 0 {
-			s.body = scan.Splice(s.body[:0], c.Body, s.edits)
-			body = s.body
-		}
-	} else {
+	body, doc := c.Body, c.Doc
+	s.dropped = s.dropped[:0]
+	if !s.same {
 		talk, dropped, err := c.Conversation()
 		if err != nil {
 			return err
 		}
 		var more []string
 		body, more = p.Encode(talk, c.Model, c.Request.Stream)
-		s.dropped = append(append(s.dropped[:0], dropped...), more...)
-		if err := c.Keep(s.dropped); err != nil {
-			return err
+		s.dropped = append(append(s.dropped, dropped...), more...)
+	}
+	s.edits = s.edits[:0]
+	switch {
+	case p.Refit != nil && !s.same:
+		s.borrow()
+		defer s.giveBack()
+		if doc = s.doc; doc.ScanLax(body) != nil {
+			return fault.New(fault.Internal, "the request could not be translated for the upstream")
 		}
+		fallthrough
+	case p.Refit != nil:
+		s.edits, s.dropped = p.Refit(s.edits, s.dropped, doc, c.Model)
+	case p.Edits != nil && s.same:
+		s.edits = p.Edits(s.edits, doc, c.Model)
+	}
+	if err := c.Keep(s.dropped); err != nil {
+		return err
+	}
+	if len(s.edits) > 0 {
+		s.body = scan.Splice(s.body[:0], body, s.edits)
+		body = s.body
 	}
 	if p.Target != nil {
 		s.target = p.Target(s.target[:0], at.base, c.Model, c.Request.Stream)
@@ -175,10 +185,7 @@ func (s *stream) release() {
 	s.spoken.idle.Put(s)
 }
 
-const (
-	maxKept  = 64 << 10
-	httpDate = "Mon, 02 Jan 2006 15:04:05 GMT" // RFC 9110 5.6.7
-)
+const maxKept = 64 << 10
 
 func kept(b []byte) []byte {
 	if cap(b) > maxKept {
@@ -330,35 +337,11 @@ func (s *stream) refused(until time.Time) error {
 	if f.Kind == fault.ContextTooLong {
 		f.Param = s.call.Request.Dialect.Prompt()
 	}
-	if wait := s.wait(time.Now()); wait > 0 {
-		f.After = wait
+	if w := wait(s.response.Header, s.status, time.Now()); w > 0 {
+		f.After = w
 	}
 	s.err = f
 	return f
-}
-
-// wait returns how long the upstream asks to wait (RFC 9110 10.2.3, and the
-// milliseconds that OpenAI's clients know).
-func (s *stream) wait(now time.Time) time.Duration {
-	if v, ok := s.response.Header("retry-after-ms"); ok {
-		if ms, err := strconv.ParseFloat(string(v), 64); err == nil && ms > 0 && ms < 1e9 {
-			return time.Duration(ms * float64(time.Millisecond))
-		}
-	}
-	v, ok := s.response.Header("retry-after")
-	if !ok {
-		return 0
-	}
-	if seconds, err := strconv.ParseFloat(string(v), 64); err == nil {
-		if seconds > 0 && seconds < 1e6 {
-			return time.Duration(seconds * float64(time.Second))
-		}
-		return 0
-	}
-	if at, err := time.Parse(httpDate, string(v)); err == nil {
-		return max(at.Sub(now), 0)
-	}
-	return 0
 }
 
 // answer reads a whole answer.

@@ -42,6 +42,33 @@ func Cut(object, member Value) Edit {
 	return Edit{Start: start, End: end}
 }
 
+// CutAll appends, in order, the edits that take out of an object every member that
+// goes, each with its comma. They go well with Insert where a member stays.
+func CutAll(dst []Edit, object Value, goes func(member Value) bool) []Edit {
+	stays := -1 // where the last member that stays ends
+	open := false
+	for m := range object.All() {
+		from := int(m.node().quote)
+		_, to := m.Span()
+		switch {
+		case !goes(m):
+			if open {
+				dst[len(dst)-1].End = from
+			}
+			open, stays = false, to
+			continue
+		case !open:
+			dst = append(dst, Edit{Start: from, End: to})
+		}
+		open = true
+		dst[len(dst)-1].End = to
+	}
+	if open && stays >= 0 {
+		dst[len(dst)-1].Start = stays
+	}
+	return dst
+}
+
 // Splice appends src with the edits done. Edits are sorted and do not overlap;
 // every byte outside them stays.
 func Splice(dst, src []byte, edits []Edit) []byte {

@@ -340,6 +340,39 @@ func TestSpliceKeepsTheRest(t *testing.T) {
 	})
 }
 
+// TestCutAll takes random members out of random objects, and puts one in.
+func TestCutAll(t *testing.T) {
+	space := rapid.StringMatching(`[ \n\t]{0,2}`)
+	rapid.Check(t, func(t *rapid.T) {
+		names := rapid.SliceOfNDistinct(rapid.StringMatching(`[a-z]{1,3}`), 1, 8, rapid.ID[string]).Draw(t, "names")
+		stays := rapid.IntRange(0, len(names)-1).Draw(t, "stays")
+		body, want := []byte{'{'}, map[string]any{"new one": true}
+		goes := map[string]bool{}
+		for i, name := range names {
+			if i > 0 {
+				body = append(body, ',')
+			}
+			body = append(body, space.Draw(t, "space")...)
+			body = append(body, `"`+name+`":`+space.Draw(t, "space")+`[1]`+space.Draw(t, "space")...)
+			if goes[name] = i != stays && rapid.Bool().Draw(t, "goes"); !goes[name] {
+				want[name] = []any{1.0}
+			}
+		}
+		body = append(body, '}')
+		var d Doc
+		if err := d.Scan(body, nil); err != nil {
+			t.Fatal(err)
+		}
+		edits := CutAll(nil, d.Root(), func(m Value) bool { return goes[string(m.Key())] })
+		edits = append(edits, Insert(d.Root(), []byte(`,"new one":true`)))
+		out := Splice(nil, body, edits)
+		var got map[string]any
+		if err := json.Unmarshal(out, &got); err != nil || !reflect.DeepEqual(got, want) {
+			t.Fatalf("%s became %s: %v", body, out, err)
+		}
+	})
+}
+
 func TestAppendString(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		text := string(rapid.SliceOf(rapid.Byte()).Draw(t, "bytes"))

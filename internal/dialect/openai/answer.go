@@ -26,6 +26,9 @@ func ReadAnswer(d *scan.Doc, into *inference.Event) error {
 		if f := dialect.Once(c, "message", "finish_reason"); f != nil {
 			return f
 		}
+		if f := kin.Broke(c); f != nil {
+			return f
+		}
 		message := c.Get("message")
 		if message.Kind() != scan.Object {
 			return dialect.Broken(fault.Malformed, "a choice has no message")

@@ -8,6 +8,7 @@
 package openai
 
 import (
+	"headworks/internal/dialect"
 	"headworks/internal/fault"
 	"headworks/internal/inference"
 	"headworks/internal/scan"
@@ -68,7 +69,7 @@ func finish(v scan.Value) inference.Finish {
 	switch string(v.Bytes()) {
 	case "":
 		return inference.Unfinished
-	case "length", "max_tokens":
+	case "length", "max_tokens", "model_length": // Mistral's, out of the window
 		return inference.Length
 	case "tool_calls", "function_call":
 		return inference.ToolCalls
@@ -78,9 +79,38 @@ func finish(v scan.Value) inference.Finish {
 	return inference.Stop
 }
 
+// broke returns the fault that a member of a choice tells of: an error beside the
+// answer, as OpenRouter has it, or a finish_reason that says the same. Nil if it
+// tells of none.
+func broke(m scan.Value) *fault.Error {
+	switch string(m.Key()) {
+	case "error":
+		return failed(m, 0)
+	case "finish_reason":
+		switch string(m.Bytes()) {
+		case "error": // OpenRouter, Mistral
+			return dialect.Said{}.Fault()
+		case "insufficient_system_resource": // DeepSeek
+			return dialect.Said{Status: 503}.Fault()
+		}
+	}
+	return nil
+}
+
+// Broke returns the fault that a choice tells of, or nil.
+func (Kin) Broke(choice scan.Value) *fault.Error {
+	for m := range choice.All() {
+		if f := broke(m); f != nil {
+			return f
+		}
+	}
+	return nil
+}
+
 // usage reads a usage object; it is not Known if nothing was counted.
 func usage(v scan.Value) inference.Usage {
 	var u inference.Usage
+	total := 0
 	for m := range v.All() {
 		switch string(m.Key()) {
 		case "prompt_tokens":
@@ -91,9 +121,14 @@ func usage(v scan.Value) inference.Usage {
 			u.CacheRead, u.CacheWrite = count(m.Get("cached_tokens")), count(m.Get("cache_write_tokens"))
 		case "completion_tokens_details":
 			u.Reasoning = count(m.Get("reasoning_tokens"))
-		case "prompt_cache_hit_tokens": // DeepSeek
+		case "prompt_cache_hit_tokens", "cached_tokens": // DeepSeek, Together
 			u.CacheRead = max(u.CacheRead, count(m))
+		case "total_tokens":
+			total = count(m)
 		}
+	}
+	if u.Reasoning > 0 && total == u.Input+u.Output+u.Reasoning {
+		u.Output += u.Reasoning // xAI counts them beside the answer
 	}
 	return u
 }

@@ -103,7 +103,7 @@ func (r *Reader) chunk(root scan.Value) (inference.Event, error) {
 		return e, dialect.Broken(fault.Malformed, "an event that is not an object")
 	}
 	// An error decides, whatever stands beside it.
-	var choices scan.Value
+	var choices, groq scan.Value
 	var broken *fault.Error
 	counted := false
 	for m := range root.All() {
@@ -130,6 +130,11 @@ func (r *Reader) chunk(root scan.Value) (inference.Event, error) {
 				broken = dialect.Broken(fault.Malformed, "the key usage stands twice")
 			}
 			e.Usage, counted = usage(m), true
+		case "x_groq":
+			if f := failed(m.Get("error"), 0); f != nil {
+				return e, f // Groq ended the stream early
+			}
+			groq = m.Get("usage")
 		case "id":
 			if !same(&r.id, m) {
 				broken = dialect.Broken(fault.Mismatch, "the id changed")
@@ -142,6 +147,9 @@ func (r *Reader) chunk(root scan.Value) (inference.Event, error) {
 	}
 	if broken != nil {
 		return inference.Event{}, broken
+	}
+	if !e.Usage.Known {
+		e.Usage = usage(groq)
 	}
 	switch choices.Kind() {
 	case scan.Array:
@@ -200,8 +208,13 @@ func (r *Reader) choice(c scan.Value, e *inference.Event) error {
 			said = there
 			e.Content = e.Content || there
 			e.Text += text
-		case "finish_reason":
-			ended = finish(m)
+		case "finish_reason", "error":
+			if f := broke(m); f != nil {
+				return f
+			}
+			if string(m.Key()) == "finish_reason" {
+				ended = finish(m)
+			}
 		}
 	}
 	word, bit := i/64, uint64(1)<<(i%64)

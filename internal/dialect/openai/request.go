@@ -205,7 +205,7 @@ var (
 // so that it is always known. A model of the same name costs no edit.
 func Edits(dst []scan.Edit, d *scan.Doc, model string) []scan.Edit {
 	root := d.Root()
-	name, opts := root.Get("model"), root.Get("stream_options")
+	name := root.Get("model")
 	first := len(dst)
 	if models := root.Get("models"); models.Exists() {
 		dst = append(dst, scan.Cut(root, models)) // they are for us
@@ -213,24 +213,30 @@ func Edits(dst []scan.Edit, d *scan.Doc, model string) []scan.Edit {
 	if !name.Is(model) {
 		dst = append(dst, scan.Replace(name, scan.AppendString(make([]byte, 0, len(model)+2), model)))
 	}
+	return sorted(AskUsage(dst, d), first)
+}
+
+// AskUsage appends the edit that lets a streamed answer tell its usage; none where
+// it does already, or nothing streams.
+func AskUsage(dst []scan.Edit, d *scan.Doc) []scan.Edit {
+	root := d.Root()
 	if stream, _ := root.Get("stream").Bool(); !stream {
-		return sorted(dst, first)
+		return dst
 	}
-	var edit scan.Edit
+	opts := root.Get("stream_options")
 	switch include := opts.Get("include_usage"); {
 	case !opts.Exists():
-		edit = scan.Insert(root, askUsage)
+		return append(dst, scan.Insert(root, askUsage))
 	case opts.Kind() != scan.Object:
-		edit = scan.Replace(opts, options)
+		return append(dst, scan.Replace(opts, options))
 	case !include.Exists():
-		edit = scan.Insert(opts, withUsage)
+		return append(dst, scan.Insert(opts, withUsage))
 	default:
 		if on, _ := include.Bool(); on {
-			return sorted(dst, first)
+			return dst
 		}
-		edit = scan.Replace(include, yes)
+		return append(dst, scan.Replace(include, yes))
 	}
-	return sorted(append(dst, edit), first)
 }
 
 // sorted puts the few edits from the first on in order.

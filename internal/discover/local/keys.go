@@ -1,6 +1,10 @@
 package local
 
-import "strings"
+import (
+	"strings"
+
+	"headworks/internal/catalog"
+)
 
 // Provider is a service that answers for money, known by the variable that
 // usually holds its key.
@@ -11,24 +15,20 @@ type Provider struct {
 	URL  string // base of its API
 }
 
-// Providers returns every provider that is known by its variable; one that is known
-// by several stands there once for each. All but Anthropic and Gemini speak OpenAI's
-// dialect at the URL given.
+// Providers returns every provider of the catalog that is known by its variable; one
+// that is known by several stands there once for each.
 func Providers() []Provider {
-	return []Provider{
-		{"openai", "OPENAI_API_KEY", "openai", "https://api.openai.com/v1"},
-		{"anthropic", "ANTHROPIC_API_KEY", "anthropic", "https://api.anthropic.com"},
-		{"gemini", "GEMINI_API_KEY", "gemini", "https://generativelanguage.googleapis.com/v1beta"},
-		{"gemini", "GOOGLE_API_KEY", "gemini", "https://generativelanguage.googleapis.com/v1beta"},
-		{"groq", "GROQ_API_KEY", "openai", "https://api.groq.com/openai/v1"},
-		{"openrouter", "OPENROUTER_API_KEY", "openai", "https://openrouter.ai/api/v1"},
-		{"mistral", "MISTRAL_API_KEY", "openai", "https://api.mistral.ai/v1"},
-		{"deepseek", "DEEPSEEK_API_KEY", "openai", "https://api.deepseek.com/v1"},
-		{"together", "TOGETHER_API_KEY", "openai", "https://api.together.xyz/v1"},
-		{"xai", "XAI_API_KEY", "openai", "https://api.x.ai/v1"},
-		{"fireworks", "FIREWORKS_API_KEY", "openai", "https://api.fireworks.ai/inference/v1"},
-		{"cerebras", "CEREBRAS_API_KEY", "openai", "https://api.cerebras.ai/v1"},
+	var all []Provider
+	for _, k := range catalog.Kinds() {
+		if k.Env == "" || k.URL == "" {
+			continue
+		}
+		all = append(all, Provider{Name: k.Name, Env: k.Env, Kind: k.Name, URL: k.URL})
+		if k.Env == "GEMINI_API_KEY" {
+			all = append(all, Provider{Name: k.Name, Env: "GOOGLE_API_KEY", Kind: k.Name, URL: k.URL})
+		}
 	}
+	return all
 }
 
 // Keys returns the providers whose variable is set to more than white space, each

@@ -43,7 +43,7 @@ func Places() []Place {
 		{"vLLM", "vllm", 8000},
 		{"llama.cpp", "llamacpp", 8080},
 		{"llama.cpp", "llamacpp", 9931},
-		{"LM Studio", "openai", 1234},
+		{"LM Studio", "lmstudio", 1234},
 		{"SGLang", "openai", 30000},
 	}
 }

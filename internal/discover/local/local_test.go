@@ -17,6 +17,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"go.uber.org/goleak"
+
+	"headworks/internal/catalog"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -284,7 +286,7 @@ func TestProvidersAreComplete(t *testing.T) {
 		if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || strings.HasSuffix(p.URL, "/") {
 			t.Errorf("%s: URL %q", p.Name, p.URL)
 		}
-		if p.Kind != "openai" && p.Kind != p.Name {
+		if k, ok := catalog.Find(p.Kind); !ok || k.BuiltIn || k.URL != p.URL {
 			t.Errorf("%s: kind %q", p.Name, p.Kind)
 		}
 	}

@@ -42,6 +42,7 @@ type speech struct {
 	tooLong       string                   // the same of a prompt that does not fit
 	failureInBody string                   // an error with status 200
 	prompt        string                   // the field that holds the prompt
+	unasked       bool                     // nobody asks the upstream for usage
 	wrong         []quirk                  // whole answers that hold something else than was asked for
 }
 
@@ -230,6 +231,9 @@ func event(name, rest string) string {
 func (k Kind) own() *speech {
 	for _, d := range slices.Concat(dialects, alone) {
 		if d.dialect == k.Dialect {
+			if v, ok := vendors[k.Vendor]; ok && d.dialect == inference.OpenAI {
+				return v.of(d)
+			}
 			return d
 		}
 	}

@@ -24,6 +24,7 @@ import (
 type Kind struct {
 	New     func(replicas []fleet.Replica, keys []string) (*engine.HTTP, error)
 	Dialect inference.Dialect
+	Vendor  string    // whose answers and errors those are; empty for the dialect's own
 	Path    string    // the only one that is ever asked
 	Stream  string    // the one that streams are asked at, if it is another
 	Key     [2]string // how the key is sent, with key in its value

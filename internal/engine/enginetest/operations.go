@@ -1,6 +1,7 @@
 package enginetest
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -92,7 +93,13 @@ func (k Kind) callers() []*speech {
 			return []*speech{d}
 		}
 	}
-	return dialects
+	all := slices.Clone(dialects)
+	for i, d := range all {
+		if d.dialect == k.Dialect {
+			all[i] = k.own()
+		}
+	}
+	return all
 }
 
 // streams reports whether answers of the kind stream at all.

@@ -143,6 +143,9 @@ func (r *Reader) choice(c scan.Value, e *inference.Event) error {
 	if f := dialect.Once(c, "index", "text", "finish_reason"); f != nil {
 		return f
 	}
+	if f := kin.Broke(c); f != nil {
+		return f
+	}
 	i := int64(0)
 	if v := c.Get("index"); v.Exists() {
 		var ok bool
