@@ -5,8 +5,9 @@ import (
 
 	"headworks/internal/catalog"
 	"headworks/internal/config"
-	"headworks/internal/engine"
 	"headworks/internal/fleet"
+	"headworks/internal/inference"
+	"headworks/internal/tenant"
 )
 
 // An engine speaks natively what the catalog says of its kind: requests are sent
@@ -16,12 +17,16 @@ func TestKindsSpeakWhatTheyAreSaidTo(t *testing.T) {
 		if k.BuiltIn {
 			continue
 		}
-		b, err := newFleetRoom(nil).engine(k.Name, config.Upstream{Kind: k.Name}, []fleet.Replica{{URL: "http://127.0.0.1:1"}})
+		u := config.Upstream{Kind: k.Name, Project: "p"}
+		if k.Name == config.Vertex {
+			u.Key = tenant.NewSecret(`{"type":"authorized_user"}`)
+		}
+		b, err := newFleetRoom(nil).engine(k.Name, u, []fleet.Replica{{URL: "http://127.0.0.1:1"}})
 		if err != nil {
 			t.Errorf("%s: %v", k.Name, err)
 			continue
 		}
-		if e, ok := b.engine.(*engine.HTTP); ok {
+		if e, ok := b.engine.(interface{ Speaks() inference.Set }); ok {
 			if missing := k.Speaks &^ e.Speaks(); missing != 0 {
 				t.Errorf("%s: the catalog has dialects (%b) that its engine does not speak", k.Name, missing)
 			}

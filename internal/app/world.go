@@ -17,6 +17,7 @@ import (
 	"headworks/internal/engine/llamacpp"
 	"headworks/internal/engine/openai"
 	"headworks/internal/engine/simulated"
+	"headworks/internal/engine/vertex"
 	"headworks/internal/engine/vllm"
 	"headworks/internal/fleet"
 	"headworks/internal/gateway"
@@ -208,6 +209,13 @@ func (r *fleetRoom) engine(name string, u config.Upstream, replicas []fleet.Repl
 		return over(anthropic.New(replicas, keys))
 	case config.Gemini:
 		return over(gemini.New(replicas, keys))
+	case config.Vertex:
+		e, err := vertex.New(replicas, keys, vertex.Options{Project: u.Project, Location: u.Location})
+		if err != nil {
+			return nil, err
+		}
+		b.engine, b.close = e, e.Close
+		return b, nil
 	case config.VLLM:
 		return over(vllm.New(replicas, keys))
 	case config.LlamaCpp:

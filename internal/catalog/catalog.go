@@ -41,6 +41,7 @@ var kinds = []Kind{
 	{Name: "openai", Title: "OpenAI", URL: "https://api.openai.com/v1", Env: "OPENAI_API_KEY", Speaks: serving, Own: inference.SetOf(inference.Responses)},
 	{Name: "anthropic", Title: "Anthropic", URL: "https://api.anthropic.com", Env: "ANTHROPIC_API_KEY", Speaks: messages},
 	{Name: "gemini", Title: "Gemini", URL: "https://generativelanguage.googleapis.com/v1beta", Env: "GEMINI_API_KEY", Speaks: contents | inference.SetOf(inference.Embeddings)},
+	{Name: "vertex", Title: "Vertex AI", URL: "https://aiplatform.googleapis.com", Speaks: contents | messages},
 	{Name: "vllm", Title: "vLLM", Port: 8000, Speaks: ranking},
 	{Name: "llamacpp", Title: "llama.cpp", Port: 8080, Speaks: ranking},
 	{Name: "lmstudio", Title: "LM Studio", Engine: "openai", Port: 1234, Speaks: serving},

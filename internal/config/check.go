@@ -4,6 +4,7 @@ import (
 	"maps"
 	"net/netip"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -122,7 +123,10 @@ func (r *reader) upstream(path, name string, u Upstream) {
 	if strings.Contains(name, "/") {
 		r.at(path, BadValue, "an upstream's name has no /: callers ask for upstream/model")
 	}
-	r.clean(join(path, "key"), u.Key)
+	if u.Kind != Vertex { // its key is a file, and never a header itself
+		r.clean(join(path, "key"), u.Key)
+	}
+	r.cloud(path, u)
 	r.credentials(join(path, "keys"), u)
 	switch {
 	case u.Kind == "":
@@ -146,6 +150,9 @@ func (r *reader) upstream(path, name string, u Upstream) {
 			r.warn(path, Pointless, path+" has no key, and "+DefaultURL(u.Kind)+" answers nobody without one")
 		}
 		u.URLs = []string{DefaultURL(u.Kind)}
+		if u.Kind == Vertex && u.Location != "" && u.Location != "global" {
+			u.URLs = []string{"https://" + u.Location + "-aiplatform.googleapis.com"}
+		}
 		r.cfg.Upstreams[name] = u
 	}
 	seen := map[string]int{}
@@ -184,6 +191,34 @@ func (r *reader) upstream(path, name string, u Upstream) {
 	}
 }
 
+// cloudName is a name of Google Cloud's, of a project or a location.
+var cloudName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,62}$`)
+
+// cloud checks where a vertex upstream is asked.
+func (r *reader) cloud(path string, u Upstream) {
+	for _, f := range []struct{ name, value string }{{"project", u.Project}, {"location", u.Location}} {
+		switch {
+		case f.value == "":
+		case u.Kind != Vertex:
+			r.at(join(path, f.name), BadValue, f.name+" is for kind vertex; kind is "+u.Kind)
+		case !cloudName.MatchString(strings.TrimPrefix(f.value, "google.com:")):
+			r.at(join(path, f.name), BadValue, "a "+f.name+" of Google Cloud is made of lower-case letters, digits and -, and starts with a letter")
+		}
+	}
+	if u.Kind != Vertex {
+		return
+	}
+	at := join(path, "key")
+	for i, k := range u.Credentials() {
+		if len(u.Keys) > 0 {
+			at = join(path, "keys") + "[" + strconv.Itoa(i) + "]"
+		}
+		if !strings.HasPrefix(strings.TrimSpace(k.Reveal()), "{") && !r.told(at) {
+			r.at(at, BadSecret, "the key of a vertex upstream is the JSON of a service account's file, as ${file:/path/to/key.json}")
+		}
+	}
+}
+
 // credentials checks the credentials of an upstream that has several.
 func (r *reader) credentials(path string, u Upstream) {
 	if len(u.Keys) > 0 && !u.Key.Empty() {
@@ -192,7 +227,9 @@ func (r *reader) credentials(path string, u Upstream) {
 	seen := map[string]int{}
 	for i, k := range u.Keys {
 		at := path + "[" + strconv.Itoa(i) + "]"
-		r.clean(at, k)
+		if u.Kind != Vertex {
+			r.clean(at, k)
+		}
 		if first, twice := seen[k.Reveal()]; twice && !k.Empty() {
 			r.at(at, Duplicate, "the same credential as keys["+strconv.Itoa(first)+"]: each has limits of its own")
 		}

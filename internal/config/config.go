@@ -59,6 +59,7 @@ const (
 	OpenAI       = "openai"
 	Anthropic    = "anthropic"
 	Gemini       = "gemini"
+	Vertex       = "vertex"
 	VLLM         = "vllm"
 	LlamaCpp     = "llamacpp"
 	Simulated    = "simulated"
@@ -72,6 +73,8 @@ type Upstream struct {
 	Key         tenant.Secret   `json:"key,omitzero" jsonschema:"the credential to call it with, best as a reference"`
 	Keys        []tenant.Secret `json:"keys,omitzero" jsonschema:"several credentials to call it with, in the place of key; one that fails or is at its limit rests while the others serve"`
 	URLs        []string        `json:"urls,omitzero" jsonschema:"base URL of each replica, with or without /v1; a provider has a default"`
+	Project     string          `json:"project,omitzero" jsonschema:"the project of Google Cloud that a vertex upstream is asked in; that of its key unless given"`
+	Location    string          `json:"location,omitzero" jsonschema:"the location of Google Cloud that a vertex upstream is asked in, such as europe-west4; global unless given"`
 	Region      string          `json:"region,omitzero" jsonschema:"where it runs"`
 	Zone        string          `json:"zone,omitzero" jsonschema:"the failure domain inside the region"`
 	Hardware    string          `json:"hardware,omitzero" jsonschema:"what it runs on"`

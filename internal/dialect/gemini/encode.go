@@ -597,3 +597,10 @@ func (w *writing) thinking() {
 	}
 	w.b = append(w.b, '}')
 }
+
+// EncodeCountVertex writes a request to count the tokens of a prompt for Vertex AI,
+// which wants the prompt and nothing around it.
+func EncodeCountVertex(c *inference.Conversation, model string, _ bool) (body []byte, dropped []string) {
+	prompt := &inference.Conversation{From: c.From, System: c.System, Messages: c.Messages, Tools: c.Tools}
+	return encode(prompt, model, false)
+}

@@ -246,6 +246,23 @@ func CountEdits(dst []scan.Edit, d *scan.Doc, model string) []scan.Edit {
 	return dst
 }
 
+// CountEditsVertex appends the edits for Vertex AI, which wants a whole request in
+// the place of what holds it, without its model.
+func CountEditsVertex(dst []scan.Edit, d *scan.Doc, _ string) []scan.Edit {
+	root := d.Root()
+	inner := get(root, "generateContentRequest")
+	if inner.Kind() != scan.Object {
+		return dst
+	}
+	from, to := root.Span()
+	start, end := inner.Span()
+	dst = append(dst, scan.Edit{Start: from, End: start})
+	if name := inner.Get("model"); name.Exists() {
+		dst = append(dst, scan.Cut(inner, name))
+	}
+	return append(dst, scan.Edit{Start: end, End: to})
+}
+
 // resource returns the full name of a model.
 func resource(model string) string {
 	if strings.Contains(model, "/") {
