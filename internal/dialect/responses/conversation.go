@@ -36,7 +36,8 @@ func Decode(d *scan.Doc) (*inference.Conversation, []string, error) {
 
 type reading struct {
 	dialect.Fields
-	c *inference.Conversation
+	c        *inference.Conversation
+	thoughts bool // include asks for encrypted reasoning and no more
 }
 
 // lost returns the names of what is lost. Left out is what Headworks does itself,
@@ -44,10 +45,14 @@ type reading struct {
 func (r *reading) lost() []string {
 	names := dialect.Lost(r.Dropped, r.c)
 	for i, name := range names {
-		names[i] = strings.TrimPrefix(name, "content."+itemPath)
+		if strings.HasPrefix(name, "content."+itemPath) { // an item of its own
+			names[i] = strings.TrimPrefix(name, "content.")
+		}
 	}
 	return slices.DeleteFunc(names, func(name string) bool {
 		switch name {
+		case "include":
+			return r.thoughts
 		case "metadata", "prompt_cache_key", "reasoning.summary", "reasoning.generate_summary", "client_metadata",
 			"input.id", "input.status", "input.summary", "input.content", "input.encrypted_content",
 			"content.annotations", "content.logprobs":
@@ -103,6 +108,9 @@ func (r *reading) field(m scan.Value) {
 		if m.Given() {
 			unable(&r.Fields, key, "prompts are kept at OpenAI, and the upstream of this model is another; send the prompt itself")
 		}
+	case "include": // a thought from elsewhere comes as it is, or sealed
+		r.thoughts = m.Len() == 1 && strings.Contains(string(m.Raw()), encrypted)
+		r.keep("", m)
 	case "truncation":
 		if !m.Is("disabled") { // it asks for what is so anyhow
 			r.keep("", m)
@@ -492,13 +500,16 @@ func (w *writing) turn(m inference.Message) {
 			w.item(p)
 			continue
 		}
+		if p.Kind == inference.Foreign && !w.own {
+			continue
+		}
 		if m.Role == inference.Assistant && within(p.Private, itemPath) {
 			flush()
 		}
 		run = append(run, p)
 	}
 	flush()
-	if len(m.Parts) == 0 {
+	if len(m.Parts) == 0 && m.Role != inference.Assistant {
 		w.message(role, nil, m.Private)
 	}
 }
