@@ -223,6 +223,18 @@ func AppendPrivate(dst []byte, list []inference.Private, path string) []byte {
 	return dst
 }
 
+// Common returns the parts of a turn that other dialects have as well; false if that
+// leaves nothing of it, and the turn is to be left out.
+func Common(parts []inference.Part) ([]inference.Part, bool) {
+	if !slices.ContainsFunc(parts, isForeign) {
+		return parts, true
+	}
+	rest := slices.DeleteFunc(slices.Clone(parts), isForeign)
+	return rest, len(rest) > 0
+}
+
+func isForeign(p inference.Part) bool { return p.Kind == inference.Foreign }
+
 // Lost adds the names of all that c has of its own dialect and another one cannot
 // carry: private fields that ask for something, foreign parts, tools that run on
 // the upstream's side.

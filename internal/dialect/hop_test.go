@@ -12,11 +12,12 @@ import (
 
 	"headworks/internal/dialect/anthropic"
 	"headworks/internal/dialect/openai"
+	"headworks/internal/dialect/responses"
 	"headworks/internal/inference"
 	"headworks/internal/scan"
 )
 
-// reader and writer are what both dialects have.
+// reader and writer are what the dialects have.
 type reader interface {
 	Reset(n int)
 	Read(name, data []byte, d *scan.Doc) (inference.Event, error)
@@ -107,52 +108,86 @@ func files(t *testing.T, pattern string) map[string][]byte {
 	return all
 }
 
-// TestStreamsCross sends every recorded stream through the other dialect and
-// reads it there: nothing that both can say is lost.
-func TestStreamsCross(t *testing.T) {
-	for name, stream := range files(t, "*/testdata/streams/*.sse") {
-		if strings.Contains(name, "n2") {
-			continue // one choice crosses
-		}
-		var from, to reader = &openai.Reader{}, &anthropic.Reader{}
-		var w writer = &anthropic.Writer{}
-		if strings.HasPrefix(name, "anthropic") {
-			from, to, w = to, from, &openai.Writer{Usage: true}
-		}
-		before := steps(t, from, stream)
-		var out []byte
-		for _, d := range before {
-			out = w.Delta(out, d)
-		}
-		out = w.End(out)
-		got, want := join(steps(t, to, out)), join(before)
-		if want.Finish == inference.StopSequence {
-			want.Finish = inference.Stop // the same word in the other dialect
-		}
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("%s: -want +got\n%s\n%s", name, diff, out)
+// tongue is a dialect of chats, in both directions.
+type tongue struct {
+	folder string
+	shape  *scan.Shape
+	decode func(*scan.Doc) (*inference.Conversation, []string, error)
+	encode func(*inference.Conversation, string, bool) ([]byte, []string)
+	read   func(*scan.Doc, *inference.Request) error
+	reader func() reader
+	writer func() writer
+}
+
+var tongues = []tongue{
+	{
+		"openai", openai.Shape(), openai.Decode, openai.Encode, openai.ReadRequest,
+		func() reader { return &openai.Reader{} }, func() writer { return &openai.Writer{Usage: true} },
+	},
+	{
+		"anthropic", anthropic.Shape(), anthropic.Decode, anthropic.Encode, anthropic.ReadRequest,
+		func() reader { return &anthropic.Reader{} }, func() writer { return &anthropic.Writer{} },
+	},
+	{
+		"responses", responses.Shape(), responses.Decode, responses.Encode, responses.ReadRequest,
+		func() reader { return &responses.Reader{} }, func() writer { return &responses.Writer{} },
+	},
+}
+
+// cross calls f with every recorded file and each other dialect.
+func cross(t *testing.T, pattern string, f func(name string, content []byte, from, to *tongue)) {
+	t.Helper()
+	for i := range tongues {
+		from := &tongues[i]
+		for name, content := range files(t, from.folder+"/testdata/"+pattern) {
+			for j := range tongues {
+				if i != j {
+					f(name+" as "+tongues[j].folder, content, from, &tongues[j])
+				}
+			}
 		}
 	}
 }
 
-// TestRequestsCross encodes every recorded request in the other dialect, which
+// TestStreamsCross sends every recorded stream through each other dialect and
+// reads it there: nothing that both can say is lost.
+func TestStreamsCross(t *testing.T) {
+	cross(t, "streams/*.sse", func(name string, stream []byte, from, to *tongue) {
+		if strings.Contains(name, "n2") {
+			return // one choice crosses
+		}
+		before := steps(t, from.reader(), stream)
+		var out []byte
+		w := to.writer()
+		for _, d := range before {
+			out = w.Delta(out, d)
+		}
+		out = w.End(out)
+		got, want := join(steps(t, to.reader(), out)), join(before)
+		if want.Finish == inference.StopSequence {
+			want.Finish = inference.Stop // the same word in the other dialect
+		}
+		if !want.Usage.Known {
+			got.Usage = want.Usage // Anthropic's always has numbers
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s: -want +got\n%s\n%s", name, diff, out)
+		}
+	})
+}
+
+// TestRequestsCross encodes every recorded request in each other dialect, which
 // must accept it, and names what was lost.
 func TestRequestsCross(t *testing.T) {
-	for name, body := range files(t, "*/testdata/requests/*.json") {
-		shapes := [2]*scan.Shape{openai.Shape(), anthropic.Shape()}
-		decode, encode, read := openai.Decode, anthropic.Encode, anthropic.ReadRequest
-		if strings.HasPrefix(name, "anthropic") {
-			shapes[0], shapes[1] = shapes[1], shapes[0]
-			decode, encode, read = anthropic.Decode, openai.Encode, openai.ReadRequest
-		}
+	cross(t, "requests/*.json", func(name string, body []byte, from, to *tongue) {
 		var d scan.Doc
-		if err := d.Scan(body, shapes[0]); err != nil {
+		if err := d.Scan(body, from.shape); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		c, _, err := decode(&d)
+		c, _, err := from.decode(&d)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
-			continue
+			return
 		}
 		own := 0
 		for _, tool := range c.Tools {
@@ -160,18 +195,48 @@ func TestRequestsCross(t *testing.T) {
 				own++
 			}
 		}
-		out, _ := encode(c, "m", true)
+		out, _ := to.encode(c, "m", true)
 		if !json.Valid(out) {
 			t.Fatalf("%s: not JSON: %s", name, out)
 		}
 		var r inference.Request
-		if err := d.Scan(out, shapes[1]); err != nil {
+		if err := d.Scan(out, to.shape); err != nil {
 			t.Errorf("%s: %v\n%s", name, err, out)
-		} else if err := read(&d, &r); err != nil {
+		} else if err := to.read(&d, &r); err != nil {
 			t.Errorf("%s: %v\n%s", name, err, out)
 		} else if !r.Stream || !r.WantUsage || r.Tools != own {
 			t.Errorf("%s: got %+v\n%s", name, r, out)
 		}
+	})
+}
+
+// TestCodexCrosses shows one hop as a whole: a turn of Codex for an engine that
+// speaks chat completions.
+func TestCodexCrosses(t *testing.T) {
+	const file = "responses/testdata/requests/codex.json"
+	var d scan.Doc
+	if err := d.Scan(files(t, file)[file], responses.Shape()); err != nil {
+		t.Fatal(err)
+	}
+	c, lost, err := responses.Decode(&d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, more := openai.EncodeCompatible(c, "qwen3-32b", true)
+	const want = `{"model":"qwen3-32b","messages":[{"role":"system","content":[{"type":"text","text":"You are Codex, based on GPT-5."},{"type":"text","text":"<permissions instructions>read-only</permissions instructions>"}]},` +
+		`{"role":"user","content":"<environment_context>\n  <cwd>/repo</cwd>\n</environment_context>"},{"role":"user","content":"fix the test"},` +
+		`{"role":"assistant","content":null,"tool_calls":[{"id":"call_1","type":"function","function":{"name":"exec_command","arguments":"{\"cmd\":\"go test ./...\"}"}}]},` +
+		`{"role":"tool","tool_call_id":"call_1","content":"Exit code: 1\nOutput:\nFAIL"},` +
+		`{"role":"assistant","content":null,"tool_calls":[{"id":"call_2","type":"function","function":{"name":"apply_patch","arguments":"{\"input\":\"*** Begin Patch\\n*** End Patch\"}"}}]},` +
+		`{"role":"tool","tool_call_id":"call_2","content":"Success"},{"role":"assistant","content":"Done so far."}],` +
+		`"tools":[{"type":"function","function":{"name":"exec_command","description":"Runs a command","parameters":{"type":"object","properties":{"cmd":{"type":"string"}},"required":["cmd"],"additionalProperties":false},"strict":false}},` +
+		`{"type":"function","function":{"name":"apply_patch","description":"Use the apply_patch tool to edit files","parameters":{"type":"object","properties":{"input":{"type":"string"}},"required":["input"],"additionalProperties":false}}}],` +
+		`"tool_choice":"auto","parallel_tool_calls":true,"reasoning_effort":"medium","stream":true,"stream_options":{"include_usage":true}}`
+	if string(out) != want {
+		t.Errorf("got  %s\nwant %s", out, want)
+	}
+	if diff := cmp.Diff([]string{"text.verbosity", "input.reasoning", "input.local_shell_call", "input.local_shell_call_output", "tools.local_shell", "tools.format", "tools.web_search"}, append(lost, more...)); diff != "" {
+		t.Errorf("dropped: -want +got\n%s", diff)
 	}
 }
 

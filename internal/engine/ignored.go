@@ -23,8 +23,11 @@ func (c *Call) Keep(dropped []string) error {
 // of a model: an engine that has none follows none of them.
 func Ignored(r *inference.Request, c *inference.Conversation) []string {
 	stop, schema, thought := "stop", "response_format", "reasoning_effort"
-	if r.Dialect == inference.Anthropic {
+	switch r.Dialect {
+	case inference.Anthropic:
 		stop, schema, thought = "stop_sequences", "output_config", "thinking"
+	case inference.Responses:
+		schema, thought = "text.format", "reasoning.effort"
 	}
 	var names []string
 	for _, field := range []struct {

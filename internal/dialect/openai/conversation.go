@@ -376,6 +376,12 @@ func encode(c *inference.Conversation, model string, stream bool, limit string) 
 		w.message("system", c.System, nil)
 	}
 	for _, m := range c.Messages {
+		if !w.own {
+			ok := false
+			if m.Parts, ok = dialect.Common(m.Parts); !ok {
+				continue
+			}
+		}
 		switch m.Role {
 		case inference.User:
 			w.user(m)

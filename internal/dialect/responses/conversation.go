@@ -443,6 +443,12 @@ func Encode(c *inference.Conversation, model string, stream bool) (body []byte, 
 		w.message("developer", []inference.Part{p}, nil)
 	}
 	for _, m := range c.Messages {
+		if !w.own {
+			ok := false
+			if m.Parts, ok = dialect.Common(m.Parts); !ok {
+				continue
+			}
+		}
 		w.turn(m)
 	}
 	w.b = append(w.b, ']')
@@ -498,9 +504,6 @@ func (w *writing) turn(m inference.Message) {
 		if isItem(p) {
 			flush()
 			w.item(p)
-			continue
-		}
-		if p.Kind == inference.Foreign && !w.own {
 			continue
 		}
 		if m.Role == inference.Assistant && within(p.Private, itemPath) {

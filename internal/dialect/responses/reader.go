@@ -121,6 +121,10 @@ func (r *Reader) event(kind []byte, root scan.Value) (inference.Event, error) {
 			e.Text = item.Get("arguments").TextLen() + item.Get("input").TextLen()
 		}
 	case "response.output_item.done":
+		switch itemKind(root.Get("item")) {
+		case "function_call", "custom_tool_call":
+			r.calls = true
+		}
 		e.Content = root.Get("item").Kind() == scan.Object && !root.Get("item").Get("type").Is("message")
 	default:
 		if delta := root.Get("delta"); delta.TextLen() > 0 {

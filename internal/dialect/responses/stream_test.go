@@ -131,7 +131,7 @@ func TestReader(t *testing.T) {
 		},
 		"hosted.sse":     {Text: "Sunny, see the page.", Finish: inference.Stop, Usage: short},
 		"incomplete.sse": {Text: "Once upon", Finish: inference.Length, Usage: short},
-		"lean.sse":       {Text: "All at once.", Finish: inference.Stop, Tools: []inference.Part{{ID: "c1", Name: "f", Data: "{}"}}},
+		"lean.sse":       {Text: "All at once.", Finish: inference.ToolCalls, Tools: []inference.Part{{ID: "c1", Name: "f", Data: "{}"}}},
 	} {
 		all, deltas, err := hear(file(t, "streams/"+name))
 		if err != nil {

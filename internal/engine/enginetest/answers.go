@@ -102,6 +102,17 @@ func (k Kind) checkBody(t *testing.T, d *speech, stream bool, body string) {
 		}
 		return
 	}
+	if k.Dialect == inference.Responses {
+		want := `{"model":"served","input":[{"type":"message","role":"user","content":"café / 1"}],`
+		end := `"temperature":1,"store":false}`
+		if stream {
+			end = `"temperature":1,"stream":true,"store":false}`
+		}
+		if !strings.HasPrefix(body, want) || !strings.HasSuffix(body, end) {
+			t.Errorf("sent %s", body)
+		}
+		return
+	}
 	var said struct {
 		Model       string
 		Stream      bool

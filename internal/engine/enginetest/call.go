@@ -10,6 +10,7 @@ import (
 	"headworks/internal/dialect/anthropic"
 	"headworks/internal/dialect/gemini"
 	"headworks/internal/dialect/openai"
+	"headworks/internal/dialect/responses"
 	"headworks/internal/engine"
 	"headworks/internal/fault"
 	"headworks/internal/inference"
@@ -61,9 +62,10 @@ type told struct {
 // The words of all bodies hold what a careless rewriting would change: escapes,
 // numbers with many forms, unknown fields, white space, a line end at the end.
 const (
-	openaiAsks  = `{ "model" : "assistant","messages":[{"role":"user","content":"caf\u00e9 \/ 1"}],"temperature":1.0,"x_vendor":{"a":[1e3,-0.0]},"stream":STREAM }` + "\n"
-	geminiAsks  = `{ "contents":[{"role":"user","parts":[{"text":"caf\u00e9 \/ 1"}]}],"generationConfig":{"temperature":1.0},"x_vendor":{"a":[1e3,-0.0]},"x_stream":STREAM }` + "\n"
-	messageAsks = `{ "model" : "assistant","max_tokens":64,"messages":[{"role":"user","content":"caf\u00e9 \/ 1"}],"temperature":1.0,"x_vendor":{"a":[1e3,-0.0]},"stream":STREAM }` + "\n"
+	openaiAsks    = `{ "model" : "assistant","messages":[{"role":"user","content":"caf\u00e9 \/ 1"}],"temperature":1.0,"x_vendor":{"a":[1e3,-0.0]},"stream":STREAM }` + "\n"
+	responsesAsks = `{ "model" : "assistant","input":"caf\u00e9 \/ 1","temperature":1.0,"store":false,"x_vendor":{"a":[1e3,-0.0]},"stream":STREAM }` + "\n"
+	geminiAsks    = `{ "contents":[{"role":"user","parts":[{"text":"caf\u00e9 \/ 1"}]}],"generationConfig":{"temperature":1.0},"x_vendor":{"a":[1e3,-0.0]},"x_stream":STREAM }` + "\n"
+	messageAsks   = `{ "model" : "assistant","max_tokens":64,"messages":[{"role":"user","content":"caf\u00e9 \/ 1"}],"temperature":1.0,"x_vendor":{"a":[1e3,-0.0]},"stream":STREAM }` + "\n"
 )
 
 var dialects = []*speech{
@@ -196,6 +198,49 @@ var dialects = []*speech{
 		tooLong:       `{"error":{"code":400,"message":"The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).","status":"INVALID_ARGUMENT"}}`,
 		failureInBody: `[{"error":{"code":500,"message":"SECRET of the upstream","status":"INTERNAL"}}]`,
 		prompt:        "contents",
+	},
+	{
+		// The event that finishes an answer is its end too, and reaches the caller.
+		name: "responses", dialect: inference.Responses, shape: responses.Shape(), read: responses.ReadRequest, decode: responses.Decode,
+		asks:      responsesAsks,
+		sends:     strings.Replace(responsesAsks, `"assistant"`, `"served"`, 1),
+		open:      event("response.created", `,"sequence_number":0,"response":{"id":"resp_1","object":"response","status":"in_progress","model":"served","output":[]}`),
+		word:      event("response.output_text.delta", `,"sequence_number":1,"item_id":"msg_1","output_index":0,"content_index":0,"delta":"Hello"`),
+		finish:    event("response.completed", `,"sequence_number":2,"response":{"id":"resp_1","object":"response","status":"completed","model":"served","output":[],"usage":{"input_tokens":5,"output_tokens":7}}`),
+		failure:   event("error", `,"sequence_number":2,"code":"server_error","message":"SECRET of the upstream","param":null`),
+		malformed: "event: response.output_text.delta\ndata: " + `{"type":"response.output_text.delta","delta":` + "\n\n",
+		mixed:     event("response.in_progress", `,"sequence_number":2,"response":{"id":"resp_2","object":"response","status":"in_progress","output":[]}`),
+		streams: []told{
+			{
+				file: "responses/text.sse", n: 1, text: "Hi there! How can I assist you today?", finish: inference.Stop,
+				usage: inference.Usage{Input: 37, Output: 11, Known: true},
+			},
+			{
+				file: "responses/tools.sse", n: 1, thought: "**Checking** the weather", finish: inference.ToolCalls,
+				tools: []inference.Part{
+					{ID: "call_a", Name: "get_weather", Data: `{"location":"Boston, MA"}`},
+					{ID: "call_b", Name: "apply_patch", Data: `{"input":"*** Begin Patch\n+\"hi\"\n"}`},
+				},
+				usage: inference.Usage{Input: 291, Output: 60, CacheRead: 128, Reasoning: 24, Known: true},
+			},
+		},
+		answers: []told{
+			{
+				file: "responses/text.json", text: "Hello! How can I help?", finish: inference.Stop,
+				usage: inference.Usage{Input: 37, Output: 11, Known: true},
+			},
+			{
+				file: "responses/tools.json", finish: inference.ToolCalls,
+				tools: []inference.Part{{ID: "call_a", Name: "get_weather", Data: `{"location":"Boston, MA"}`}},
+				usage: inference.Usage{Input: 291, Output: 60, CacheRead: 128, Reasoning: 24, Known: true},
+			},
+		},
+		refusal: func(kind string) string {
+			return `{"error":{"message":"SECRET of the upstream","type":"` + kind + `","param":null,"code":null}}`
+		},
+		tooLong:       `{"error":{"message":"Your input exceeds the context window of this model.","type":"invalid_request_error","param":"input","code":"context_length_exceeded"}}`,
+		failureInBody: `{"id":"resp_1","object":"response","status":"failed","error":{"code":"server_error","message":"SECRET of the upstream"},"output":[]}`,
+		prompt:        "input",
 	},
 }
 

@@ -131,6 +131,29 @@ func (k Kind) quirks(begun string) map[string]quirk {
 			"error null":                {begun + strings.Replace(own.word, `,"index"`, `,"error":null,"index"`, 1) + whole, fault.None},
 		}
 	}
+	if own.name == "responses" {
+		failed := func(code string) string {
+			return event("response.failed", `,"response":{"id":"resp_1","status":"failed","error":{"code":"`+code+`","message":"SECRET"}}`)
+		}
+		return map[string]quirk{
+			"finish, then error":          {begun + whole + own.failure, fault.None}, // nothing comes after the end
+			"failed":                      {begun + failed("server_error"), fault.UpstreamError},
+			"failed for its rate":         {begun + failed("rate_limit_exceeded"), fault.UpstreamCapacity},
+			"failed for its prompt":       {begun + failed("invalid_prompt"), fault.UpstreamRejected},
+			"error, then failed":          {begun + own.failure + failed("server_error"), fault.UpstreamError},
+			"cancelled":                   {begun + event("response.cancelled", `,"response":{"id":"resp_1","status":"cancelled"}`), fault.UpstreamError},
+			"incomplete":                  {begun + strings.ReplaceAll(whole, "completed", "incomplete"), fault.None},
+			"completed in name alone":     {begun + strings.Replace(whole, `"status":"completed"`, `"status":"in_progress"`, 1), fault.Incomplete},
+			"[DONE] alone":                {begun + "data: [DONE]\n\n", fault.Incomplete},
+			"[DONE] behind the end":       {begun + whole + "data: [DONE]\n\n", fault.None},
+			"a name that is not the type": {begun + strings.Replace(own.word, "event: response.output_text.delta", "event: response.in_progress", 1) + whole, fault.Malformed},
+			"no names":                    {strings.ReplaceAll(strings.ReplaceAll(begun+whole, "event: response.created\n", ""), "event: response.completed\n", ""), fault.None},
+			"content before its start":    {own.word + whole, fault.Malformed},
+			"an error of OpenAI's form":   {begun + dialects[0].failure + whole, fault.UpstreamError},
+			"an event not known yet":      {begun + event("response.future", `,"x":1`) + whole, fault.None},
+			"error null":                  {begun + strings.Replace(own.word, `,"item_id"`, `,"error":null,"item_id"`, 1) + whole, fault.None},
+		}
+	}
 	if own.name == "gemini" {
 		said := func(part, finish string) string { return candidate(part, finish) }
 		return map[string]quirk{

@@ -3,7 +3,9 @@ package openai
 import (
 	"testing"
 
+	"headworks/internal/engine"
 	"headworks/internal/engine/enginetest"
+	"headworks/internal/fleet"
 	"headworks/internal/inference"
 )
 
@@ -18,4 +20,16 @@ func TestConformance(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestResponses: what OpenAI itself is asked in, at an address of the test's.
+func TestResponses(t *testing.T) {
+	enginetest.Run(t, enginetest.Kind{
+		New: func(replicas []fleet.Replica, keys []string) (*engine.HTTP, error) {
+			return engine.NewHTTP([]engine.Protocol{engine.Responses()}, replicas, engine.Options{
+				Keys: engine.Bearer(keys), Forwarded: []string{"openai-beta"},
+			})
+		},
+		Dialect: inference.Responses, Path: "/v1/responses", Key: enginetest.Bearer(), Passed: []string{"openai-beta"},
+	})
 }
