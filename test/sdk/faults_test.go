@@ -19,6 +19,7 @@ import (
 	anthropicopt "github.com/anthropics/anthropic-sdk-go/option"
 	"github.com/openai/openai-go/v3"
 	openaiopt "github.com/openai/openai-go/v3/option"
+	"github.com/openai/openai-go/v3/responses"
 )
 
 // faults is the page that says what comes of each failure. It is written by hand,
@@ -126,6 +127,16 @@ var surfaces = []surface{
 		large:      chatLarge, hollow: "data: [DONE]\n\n",
 		ask: askChat,
 	},
+	{ // over an upstream that knows nothing of responses
+		name: "responses", words: openaiWords, coded: true, kind: "openai", events: chatStream, first: 2, finish: 4, whole: chatAnswer,
+		unfinished: strings.Replace(chatAnswer, `"finish_reason":"stop"`, `"finish_reason":null`, 1),
+		failure:    `{"error":{"message":"leak","type":"server_error","param":null,"code":500}}`,
+		tooLong:    `{"error":{"message":"leak","type":"invalid_request_error","param":"messages","code":"context_length_exceeded"}}`,
+		event:      "data: {\"error\":{\"message\":\"leak\",\"type\":\"server_error\",\"param\":null,\"code\":500}}\n\ndata: [DONE]\n\n",
+		half:       "data: {\"id\":\"chatcmpl-up\",\"choices\":[{\"index\":0,\"delta\":\n\n",
+		large:      chatLarge, hollow: "data: [DONE]\n\n",
+		ask: askResponses,
+	},
 	{
 		name: "completions", words: openaiWords, coded: true, kind: "openai", events: completionStream, first: 2, finish: 4, whole: completionAnswer,
 		unfinished: strings.Replace(completionAnswer, `"finish_reason":"stop"`, `"finish_reason":null`, 1),
@@ -174,6 +185,31 @@ func askChat(ctx context.Context, g *gateway, model string, stream bool, tap *ta
 		answer, err := client.Chat.Completions.New(ctx, hello(model))
 		if h.err = err; err == nil {
 			h.text, h.ended = answer.Choices[0].Message.Content, true
+		}
+	}
+	h.openai()
+	return h
+}
+
+func askResponses(ctx context.Context, g *gateway, model string, stream bool, tap *tap) (h heard) {
+	client := g.openai(openaiopt.WithMaxRetries(2), openaiopt.WithHTTPClient(tap.client()))
+	ask := responses.ResponseNewParams{Model: model, Input: responses.ResponseNewParamsInputUnion{OfString: openai.String("hello")}}
+	if stream {
+		s := client.Responses.NewStreaming(ctx, ask)
+		defer s.Close()
+		for s.Next() {
+			switch now := s.Current(); now.Type {
+			case "response.output_text.delta":
+				h.text += now.Delta
+			case "response.completed", "response.incomplete":
+				h.ended = true
+			}
+		}
+		h.err = s.Err()
+	} else {
+		answer, err := client.Responses.New(ctx, ask)
+		if h.err = err; err == nil {
+			h.text, h.ended = answer.OutputText(), answer.Status == "completed"
 		}
 	}
 	h.openai()
