@@ -61,6 +61,21 @@ func newAskCommand(t *terminal) *cobra.Command {
 // local one.
 const askFile = "ask.key"
 
+// kept returns the secret that a file holds, and the id of its key; nothing where
+// there is no file. A text that somebody chose has no id.
+func kept(file string) (secret, id string) {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return "", ""
+	}
+	secret = strings.TrimSpace(string(b))
+	id, err = identity.ParseKey(secret)
+	if err != nil {
+		return secret, ""
+	}
+	return secret, id
+}
+
 // ownKey returns a key in the data folder that the instance knows, or makes one
 // there: the files may be older than what it runs on.
 func (t *terminal) ownKey(ctx context.Context, a *client.Admin) (string, error) {
@@ -73,13 +88,8 @@ func (t *terminal) ownKey(ctx context.Context, a *client.Admin) (string, error) 
 		live[k.ID] = keyState(k) == "live" || keyState(k) == "pinned"
 	}
 	for _, name := range []string{identity.LocalKeyFile, askFile} {
-		b, err := os.ReadFile(filepath.Join(t.folder(), name))
-		if err != nil {
-			continue
-		}
-		key := strings.TrimSpace(string(b))
-		id, err := identity.ParseKey(key)
-		if err != nil && name == identity.LocalKeyFile {
+		key, id := kept(filepath.Join(t.folder(), name))
+		if key != "" && id == "" && name == identity.LocalKeyFile {
 			id = "local" // an operator chose the text
 		}
 		if live[id] {

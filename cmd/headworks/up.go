@@ -106,6 +106,7 @@ func (t *terminal) ready(p *app.App, took time.Duration) {
 		}
 		fmt.Fprintf(w, "             curl -N %s/chat/completions -H \"Authorization: Bearer %s\" \\\n", line.BaseURL, line.Key)
 		fmt.Fprintf(w, "               --json '{\"model\":\"demo-small\",\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":\"hello\"}]}'\n")
+		fmt.Fprintf(w, "             headworks connect              Claude Code, Codex, OpenCode, ...\n")
 		fmt.Fprintf(w, "             headworks sim run --requests 100000 --seed 1\n")
 	})
 }

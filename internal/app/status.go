@@ -72,6 +72,9 @@ func (a *App) Status() admin.Status {
 			shown.Targets = append(shown.Targets, u.Name+"/"+t.Model)
 			shown.Simulated = shown.Simulated && u.Simulated
 			speaks |= u.Speaks
+			if t.Window > 0 && (shown.Window == 0 || t.Window < shown.Window) {
+				shown.Window = t.Window
+			}
 		}
 		for _, o := range speaks.Operations() {
 			shown.Does = append(shown.Does, o.String())

@@ -97,6 +97,7 @@ type Model struct {
 	Targets   []string `json:"targets"` // upstream/model, in order
 	Does      []string `json:"does"`    // operations that one of them serves at least
 	Simulated bool     `json:"simulated"`
+	Window    int      `json:"window,omitempty"` // tokens of prompt and answer that every target takes; 0 is not known
 }
 
 // Upstream is a pool of replicas.
