@@ -56,7 +56,7 @@ func methods() served {
 			return readModel(tail, into)
 		}
 	}
-	s.count.ReadRequest, s.count.EncodeAnswer = gemini.ReadCountRequest, gemini.AppendCount
+	s.count.ReadRequest, s.count.EncodeAnswer, s.count.Render = gemini.ReadCountRequest, gemini.AppendCount, nil
 	return s
 }
 
@@ -109,6 +109,7 @@ func dialect() *api.Dialect {
 		Name:        "gemini",
 		Shape:       gemini.Shape(),
 		ReadRequest: gemini.ReadRequest,
+		Render:      gemini.Render,
 		ReadPath: func(tail string, _ []byte, into *inference.Request) error {
 			return readModel(tail, into)
 		},
