@@ -31,23 +31,28 @@ func Ignored(r *inference.Request, c *inference.Conversation) []string {
 	}
 	var names []string
 	for _, field := range []struct {
-		name string
-		set  bool
+		name   string
+		gemini string // in generationConfig
+		set    bool
 	}{
-		{"tools", len(c.Tools) > 0},
-		{schema, c.Schema != nil || c.JSON},
-		{stop, len(c.Stop) > 0},
-		{"n", r.N > 1},
-		{"temperature", c.Temperature != nil},
-		{"top_p", c.TopP != nil},
-		{"top_k", c.TopK != nil},
-		{"seed", c.Seed != nil},
-		{"presence_penalty", c.Presence != nil},
-		{"frequency_penalty", c.Frequency != nil},
-		{"logprobs", c.LogProbs != nil},
-		{thought, c.Thinking > 0 || c.Effort != ""},
+		{"tools", "", len(c.Tools) > 0},
+		{schema, "responseMimeType", c.Schema != nil || c.JSON},
+		{stop, "stopSequences", len(c.Stop) > 0},
+		{"n", "candidateCount", r.N > 1},
+		{"temperature", "temperature", c.Temperature != nil},
+		{"top_p", "topP", c.TopP != nil},
+		{"top_k", "topK", c.TopK != nil},
+		{"seed", "seed", c.Seed != nil},
+		{"presence_penalty", "presencePenalty", c.Presence != nil},
+		{"frequency_penalty", "frequencyPenalty", c.Frequency != nil},
+		{"logprobs", "responseLogprobs", c.LogProbs != nil},
+		{thought, "thinkingConfig", c.Thinking > 0 || c.Effort != ""},
 	} {
-		if field.set {
+		switch {
+		case !field.set:
+		case r.Dialect == inference.Gemini && field.gemini != "":
+			names = append(names, "generationConfig."+field.gemini)
+		default:
 			names = append(names, field.name)
 		}
 	}

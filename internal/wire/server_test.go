@@ -277,6 +277,10 @@ func TestCredential(t *testing.T) {
 		{"x-api-key: abc\r\nAuthorization: Bearer abc\r\n", "abc", "none"},
 		{"x-api-key: abd\r\nAuthorization: Bearer abc\r\n", "", "invalid_request"},
 		{"x-api-key:\r\nAuthorization: Bearer abc\r\n", "", "invalid_request"},
+		{"x-goog-api-key: abc\r\n", "abc", "none"},
+		{"x-goog-api-key: abc\r\nx-api-key: abc\r\nAuthorization: Bearer abc\r\n", "abc", "none"},
+		{"x-goog-api-key: abc\r\nx-api-key: abd\r\n", "", "invalid_request"},
+		{"X-Goog-Api-Key: abd\r\nAuthorization: Bearer abc\r\n", "", "invalid_request"},
 		{"Authorization: Basic abc\r\n", "", "unauthenticated"},
 		{"Authorization: Bearer \r\n", "", "unauthenticated"},
 		{"Authorization: Bearerabc\r\n", "", "unauthenticated"},
@@ -292,6 +296,20 @@ func TestCredential(t *testing.T) {
 			got := say(t, p.dial(), start+last+c.fields+"\r\n")
 			if !strings.HasSuffix(got, "\r\n\r\n"+c.want+" "+c.kind) {
 				t.Errorf("%q: got %q, want %q %s", c.fields, got, c.want, c.kind)
+			}
+		})
+	}
+}
+
+func TestParam(t *testing.T) {
+	for query, want := range map[string]string{
+		"": "", "?": "", "?key": "", "?key=": "", "?alt=sse&key=a%2Bb&key=c": "a+b", "?xkey=a&key=b": "b", "?key=%zz": "%zz", "?Key=a": "",
+	} {
+		inMemory(t, Limits{}, func(x *Exchange) {
+			_ = x.Respond(200, "", nil, append([]byte("= "), x.Param("key")...))
+		}, func(t *testing.T, _ *Server, p *pipes) {
+			if got := say(t, p.dial(), "GET /a"+query+" HTTP/1.1\r\nHost: a\r\n"+last+"\r\n"); !strings.HasSuffix(got, "\r\n\r\n= "+want) {
+				t.Errorf("%s: got %q, want %q", query, got, want)
 			}
 		})
 	}

@@ -17,6 +17,13 @@ func TestConformance(t *testing.T) {
 	})
 }
 
+// TestEmbeddings go to the path that Google has for OpenAI's clients.
+func TestEmbeddings(t *testing.T) {
+	enginetest.Run(t, enginetest.Kind{
+		New: New, Dialect: inference.Embeddings, Path: "/v1beta/openai/embeddings", Key: enginetest.APIKey("x-goog-api-key"),
+	})
+}
+
 // TestTargets: names may have slashes and what a path escapes, and a base URL may
 // name its version.
 func TestTargets(t *testing.T) {
