@@ -101,7 +101,7 @@ func newRootCommand(t *terminal) *cobra.Command {
 	p.StringVar(&t.admin, "admin", os.Getenv("HEADWORKS_ADMIN"), "URL of a running instance's admin API (HEADWORKS_ADMIN)")
 	p.StringVar(&t.data, "data", os.Getenv("HEADWORKS_DATA"), "data folder (HEADWORKS_DATA)")
 	c.AddCommand(
-		newUpCommand(t), newServeCommand(t), newAskCommand(t), newConnectCommand(t), newExplainCommand(t),
+		newUpCommand(t), newServeCommand(t), newAskCommand(t), newChatCommand(t), newConnectCommand(t), newExplainCommand(t),
 		newKeysCommand(t), newModelsCommand(t), newStatusCommand(t), newRequestsCommand(t),
 		newReloadCommand(t), newDrainCommand(t), newConfigCommand(t), newSimCommand(t),
 		newDocsCommand(t), newVersionCommand(t),

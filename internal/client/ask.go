@@ -79,13 +79,23 @@ func (f *ReplyFail) Error() string { return f.Message }
 // errCut is an answer without its end.
 var errCut = errors.New("the answer was cut off")
 
-// Ask asks a model one question as any OpenAI client would, and hands each piece
-// of the answer to say as it comes. A Reply with an Error is no answer.
+// Message is a turn of a conversation.
+type Message struct {
+	Role    string `json:"role"` // system, user, assistant
+	Content string `json:"content"`
+}
+
+// Ask asks a model one question; see Converse.
 func Ask(ctx context.Context, baseURL, key, model, question string, say func(string)) (Reply, error) {
+	return Converse(ctx, baseURL, key, model, []Message{{"user", question}}, say)
+}
+
+// Converse asks a model for the next turn as any OpenAI client would, and hands each
+// piece of the answer to say as it comes. A Reply with an Error is no answer.
+func Converse(ctx context.Context, baseURL, key, model string, messages []Message, say func(string)) (Reply, error) {
 	began := time.Now()
 	body, err := json.Marshal(map[string]any{
-		"model": model, "stream": true, "stream_options": map[string]bool{"include_usage": true},
-		"messages": []map[string]string{{"role": "user", "content": question}},
+		"model": model, "stream": true, "stream_options": map[string]bool{"include_usage": true}, "messages": messages,
 	})
 	if err != nil {
 		return Reply{}, err
