@@ -92,7 +92,7 @@ type official struct {
 	read   func(ctx context.Context, g *gateway, model string) seenStream
 }
 
-var officials = []official{{"openai-go", true, chat}, {"anthropic-go", false, messages}, {"genai-go", true, generate}}
+var officials = []official{{"openai-go", true, chat}, {"openai-go responses", true, respond}, {"anthropic-go", false, messages}, {"genai-go", true, generate}}
 
 // chat reads a stream with OpenAI's client, its own tries on.
 func chat(ctx context.Context, g *gateway, model string) (s seenStream) {

@@ -165,11 +165,17 @@ func (n *node) officials() (all []official) {
 	for _, c := range []struct{ name, client, how string }{
 		{"openai-node", "openai", "iterate"},
 		{"openai-node helper", "openai", "help"},
+		{"openai-node responses", "responses", "iterate"},
+		{"openai-node responses helper", "responses", "help"},
 		{"anthropic-ts", "anthropic", "iterate"},
 		{"anthropic-ts helper", "anthropic", "help"},
 	} {
-		all = append(all, official{c.name, c.client == "openai", func(ctx context.Context, g *gateway, model string) seenStream {
-			saw, err := n.ask(ctx, g, question{Client: c.client, How: c.how, Tries: 2, Body: greeting(model)})
+		all = append(all, official{c.name, c.client != "anthropic", func(ctx context.Context, g *gateway, model string) seenStream {
+			body := greeting(model)
+			if c.client == "responses" {
+				body = map[string]any{"model": model, "input": "hello"}
+			}
+			saw, err := n.ask(ctx, g, question{Client: c.client, How: c.how, Tries: 2, Body: body})
 			if err == nil && saw.Error != "" {
 				err = errors.New(saw.Error)
 			}

@@ -63,12 +63,30 @@ func (f *surface) get(front *api.Front, x *wire.Exchange, v api.Visit) {
 		front.Tell(x, v.Dialect, nil, err)
 		return
 	}
-	if query.Get("stream") == "true" {
+	if query.Get("stream") == "true" || asksInBody(x) {
 		f.replay(front, x, v, r, query.Get("starting_after"))
 		return
 	}
 	front.Tell(x, v.Dialect, r.Answer, nil)
 }
+
+// asksInBody reports whether a GET asks for a stream in a body, as openai-go does in
+// the place of the query.
+func asksInBody(x *wire.Exchange) bool {
+	body, err := x.Body(maxAsk)
+	if err != nil || len(body) == 0 {
+		return false
+	}
+	var d scan.Doc
+	if d.Scan(body, nil) != nil {
+		return false
+	}
+	stream, _ := d.Root().Get("stream").Bool()
+	return stream
+}
+
+// maxAsk bounds a body that says no more than that.
+const maxAsk = 4 << 10
 
 // replay serves a response that is kept as the events of a stream.
 func (f *surface) replay(front *api.Front, x *wire.Exchange, v api.Visit, r *Kept, after string) {

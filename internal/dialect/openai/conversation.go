@@ -709,7 +709,7 @@ func (w *writing) content(parts []inference.Part) {
 		w.b = append(w.b, `""`...)
 		return
 	}
-	if p := &parts[0]; len(parts) == 1 && p.Kind == inference.Text && (p.Cache == "" || !w.own) && !within(p.Private, "content.") {
+	if p := &parts[0]; len(parts) == 1 && p.Kind == inference.Text && (!w.own || p.Cache == "" && !within(p.Private, "content.")) {
 		w.b = scan.AppendString(w.b, p.Text)
 		if p.Cache != "" {
 			w.drop("cache_control")

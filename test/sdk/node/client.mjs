@@ -1,7 +1,7 @@
 // The official clients for Node, asked line by line: each line of standard input
 // is a question in JSON, each line of standard output what a client made of it.
 //
-//   {"id", "client": "openai" | "anthropic", "how", "base", "key", "tries", "body"}
+//   {"id", "client": "openai" | "responses" | "anthropic", "how", "base", "key", "tries", "body"}
 //   {"id", "text", "finished", "code", "status", "attempts", "error", "answer"}
 //
 // how is whole, iterate (a stream as it comes), help (the client's own helper,
@@ -19,6 +19,16 @@ const dialects = {
     final: (stream) => stream.finalChatCompletion(),
     text: (event) => event.choices?.[0]?.delta?.content ?? '',
     finished: (event) => Boolean(event.choices?.[0]?.finish_reason),
+    code: (error) => error.code,
+  },
+  responses: {
+    make: (options) => new OpenAI({ ...options, baseURL: `${options.baseURL}/v1` }),
+    whole: (c, body) => c.responses.create(body),
+    iterate: (c, body) => c.responses.create({ ...body, stream: true }),
+    help: (c, body) => c.responses.stream(body),
+    final: (stream) => stream.finalResponse(),
+    text: (event) => (event.type === 'response.output_text.delta' ? event.delta : ''),
+    finished: (event) => event.type === 'response.completed' || event.type === 'response.incomplete',
     code: (error) => error.code,
   },
   anthropic: {
