@@ -5,11 +5,14 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 )
@@ -56,7 +59,7 @@ func startNode(t *testing.T) *node {
 	if err != nil {
 		t.Skip("SKIPPED the clients for Node: there is no node")
 	}
-	for _, name := range []string{"openai", "@anthropic-ai/sdk"} {
+	for _, name := range []string{"openai", "@anthropic-ai/sdk", "@google/genai"} {
 		if _, err := os.Stat(filepath.Join("node", "node_modules", name, "package.json")); err != nil {
 			t.Skipf("SKIPPED the clients for Node: %s is not installed; make test does it where the registry can be reached", name)
 		}
@@ -324,6 +327,61 @@ func TestNodeRetries(t *testing.T) {
 			saw := n.must(t, g, question{Client: c.client, How: "whole", Tries: 2, Body: greeting(c.model)})
 			if saw.Status != c.status || saw.Code != c.code || saw.Attempts != c.attempts || (saw.Error == "") != (c.status == 0) {
 				t.Errorf("got %d %q, %d attempts, %s; want %d %q, %d", saw.Status, saw.Code, saw.Attempts, saw.Error, c.status, c.code, c.attempts)
+			}
+		})
+	}
+}
+
+// Google's client for Node raises on a stream that is cut, in whichever way: with
+// the status of an error before content, and after it with the error or at least
+// with the words that the stream is no whole one.
+func TestNodeGemini(t *testing.T) {
+	t.Parallel()
+	n, lab := startNode(t), newLab(t)
+	d := &dialects[slices.IndexFunc(dialects, func(d spoken) bool { return d.kind == "gemini" })]
+	ask := func(model string) map[string]any { return map[string]any{"model": model, "contents": "hello"} }
+	var upstreams, models strings.Builder
+	type trial struct {
+		cut   cut
+		after int
+		model string
+	}
+	var trials []trial
+	fmt.Fprintf(&upstreams, "upstreams:\n  up: {kind: gemini, key: %s, urls: [%q]}\n", lent,
+		lab.plays("whole", streams(d.events), says(geminiAnswer)).url)
+	models.WriteString("models:\n  assistant: {targets: [{upstream: up, model: engine-1}]}\n")
+	for _, c := range cuts {
+		if c.name == "hollow terminal" {
+			continue // there is none
+		}
+		for after := range d.finish {
+			id := fmt.Sprintf("t%d", len(trials))
+			fmt.Fprintf(&upstreams, "  %s: {kind: gemini, key: %s, urls: [%q]}\n", id, lent, lab.plays(id, streams(d.events[:after], c.how(d, after))).url)
+			fmt.Fprintf(&models, "  %s: {targets: [{upstream: %s, model: engine-1}], timeouts: {first_token: 700ms, idle: 700ms}}\n", id, id)
+			trials = append(trials, trial{c, after, id})
+		}
+	}
+	g := serve(t, upstreams.String()+models.String())
+
+	if saw := n.must(t, g, question{Client: "gemini", How: "iterate", Body: ask("assistant")}); saw.Error != "" || saw.Text != helloWorld || !saw.Finished {
+		t.Errorf("a whole stream: %+v", saw)
+	}
+	if saw := n.must(t, g, question{Client: "gemini", How: "whole", Body: ask("assistant")}); saw.Error != "" || !strings.Contains(string(saw.Answer), helloWorld) {
+		t.Errorf("a whole answer: %+v", saw)
+	}
+	if saw := n.must(t, g, question{Client: "gemini", How: "models"}); !strings.Contains(string(saw.Answer), `"models/assistant"`) {
+		t.Errorf("models: %+v", saw)
+	}
+	for _, c := range trials {
+		t.Run(fmt.Sprintf("%s after %d", c.cut.name, c.after), func(t *testing.T) {
+			saw := n.must(t, g, question{Client: "gemini", How: "iterate", Body: ask(c.model)})
+			switch {
+			case saw.Error == "" || saw.Finished:
+				t.Errorf("a cut answer passes for whole: %+v", saw)
+			case c.after < d.content && (saw.Code != "ApiError" || saw.Status != c.cut.status):
+				t.Errorf("before content: %+v, want status %d", saw, c.cut.status)
+			case strings.Contains(saw.Error, "leak"):
+				t.Errorf("the upstream's words reached the caller: %+v", saw)
 			}
 		})
 	}

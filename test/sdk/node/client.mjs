@@ -1,7 +1,7 @@
 // The official clients for Node, asked line by line: each line of standard input
 // is a question in JSON, each line of standard output what a client made of it.
 //
-//   {"id", "client": "openai" | "responses" | "anthropic", "how", "base", "key", "tries", "body"}
+//   {"id", "client": "openai" | "responses" | "anthropic" | "gemini", "how", "base", "key", "tries", "body"}
 //   {"id", "text", "finished", "code", "status", "attempts", "error", "answer"}
 //
 // how is whole, iterate (a stream as it comes), help (the client's own helper,
@@ -9,6 +9,7 @@
 import { createInterface } from 'node:readline';
 import OpenAI from 'openai';
 import Anthropic from '@anthropic-ai/sdk';
+import { GoogleGenAI } from '@google/genai';
 
 const dialects = {
   openai: {
@@ -41,6 +42,14 @@ const dialects = {
     finished: (event) => event.type === 'message_stop',
     code: (error) => error.type,
   },
+  gemini: { // takes no fetch of ours, so its attempts are not counted
+    make: (options) => new GoogleGenAI({ apiKey: options.apiKey, httpOptions: { baseUrl: options.baseURL } }),
+    whole: (c, body) => c.models.generateContent(body),
+    iterate: (c, body) => c.models.generateContentStream(body),
+    text: (event) => event.candidates?.[0]?.content?.parts?.map((p) => p.text ?? '').join('') ?? '',
+    finished: (event) => Boolean(event.candidates?.[0]?.finishReason),
+    code: (error) => error.name,
+  },
 };
 
 async function answer(q) {
@@ -66,7 +75,7 @@ async function answer(q) {
     switch (q.how) {
       case 'models':
         a.answer = [];
-        for await (const m of client.models.list()) a.answer.push(m.id);
+        for await (const m of await client.models.list()) a.answer.push(m.id ?? m.name);
         break;
       case 'completions':
         for await (const event of await client.completions.create({ ...q.body, stream: true })) {
