@@ -71,7 +71,7 @@ func TestFail(t *testing.T) {
 	w := &gemini.Writer{}
 	f := fault.New(fault.Stalled, "quiet")
 	event, bare := string(w.Fail(nil, f, "id")), string(w.Bare(nil, f, "id"))
-	if event != "data: "+bare+"\n\n" || !strings.HasPrefix(bare, `{"error":{"code":504,`) || strings.Contains(bare, "\n") {
+	if event != "data: "+strings.TrimSuffix(bare, "}")+`,"candidates":{}}`+"\n\n" || !strings.HasPrefix(bare, `{"error":{"code":504,`) || strings.Contains(bare, "\n") {
 		t.Errorf("%q, %q", event, bare)
 	}
 }

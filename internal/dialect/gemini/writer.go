@@ -127,10 +127,13 @@ func (w *Writer) close(dst []byte) []byte {
 // End appends nothing: the dialect has no terminal.
 func (w *Writer) End(dst []byte) []byte { return dst }
 
-// Fail appends an error as an event. Google's client for Node passes over it: it
-// raises on a body that ends in an error outside of any event, see Bare.
+// Fail appends an error as an event. Some clients do not look for one: beside it
+// stand candidates of a type that there is not, on which those fail that check what
+// they read (the AI SDK). Google's client for Node passes over all of it: it raises
+// on a body that ends in an error outside of any event, see Bare.
 func (w *Writer) Fail(dst []byte, f *fault.Error, requestID string) []byte {
-	return append(appendError(append(dst, "data: "...), f, requestID, true), "\n\n"...)
+	dst = appendError(append(dst, "data: "...), f, requestID, true)
+	return append(dst[:len(dst)-1], `,"candidates":{}}`+"\n\n"...)
 }
 
 // Bare appends an error outside of any event, without a line end, as the last that
