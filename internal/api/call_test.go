@@ -15,6 +15,7 @@ import (
 	"headworks/internal/admit"
 	"headworks/internal/api"
 	"headworks/internal/api/anthropic"
+	"headworks/internal/api/gemini"
 	"headworks/internal/api/openai"
 	"headworks/internal/engine"
 	"headworks/internal/fault"
@@ -73,6 +74,9 @@ type unpaid struct{}
 
 func (unpaid) Charge(*record.Record) error { return nil }
 
+// between is a route below a path as long as another one's.
+var between = []api.Route{{Method: "PUT", Path: "/v1/modelz/", Dialect: anthropic.Dialect(), Serve: api.Model}}
+
 // front serves the model "ours" of one engine on loopback, and returns where.
 func front(t *testing.T, e engine.Engine) (url string) {
 	t.Helper()
@@ -91,7 +95,7 @@ func entrance(t *testing.T, e engine.Engine) (url string, f *api.Front) {
 		},
 		Engines: []engine.Engine{e},
 	})
-	f = api.NewFront(g, anyone{}, &api.Health{}, func() api.Limits { return api.Limits{Body: 1 << 20} }, openai.Routes(), anthropic.Routes())
+	f = api.NewFront(g, anyone{}, &api.Health{}, func() api.Limits { return api.Limits{Body: 1 << 20} }, openai.Routes(), between, anthropic.Routes(), gemini.Routes())
 	s := wire.NewServer(f.Serve, wire.Limits{})
 	s.Refuse = f.Misread
 	ln, err := net.Listen("tcp", "127.0.0.1:0")

@@ -5,6 +5,7 @@
 package api
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -73,7 +74,9 @@ func NewFront(g *gateway.Gateway, keys Keys, h *Health, limits func() Limits, ro
 			}
 		}
 	}
-	slices.SortStableFunc(f.below, func(a, b Route) int { return len(b.Path) - len(a.Path) })
+	slices.SortStableFunc(f.below, func(a, b Route) int { // those of one path stand together, see find
+		return cmp.Or(len(b.Path)-len(a.Path), strings.Compare(a.Path, b.Path))
+	})
 	f.calls.New = func() any { return newCall() }
 	return f
 }

@@ -67,6 +67,19 @@ func TestSharedPath(t *testing.T) {
 	}
 }
 
+// What lies below one path takes the methods of all surfaces that have it, whichever
+// other paths there are.
+func TestBelowOnePath(t *testing.T) {
+	url := front(t, &foreign{})
+	res, _ := talk(t, "DELETE", url+"/v1/models/ours")
+	if allow := res.Header.Get("Allow"); res.StatusCode != 405 || allow != "GET, POST" {
+		t.Errorf("status %d, Allow %q", res.StatusCode, allow)
+	}
+	if res, _ := talk(t, "POST", url+"/v1/models/ours:generateContent"); res.StatusCode != 401 {
+		t.Errorf("status %d without a key", res.StatusCode)
+	}
+}
+
 // Who asks with another method is told which are taken (RFC 9110 15.5.6).
 func TestHealthMethods(t *testing.T) {
 	url := front(t, &foreign{})

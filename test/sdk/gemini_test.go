@@ -442,7 +442,7 @@ func TestGeminiElse(t *testing.T) {
 func TestGeminiByHand(t *testing.T) {
 	t.Parallel()
 	cutStream := func(n int) answer { return streams(geminiStream[:n], ends) }
-	up := play(t, streams(geminiStream), cutStream(2), streams(geminiStream), refuses(503, "{}"))
+	up := play(t, streams(geminiStream), cutStream(2), streams(geminiStream), streams(geminiStream), refuses(503, "{}"))
 	g := one(t, "gemini", up)
 	ask := func(path string, header ...string) (int, string) {
 		t.Helper()
@@ -488,6 +488,10 @@ func TestGeminiByHand(t *testing.T) {
 	_, body = ask("/gemini/v1beta/models/lab/engine-1:streamGenerateContent", "Authorization", "Bearer "+secret)
 	if all := array(body); len(all) != 3 || all[2].Error == nil || all[2].Error.Code != 502 || all[2].Error.Status != "INTERNAL" {
 		t.Errorf("the array of a cut stream is %s", body)
+	}
+	_, body = ask("/v1beta/lab/engine-1:streamGenerateContent?alt=sse", "x-goog-api-key", secret) // as the AI SDK asks
+	if body != strings.Join(geminiStream, "") {
+		t.Errorf("the stream is %q", body)
 	}
 	_, body = ask("/v1/models/assistant:streamGenerateContent?alt=sse", "x-goog-api-key", secret)
 	if body != strings.Join(geminiStream, "") {

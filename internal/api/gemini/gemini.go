@@ -33,6 +33,7 @@ func Routes() []api.Route {
 	for _, prefix := range []string{"/v1beta", "/gemini/v1beta", "/gemini/v1"} {
 		routes = append(routes,
 			api.Route{Method: "POST", Path: prefix + "/models/", Dialect: d, Serve: ask},
+			api.Route{Method: "POST", Path: prefix + "/", Dialect: d, Serve: ask}, // the AI SDK leaves models out where a name has a slash
 			api.Route{Method: "GET", Path: prefix + "/models", Dialect: d, Serve: api.Models},
 			api.Route{Method: "GET", Path: prefix + "/models/", Dialect: d, Serve: api.Model},
 		)
