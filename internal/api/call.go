@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"math"
 	"math/rand/v2"
-	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -33,8 +32,8 @@ type Dialect struct {
 	EncodeAnswer func(a *inference.Answer) []byte
 	Status       func(f *fault.Error) int
 	AppendError  func(dst []byte, f *fault.Error, id string) []byte
-	AppendModels func(dst []byte, names ...string) []byte
-	AppendModel  func(dst []byte, name string) []byte
+	AppendModels func(dst []byte, models ...inference.Model) []byte
+	AppendModel  func(dst []byte, m inference.Model) []byte
 	NewWriter    func(id string, created time.Time, req *inference.Request) Writer
 
 	// Begin, where set, begins a call of a dialect that keeps its answers, once the
@@ -477,36 +476,4 @@ func retry(w *wire.Header, f *fault.Error) {
 		w.AddInt("retry-after-ms", wait.Milliseconds())
 	}
 	w.AddInt("retry-after", int64(math.Ceil(wait.Seconds())))
-}
-
-// Models serves the list of models that a caller may use, in the form that its
-// client knows.
-func Models(f *Front, x *wire.Exchange, v Visit) {
-	d := v.Dialect
-	var names []string
-	for _, m := range f.gateway.World().Fleet.Models {
-		if v.Caller.May(m.Name) {
-			names = append(names, m.Name)
-		}
-	}
-	var h wire.Header
-	d.identify(&h, newID(x.Arrived()))
-	_ = x.Respond(200, jsonType, &h, d.AppendModels(nil, names...)) // fails only if the client is gone
-}
-
-// Model serves one model by its name, which is all that follows the path: names
-// have slashes, escaped or not. One that the caller may not use does not exist.
-func Model(f *Front, x *wire.Exchange, v Visit) {
-	d := v.Dialect
-	var h wire.Header
-	name, err := url.PathUnescape(v.Tail)
-	m, ok := f.gateway.World().Fleet.Model(name)
-	if err != nil || !ok || !v.Caller.May(name) {
-		e := fault.New(fault.ModelNotFound, "no such model, or this key may not use it; GET /v1/models lists what it may")
-		e.Param = "model"
-		f.refuse(x, d, &h, e)
-		return
-	}
-	d.identify(&h, newID(x.Arrived()))
-	_ = x.Respond(200, jsonType, &h, d.AppendModel(nil, m.Name)) // fails only if the client is gone
 }

@@ -6,8 +6,10 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"time"
 
 	"headworks/internal/catalog"
+	"headworks/internal/catalog/card"
 	"headworks/internal/config"
 	"headworks/internal/engine"
 	"headworks/internal/engine/anthropic"
@@ -32,6 +34,7 @@ type fleetRoom struct {
 	places    map[place]fleet.ReplicaID
 	engines   map[string]*built
 	number    uint64
+	since     int64 // Unix seconds
 }
 
 // place is what makes a replica the same over reloads.
@@ -57,7 +60,7 @@ func (b *built) alike(other *built) bool {
 }
 
 func newFleetRoom(documents extract.Find) *fleetRoom {
-	return &fleetRoom{documents: documents, places: map[place]fleet.ReplicaID{}, engines: map[string]*built{}}
+	return &fleetRoom{documents: documents, places: map[place]fleet.ReplicaID{}, engines: map[string]*built{}, since: time.Now().Unix()}
 }
 
 // build returns the next generation's world, and what takes it into use: take
@@ -65,7 +68,18 @@ func newFleetRoom(documents extract.Find) *fleetRoom {
 // use and returns the replicas that are now spoken to in another way, with another
 // key perhaps; drop closes those that were made in vain.
 func (r *fleetRoom) build(c *config.Config) (w *gateway.World, take func() []fleet.ReplicaID, drop func(), err error) {
-	s := &fleet.Snapshot{Generation: r.number + 1}
+	s := &fleet.Snapshot{Generation: r.number + 1, Since: r.since}
+	cards, err := card.All()
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	s.Known = func(t *fleet.Target) {
+		name := s.Upstreams[t.Upstream].Name
+		if k, ok := cards.Of(c.Upstreams[name].Kind, c.Upstreams[name].URLs, t.Model); ok {
+			t.Price, t.Window, t.Carded = k.Price, k.Window, k.Window > 0
+			t.Output, t.Can, t.Released = k.Output, k.Abilities, k.Released
+		}
+	}
 	w = &gateway.World{Fleet: s, Region: c.Region, Config: c.Fingerprint()}
 	next := map[string]*built{}
 	drop = func() {
@@ -261,12 +275,29 @@ func model(name string, m config.Model) fleet.Model {
 }
 
 func target(upstream int, t config.Target) fleet.Target {
-	f := fleet.Target{Upstream: upstream, Model: t.Model, Quality: t.Quality, Weight: t.Weight, Window: t.Window}
+	f := fleet.Target{
+		Upstream: upstream, Model: t.Model, Quality: t.Quality, Weight: t.Weight,
+		Window: t.Window, Carded: t.Carded, Output: t.Output, Released: t.Released,
+	}
+	if t.Capabilities != nil {
+		f.Can, _ = inference.ParseAbilities(t.Capabilities) // config knows no others
+	}
 	if p := t.Price; p != nil {
-		f.Price = fleet.Price{Known: true, Input: p.Input, Output: p.Output, CacheRead: p.Input, CacheWrite: p.Input}
-		if p.CacheRead != nil {
-			f.Price.CacheRead = *p.CacheRead
+		f.Price = inference.Price{Known: true, Input: p.Input, Output: p.Output}
+		f.Price.CacheRead = or(p.CacheRead, p.Input)
+		f.Price.CacheWrite = or(p.CacheWrite, p.Input)
+		f.Price.CacheWriteHour = or(p.CacheWriteHour, f.Price.CacheWrite)
+		if l := p.Long; l != nil {
+			f.Price.Above = l.Above
+			f.Price.Long = inference.Rates{Input: l.Input, Output: l.Output, CacheRead: or(l.CacheRead, l.Input)}
 		}
 	}
 	return f
+}
+
+func or(given *float64, otherwise float64) float64 {
+	if given != nil {
+		return *given
+	}
+	return otherwise
 }

@@ -28,6 +28,7 @@ func (r *reader) check() {
 	for _, name := range slices.Sorted(maps.Keys(c.Models)) {
 		r.model(name)
 	}
+	r.cards()
 	for _, name := range slices.Sorted(maps.Keys(c.Tiers)) {
 		at, t := join("tiers", name), c.Tiers[name]
 		if t.Requests.Limited() {

@@ -39,6 +39,7 @@ type Config struct {
 
 	name    string
 	origins map[string]origin
+	carded  map[string]bool // paths of what the model card says
 }
 
 func (c *Config) defaults() {
@@ -171,8 +172,15 @@ type Model struct {
 	Policy   string   `json:"policy,omitzero" enum:"order,weight" jsonschema:"the first available target, or drawn by weight"`
 	Timeouts Timeouts `json:"timeouts,omitzero" jsonschema:"bounds on the phases of an answer; 0s is no bound"`
 	Tries    int      `json:"tries,omitzero" min:"1" max:"3" jsonschema:"tries on one target, once an engine got the work"`
+	Card     string   `json:"card,omitzero" enum:"on,off" jsonschema:"whether what the file does not say of a target is taken from the model card inside the program: price, window, longest answer, capabilities"`
 	Dropped  string   `json:"dropped,omitzero" enum:"warn,drop,reject" jsonschema:"fields that a target cannot be told: named in x-headworks-dropped, left out without a word, or a reason to ask another target or none"`
 }
+
+// Whether the model card counts.
+const (
+	CardOn  = "on"
+	CardOff = "off"
+)
 
 // What becomes of fields that a target cannot be told.
 const (
@@ -181,7 +189,7 @@ const (
 	DroppedReject = "reject"
 )
 
-func (m *Model) defaults() { m.Policy, m.Tries, m.Dropped = ByOrder, 2, DroppedWarn }
+func (m *Model) defaults() { m.Policy, m.Tries, m.Dropped, m.Card = ByOrder, 2, DroppedWarn, CardOn }
 
 // DefaultModel returns what holds for a model that the file does not name, as one
 // asked for as upstream/model. It has no targets.
@@ -199,6 +207,14 @@ type Target struct {
 	Price    *Price  `json:"price,omitzero" jsonschema:"what its tokens cost, USD per million"`
 	Weight   int     `json:"weight,omitzero" min:"1" max:"1000000" jsonschema:"share of requests under policy weight"`
 	Window   int     `json:"window,omitzero" min:"0" max:"1000000000" jsonschema:"tokens of prompt and answer together; 0 is not known"`
+	Output   int     `json:"max_output,omitzero" min:"0" max:"1000000000" jsonschema:"tokens of the longest answer; 0 is not known"`
+
+	Capabilities []string `json:"capabilities,omitzero" enum:"tools,vision,documents,audio,json_schema,thinking" jsonschema:"what its model can do; nothing is known unless given"`
+
+	// Carded tells that Window is of the model card, and Released is when the card
+	// says that the model came out.
+	Carded   bool  `json:"-"`
+	Released int64 `json:"-"`
 }
 
 func (t *Target) defaults() { t.Weight = 1 }
@@ -208,6 +224,19 @@ type Price struct {
 	Input     float64  `json:"input" min:"0" max:"1000000" jsonschema:"USD per million prompt tokens"`
 	Output    float64  `json:"output" min:"0" max:"1000000" jsonschema:"USD per million tokens of the answer"`
 	CacheRead *float64 `json:"cache_read,omitzero" min:"0" max:"1000000" jsonschema:"USD per million prompt tokens read from the provider's cache; the input price unless given"`
+
+	CacheWrite     *float64 `json:"cache_write,omitzero" min:"0" max:"1000000" jsonschema:"USD per million prompt tokens written to the provider's cache; the input price unless given"`
+	CacheWriteHour *float64 `json:"cache_write_1h,omitzero" min:"0" max:"1000000" jsonschema:"USD per million prompt tokens written to it for an hour; as cache_write unless given"`
+	Long           *Long    `json:"long,omitzero" jsonschema:"what requests with long prompts cost"`
+}
+
+// Long is what all tokens of a request cost whose prompt is longer than Above, in USD
+// per million.
+type Long struct {
+	Above     int      `json:"above" min:"1" max:"1000000000" jsonschema:"tokens of the prompt beyond which this holds"`
+	Input     float64  `json:"input" min:"0" max:"1000000" jsonschema:"USD per million prompt tokens"`
+	Output    float64  `json:"output" min:"0" max:"1000000" jsonschema:"USD per million tokens of the answer"`
+	CacheRead *float64 `json:"cache_read,omitzero" min:"0" max:"1000000" jsonschema:"USD per million prompt tokens read from the provider's cache; this input price unless given"`
 }
 
 // Timeouts bound the phases of an answer; 0 is no bound.
@@ -296,7 +325,7 @@ func (l *Log) defaults() { l.Requests, l.Level = LogFaults, "info" }
 
 // Default returns what holds where the file says nothing.
 func Default() *Config {
-	c := &Config{origins: map[string]origin{}}
+	c := &Config{origins: map[string]origin{}, carded: map[string]bool{}}
 	fill(c)
 	return c
 }

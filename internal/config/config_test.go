@@ -153,7 +153,7 @@ func TestExplain(t *testing.T) {
 	}
 	for path, want := range map[string]string{
 		"models.assistant.timeouts":          "models.assistant.timeouts.first_token | 5m | default \nmodels.assistant.timeouts.idle | 30s | headworks.yaml:16:22 \nmodels.assistant.timeouts.total | 10m | headworks.yaml:16:34 ${CHAT_TIMEOUT:-10m}\n",
-		"models.assistant.targets[1].price":  "models.assistant.targets[1].price.input | 0.25 | headworks.yaml:15:78 \nmodels.assistant.targets[1].price.output | 2 | headworks.yaml:15:92 \nmodels.assistant.targets[1].price.cache_read | none | default \n",
+		"models.assistant.targets[1].price":  "models.assistant.targets[1].price.input | 0.25 | headworks.yaml:15:78 \nmodels.assistant.targets[1].price.output | 2 | headworks.yaml:15:92 \nmodels.assistant.targets[1].price.cache_read | none | default \nmodels.assistant.targets[1].price.cache_write | none | default \nmodels.assistant.targets[1].price.cache_write_1h | none | default \nmodels.assistant.targets[1].price.long | none | default \n",
 		"models.assistant.targets.0.quality": "models.assistant.targets[0].quality | 0.78 | headworks.yaml:14:57 \n",
 		"upstreams.openai.key":               "upstreams.openai.key | ${OPENAI_API_KEY} (set, 51 characters) | headworks.yaml:9:32 ${OPENAI_API_KEY}\n",
 		"upstreams.lab.key":                  "upstreams.lab.key | none | default \n",

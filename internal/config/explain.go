@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"headworks/internal/catalog/card"
 	"headworks/internal/tenant"
 )
 
@@ -17,7 +18,7 @@ import (
 type Value struct {
 	Path   string `json:"path"`           // as models.assistant.timeouts.idle, keys[0].name
 	Value  string `json:"value"`          // as the file would have it; a secret by its reference
-	Origin string `json:"origin"`         // file:line:column, or default
+	Origin string `json:"origin"`         // file:line:column, card of a date, or default
 	From   string `json:"from,omitempty"` // the references it was made of, as ${CHAT_TIMEOUT:-10m}
 
 	secret tenant.Secret
@@ -80,6 +81,8 @@ func (c *Config) value(l leaf) Value {
 	v := Value{Path: l.path, Value: "none", Origin: "default", From: o.raw}
 	if given {
 		v.Origin = fmt.Sprintf("%s:%d:%d", c.name, o.value.line, o.value.column)
+	} else if c.onCard(l.path) {
+		v.Origin = "card of " + card.Date
 	}
 	form, scalar := formOf(l.v.Type())
 	if s, ok := l.v.Interface().(tenant.Secret); ok {
@@ -99,6 +102,16 @@ func (c *Config) value(l leaf) Value {
 		}
 	}
 	return v
+}
+
+// onCard reports whether a path, or what it lies in, is of the model card.
+func (c *Config) onCard(path string) bool {
+	for ; path != ""; path = parent(path) {
+		if c.carded[path] {
+			return true
+		}
+	}
+	return false
 }
 
 // flat is a path without brackets, so that models[gpt-4.1].targets[0] is found by

@@ -175,7 +175,7 @@ func (r *reader) read(n ast.Node, v reflect.Value, f field, path string, at span
 	case reflect.Map:
 		r.entries(n, v, path, o)
 	case reflect.Slice:
-		r.list(n, v, path, o)
+		r.list(n, v, f, path, o)
 	default:
 		panic("config: a field of type " + v.Type().String())
 	}
@@ -257,7 +257,7 @@ func (r *reader) entries(n ast.Node, v reflect.Value, path string, o origin) {
 }
 
 // list reads the entries of a slice.
-func (r *reader) list(n ast.Node, v reflect.Value, path string, o origin) {
+func (r *reader) list(n ast.Node, v reflect.Value, f field, path string, o origin) {
 	s, ok := n.(*ast.SequenceNode)
 	if !ok {
 		r.problem(o.value, path, WrongType, path+" is "+describe(n)+"; it must be a list: [first, second], or a line with - for each")
@@ -274,7 +274,7 @@ func (r *reader) list(n ast.Node, v reflect.Value, path string, o origin) {
 			r.problem(place, at, WrongType, at+" is empty")
 			continue
 		}
-		r.read(n, v.Index(i), field{}, at, place)
+		r.read(n, v.Index(i), field{name: f.name, enum: f.enum}, at, place)
 	}
 }
 

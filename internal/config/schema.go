@@ -78,7 +78,7 @@ func annotate(s *jsonschema.Schema, v reflect.Value, f field) {
 		s.PropertyNames = &jsonschema.Schema{Pattern: pattern.String()}
 		annotate(s.AdditionalProperties, made(v.Type().Elem()), field{})
 	case reflect.Slice:
-		annotate(s.Items, made(v.Type().Elem()), field{})
+		annotate(s.Items, made(v.Type().Elem()), field{enum: f.enum})
 	default:
 	}
 }

@@ -64,21 +64,18 @@ type Upstream struct {
 	Lexical bool
 }
 
-// Price is what tokens cost, in USD per million. CacheRead and CacheWrite stand
-// at Input unless a card says otherwise.
-type Price struct {
-	Known                                bool
-	Input, Output, CacheRead, CacheWrite float64
-}
-
 // Target is one way to serve a model.
 type Target struct {
 	Upstream int     // index into Snapshot.Upstreams
 	Model    string  // the upstream's name for it
 	Quality  float64 // 0 to 1; 0 is not measured
-	Price    Price
-	Weight   int           // share of requests under the policy Weighted; 0 counts as 1
-	Window   int           // prompt and answer; 0 is not known
+	Price    inference.Price
+	Weight   int  // share of requests under the policy Weighted; 0 counts as 1
+	Window   int  // prompt and answer; 0 is not known
+	Carded   bool // Window is of the model card, not of the operator: whoever serves has the last word
+	Output   int  // the longest answer; 0 is not known
+	Can      inference.Abilities
+	Released int64         // when its model came out, Unix seconds; 0 is not known
 	Speaks   inference.Set // what its upstream speaks; 0 is not known
 	Of       string        // the model it serves, where it stands among those of several
 }
@@ -195,6 +192,10 @@ type Snapshot struct {
 	Direct     Model   // timeouts and tries of a model asked for as upstream/model
 	Foresees   bool    // some upstream is scheduled by what its replicas' caches hold
 	Replicas   int     // one more than the largest ReplicaID ever given
+	Since      int64   // when the process began to serve, Unix seconds
+
+	// Known fills in what is known of a target that no model lists. It may be nil.
+	Known func(t *Target)
 }
 
 // Model returns the model of that name. A name of the form upstream/model asks
@@ -213,6 +214,9 @@ func (s *Snapshot) Model(name string) (*Model, bool) {
 			m := s.Direct
 			m.Name, m.Asked = name, true
 			m.Targets = []Target{{Upstream: i, Model: model, Speaks: u.Speaks}}
+			if s.Known != nil {
+				s.Known(&m.Targets[0])
+			}
 			return &m, true
 		}
 	}

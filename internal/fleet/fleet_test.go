@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"headworks/internal/inference"
 )
 
 func snapshot() *Snapshot {
@@ -96,8 +98,8 @@ func TestAuto(t *testing.T) {
 	s := &Snapshot{
 		Upstreams: []Upstream{{Name: "lab"}, {Name: "demo", Simulated: true}},
 		Models: []Model{
-			{Name: "cheap", Targets: []Target{{Model: "c", Quality: 0.7, Price: Price{Known: true, Input: 1}}, {Model: "c2"}}},
-			{Name: "dear", Targets: []Target{{Model: "d", Quality: 0.7, Price: Price{Known: true, Input: 9}}}},
+			{Name: "cheap", Targets: []Target{{Model: "c", Quality: 0.7, Price: inference.Price{Known: true, Input: 1}}, {Model: "c2"}}},
+			{Name: "dear", Targets: []Target{{Model: "d", Quality: 0.7, Price: inference.Price{Known: true, Input: 9}}}},
 			{Name: "good", Targets: []Target{{Model: "g", Quality: 0.9}}},
 			{Name: "none"},
 			{Name: "plain", Targets: []Target{{Model: "p"}}},

@@ -192,7 +192,7 @@ func newBench(limits admit.Limits, plays ...[]beat) *bench {
 			Replicas: []fleet.Replica{{ID: fleet.ReplicaID(i), Upstream: i, Name: fmt.Sprint("r", i)}},
 		})
 		s.Models[0].Targets = append(s.Models[0].Targets, fleet.Target{
-			Upstream: i, Model: "m", Price: fleet.Price{Known: true, Input: 1, Output: 2},
+			Upstream: i, Model: "m", Price: inference.Price{Known: true, Input: 1, Output: 2},
 		})
 		w.Engines = append(w.Engines, b.engine)
 	}

@@ -26,6 +26,7 @@ type Request struct {
 type Usage struct {
 	Input, Output         int
 	CacheRead, CacheWrite int
+	CacheWriteHour        int // of CacheWrite, what is kept for an hour
 	Reasoning             int
 	Known                 bool // said by the upstream; false: our own estimate, or nothing yet
 }

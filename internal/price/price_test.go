@@ -3,16 +3,17 @@ package price
 import (
 	"testing"
 
-	"headworks/internal/fleet"
 	"headworks/internal/inference"
 
 	"pgregory.net/rapid"
 )
 
 func TestCost(t *testing.T) {
-	card := fleet.Price{Known: true, Input: 3, Output: 15, CacheRead: 0.3, CacheWrite: 3.75}
+	card := inference.Price{Known: true, Input: 3, Output: 15, CacheRead: 0.3, CacheWrite: 3.75}
+	hourly := inference.Price{Known: true, Input: 3, Output: 15, CacheRead: 0.3, CacheWrite: 3.75, CacheWriteHour: 6}
+	long := inference.Price{Known: true, Input: 1.25, Output: 10, CacheRead: 0.125, Above: 200_000, Long: inference.Rates{Input: 2.5, Output: 15, CacheRead: 0.25}}
 	tests := map[string]struct {
-		price fleet.Price
+		price inference.Price
 		usage inference.Usage
 		want  int64 // micro-USD
 		known bool
@@ -22,10 +23,13 @@ func TestCost(t *testing.T) {
 		"cached":                    {card, inference.Usage{Input: 1000, CacheRead: 900, CacheWrite: 50, Output: 10}, 758, true}, // 150 + 270 + 187.5 + 150, rounded
 		"more cached than there is": {card, inference.Usage{Input: 10, CacheRead: 20}, 6, true},
 		"reasoning is output":       {card, inference.Usage{Output: 10, Reasoning: 8}, 150, true},
-		"half rounds up":            {fleet.Price{Known: true, Input: 0.5}, inference.Usage{Input: 1}, 1, true},
-		"less than half is nothing": {fleet.Price{Known: true, Input: 0.1}, inference.Usage{Input: 4}, 0, true},
-		"free":                      {fleet.Price{Known: true}, inference.Usage{Input: 1e6, Output: 1e6}, 0, true},
-		"no price":                  {fleet.Price{Input: 3, Output: 15}, inference.Usage{Input: 1e6}, 0, false},
+		"half rounds up":            {inference.Price{Known: true, Input: 0.5}, inference.Usage{Input: 1}, 1, true},
+		"less than half is nothing": {inference.Price{Known: true, Input: 0.1}, inference.Usage{Input: 4}, 0, true},
+		"free":                      {inference.Price{Known: true}, inference.Usage{Input: 1e6, Output: 1e6}, 0, true},
+		"kept for an hour":          {hourly, inference.Usage{Input: 1000, CacheWrite: 300, CacheWriteHour: 100}, 3450, true}, // 2100 + 750 + 600
+		"a prompt at the edge":      {long, inference.Usage{Input: 200_000, CacheRead: 100_000, Output: 10}, 137_600, true},   // 125000 + 12500 + 100
+		"a long prompt":             {long, inference.Usage{Input: 200_001, CacheRead: 100_001, Output: 10}, 275_150, true},   // 250000 + 25000.25 + 150
+		"no price":                  {inference.Price{Input: 3, Output: 15}, inference.Usage{Input: 1e6}, 0, false},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -41,7 +45,7 @@ func TestCost(t *testing.T) {
 func TestMoreTokensNeverCostLess(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		dear := rapid.Float64Range(0, 100)
-		p := fleet.Price{Known: true, Input: dear.Draw(t, "input"), Output: dear.Draw(t, "output")}
+		p := inference.Price{Known: true, Input: dear.Draw(t, "input"), Output: dear.Draw(t, "output")}
 		p.CacheRead, p.CacheWrite = p.Input, p.Input
 		tokens := rapid.IntRange(0, 1e6)
 		u := inference.Usage{Input: tokens.Draw(t, "in"), Output: tokens.Draw(t, "out")}

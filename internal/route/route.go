@@ -43,6 +43,8 @@ func Pick(m *fleet.Model, req *inference.Request, src *rand.PCG) Order {
 		o.Why = Asked
 	}
 	total := 0
+	full := [MaxTargets]uint8{} // those too small only by what the card says
+	small := 0
 	for i := range m.Targets[:min(len(m.Targets), MaxTargets)] {
 		t := &m.Targets[i]
 		if t.Speaks != 0 && !t.Speaks.Serves(req.Dialect) {
@@ -51,11 +53,24 @@ func Pick(m *fleet.Model, req *inference.Request, src *rand.PCG) Order {
 		}
 		if t.Window > 0 && longest(req)+req.MaxTokens > t.Window {
 			o.Left[i] = TooLong
+			if t.Carded {
+				full[small], small = uint8(i), small+1
+			}
 			continue
 		}
 		o.Targets[o.N] = uint8(i)
 		o.N++
 		total += weight(t)
+	}
+	if o.N == 0 {
+		// Our estimate and a number of the card refuse nobody: the upstream has the
+		// last word.
+		for _, i := range full[:small] {
+			o.Left[i] = ""
+			o.Targets[o.N] = i
+			o.N++
+			total += weight(&m.Targets[i])
+		}
 	}
 	if m.Policy != fleet.Weighted || o.N < 2 {
 		return o

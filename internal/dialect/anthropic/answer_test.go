@@ -151,8 +151,20 @@ func TestAppendModels(t *testing.T) {
 		"":    `{"data":[],"has_more":false,"first_id":null,"last_id":null}`,
 		"a b": `{"data":[{"type":"model","id":"a","display_name":"a","created_at":"1970-01-01T00:00:00Z"},{"type":"model","id":"b","display_name":"b","created_at":"1970-01-01T00:00:00Z"}],"has_more":false,"first_id":"a","last_id":"b"}`,
 	} {
-		if got := string(AppendModels(nil, strings.Fields(names)...)); got != want {
+		var models []inference.Model
+		for _, name := range strings.Fields(names) {
+			models = append(models, inference.Model{Name: name})
+		}
+		if got := string(AppendModels(nil, models...)); got != want {
 			t.Errorf("got %s, want %s", got, want)
 		}
+	}
+	const want = `{"type":"model","id":"m","display_name":"m","created_at":"2025-09-29T00:00:00Z","max_input_tokens":200000,"max_tokens":64000,` +
+		`"capabilities":{"image_input":{"supported":true},"pdf_input":{"supported":false},"structured_outputs":{"supported":false},"thinking":{"supported":true}}}`
+	if got := string(AppendModel(nil, inference.Model{
+		Name: "m", Created: 1759104000, Window: 200_000, Output: 64_000,
+		Abilities: inference.AbilitiesOf(inference.Tools, inference.Vision, inference.Reasoning),
+	})); got != want {
+		t.Errorf("got %s, want %s", got, want)
 	}
 }

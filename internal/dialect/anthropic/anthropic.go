@@ -74,8 +74,8 @@ func finish(v scan.Value) inference.Finish {
 // counts are the numbers of a usage object as this dialect has them: input
 // without the cache.
 type counts struct {
-	input, output, read, write, thinking int
-	known                                bool
+	input, output, read, write, hour, thinking int
+	known                                      bool
 }
 
 // add takes over what an event says. Each number is a total so far; those that
@@ -83,8 +83,11 @@ type counts struct {
 func (c *counts) add(usage scan.Value) {
 	for m := range usage.All() {
 		n, ok := m.Int()
-		if m.Kind() == scan.Object {
+		switch string(m.Key()) {
+		case "output_tokens_details":
 			n, ok = m.Get("thinking_tokens").Int()
+		case "cache_creation":
+			n, ok = m.Get("ephemeral_1h_input_tokens").Int()
 		}
 		if !ok || n < 0 || n > 1<<40 {
 			continue
@@ -98,6 +101,8 @@ func (c *counts) add(usage scan.Value) {
 			c.read = int(n)
 		case "cache_creation_input_tokens":
 			c.write = int(n)
+		case "cache_creation":
+			c.hour = int(n)
 		case "output_tokens_details":
 			c.thinking = int(n)
 		default:
@@ -110,13 +115,17 @@ func (c *counts) add(usage scan.Value) {
 func (c *counts) usage() inference.Usage {
 	return inference.Usage{
 		Input: c.input + c.read + c.write, Output: c.output, CacheRead: c.read, CacheWrite: c.write,
-		Reasoning: c.thinking, Known: c.known,
+		CacheWriteHour: min(c.hour, c.write), Reasoning: c.thinking, Known: c.known,
 	}
 }
 
 func appendUsage(dst []byte, u inference.Usage) []byte {
 	dst = appendInt(append(dst, '{'), "input_tokens", max(0, u.Input-u.CacheRead-u.CacheWrite))
 	dst = appendInt(dst, "cache_creation_input_tokens", u.CacheWrite)
+	if u.CacheWriteHour > 0 {
+		dst = appendInt(append(scan.AppendKey(dst, "cache_creation"), '{'), "ephemeral_5m_input_tokens", max(0, u.CacheWrite-u.CacheWriteHour))
+		dst = append(appendInt(dst, "ephemeral_1h_input_tokens", u.CacheWriteHour), '}')
+	}
 	dst = appendInt(dst, "cache_read_input_tokens", u.CacheRead)
 	dst = appendInt(dst, "output_tokens", u.Output)
 	if u.Reasoning > 0 {

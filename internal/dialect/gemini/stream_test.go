@@ -305,7 +305,11 @@ func TestErrors(t *testing.T) {
 
 func TestModels(t *testing.T) {
 	const want = `{"models":[{"name":"models/a/b","displayName":"a/b","supportedGenerationMethods":["generateContent","streamGenerateContent","countTokens"]}]}`
-	if got := string(AppendModels(nil, "a/b")); got != want {
+	if got := string(AppendModels(nil, inference.Model{Name: "a/b"})); got != want {
+		t.Error(got)
+	}
+	const more = `{"name":"models/m","displayName":"m","inputTokenLimit":1048576,"outputTokenLimit":65536,"thinking":true,"supportedGenerationMethods":["generateContent","streamGenerateContent","countTokens"]}`
+	if got := string(AppendModel(nil, inference.Model{Name: "m", Window: 1 << 20, Output: 1 << 16, Abilities: inference.AbilitiesOf(inference.Reasoning)})); got != more {
 		t.Error(got)
 	}
 	if got := string(AppendModels(nil)); got != `{"models":[]}` {

@@ -2,11 +2,14 @@ package openai
 
 import (
 	"encoding/json"
+	"math"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"pgregory.net/rapid"
 
 	"headworks/internal/fault"
 	"headworks/internal/inference"
@@ -170,10 +173,35 @@ func TestAppendModels(t *testing.T) {
 		"":    `{"object":"list","data":[]}`,
 		"a b": `{"object":"list","data":[{"id":"a","object":"model","created":0,"owned_by":"headworks"},{"id":"b","object":"model","created":0,"owned_by":"headworks"}]}`,
 	} {
-		if got := string(AppendModels(nil, strings.Fields(names)...)); got != want {
+		var models []inference.Model
+		for _, name := range strings.Fields(names) {
+			models = append(models, inference.Model{Name: name})
+		}
+		if got := string(AppendModels(nil, models...)); got != want {
 			t.Errorf("got %s, want %s", got, want)
 		}
 	}
+	const want = `{"id":"m","object":"model","created":1754524800,"owned_by":"headworks","context_length":400000,"max_model_len":400000,` +
+		`"top_provider":{"max_completion_tokens":128000},"pricing":{"prompt":"0.00000125","completion":"0.00001","input_cache_read":"0.000000125","input_cache_write":"0"},` +
+		`"capabilities":["tools","json_schema"]}`
+	if got := string(AppendModel(nil, inference.Model{
+		Name: "m", Created: 1754524800, Window: 400_000, Output: 128_000,
+		Abilities: inference.AbilitiesOf(inference.JSONSchema, inference.Tools),
+		Price:     inference.Price{Known: true, Input: 1.25, Output: 10, CacheRead: 0.125},
+	})); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+// TestRates: a price of a million tokens and that of one are the same number.
+func TestRates(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		usd := float64(rapid.IntRange(0, 1e9).Draw(t, "millionths")) / 1e6
+		one, err := strconv.ParseFloat(scaled(strconv.FormatFloat(usd, 'f', -1, 64)), 64)
+		if err != nil || math.Abs(one*1e6-usd) > 1e-9*usd {
+			t.Fatalf("%v a million are %v each: %v", usd, one, err)
+		}
+	})
 }
 
 // TestWholeAnswerThatHasNotFinished: a reason that is null says so; one that is left
