@@ -286,3 +286,18 @@ func TestClaudeCodeCrosses(t *testing.T) {
 		t.Errorf("dropped: -want +got\n%s", diff)
 	}
 }
+
+// TestSignatureOfCall: OpenAI's clients see the signature of a call where Google's own
+// servers of that dialect have it.
+func TestSignatureOfCall(t *testing.T) {
+	const file = "gemini/testdata/streams/tools.sse"
+	w := &openai.Writer{}
+	var out []byte
+	for _, d := range steps(t, &gemini.Reader{}, files(t, file)[file]) {
+		out = w.Delta(out, d)
+	}
+	const want = `"name":"get_current_temperature","arguments":""},"extra_content":{"google":{"thought_signature":"CiQBcsjafJ1Qv0Zr"}}}]}`
+	if !bytes.Contains(out, []byte(want)) || bytes.Count(out, []byte("thought_signature")) != 1 || bytes.Contains(out, []byte("gemini:")) {
+		t.Errorf("%s", out)
+	}
+}

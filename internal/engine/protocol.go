@@ -115,6 +115,7 @@ func Generate(target func(dst []byte, base, model string, stream bool) []byte) P
 	return Protocol{
 		Dialect:      inference.Gemini,
 		Target:       target,
+		Edits:        gemini.Edits,
 		Encode:       gemini.Encode,
 		ReadAnswer:   gemini.ReadAnswer,
 		DecodeAnswer: gemini.DecodeAnswer,

@@ -1,7 +1,9 @@
 package anthropic
 
 import (
+	"bytes"
 	"math"
+	"slices"
 	"strconv"
 
 	"headworks/internal/dialect"
@@ -177,11 +179,42 @@ func at(array string, i int, field string) string {
 }
 
 // Edits appends the edits of a request for an upstream of this dialect: its own
-// name for the model. A model of the same name costs no edit.
+// name for the model, and no thoughts that Gemini has signed. A model of the same
+// name costs no edit.
 func Edits(dst []scan.Edit, d *scan.Doc, model string) []scan.Edit {
-	name := d.Root().Get("model")
-	if name.Is(model) {
+	first := len(dst)
+	if name := d.Root().Get("model"); !name.Is(model) {
+		dst = append(dst, scan.Replace(name, scan.AppendString(make([]byte, 0, len(model)+2), model)))
+	}
+	if dst = WithoutForeign(dst, d); len(dst) > first+1 {
+		slices.SortFunc(dst[first:], func(a, b scan.Edit) int { return a.Start - b.Start })
+	}
+	return dst
+}
+
+// WithoutForeign appends the edits that take out the thoughts that Gemini has signed.
+// They stand in the conversation of a caller whom Gemini answered before, by way of
+// inference, and Claude refuses a signature that is not its own.
+func WithoutForeign(dst []scan.Edit, d *scan.Doc) []scan.Edit {
+	if !bytes.Contains(d.Bytes(), []byte(`"`+dialect.ByGoogle)) {
 		return dst
 	}
-	return append(dst, scan.Replace(name, scan.AppendString(make([]byte, 0, len(model)+2), model)))
+	for m := range d.Root().Get("messages").All() {
+		content := m.Get("content")
+		if content.Kind() != scan.Array {
+			continue
+		}
+		kept, n := []byte{'['}, 0
+		for b := range content.All() {
+			if b.Get("type").Is("thinking") && bytes.HasPrefix(b.Get("signature").Bytes(), []byte(dialect.ByGoogle)) {
+				continue
+			}
+			kept = append(scan.AppendComma(kept), b.Raw()...)
+			n++
+		}
+		if n > 0 && n < content.Len() { // a turn may not be empty
+			dst = append(dst, scan.Replace(content, append(kept, ']')))
+		}
+	}
+	return dst
 }

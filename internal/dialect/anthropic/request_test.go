@@ -212,3 +212,21 @@ func TestCountAnswer(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// TestForeignThoughts: what Gemini signed does not reach Claude, and nothing else is
+// changed.
+func TestForeignThoughts(t *testing.T) {
+	const body = `{"messages":[{"role":"assistant","content":[{"type":"thinking","thinking":"","signature":"gemini:c2ln"}, {"type":"tool_use","id":"1","name":"f","input":{ "a":1.0}}]},
+		{"role":"assistant","content":[{"type":"thinking","thinking":"x","signature":"gemini:c2ln"}]},{"role":"user","content":"\"gemini:"},
+		{"role":"assistant","content":[{"type":"thinking","thinking":"x","signature":"c2ln"},{"type":"text","text":"gemini:"}]}],"max_tokens":9,"model":"m"}`
+	const want = `{"messages":[{"role":"assistant","content":[{"type":"tool_use","id":"1","name":"f","input":{ "a":1.0}}]},
+		{"role":"assistant","content":[{"type":"thinking","thinking":"x","signature":"gemini:c2ln"}]},{"role":"user","content":"\"gemini:"},
+		{"role":"assistant","content":[{"type":"thinking","thinking":"x","signature":"c2ln"},{"type":"text","text":"gemini:"}]}],"max_tokens":9,"model":"claude"}`
+	var d scan.Doc
+	if err := d.Scan([]byte(body), Shape()); err != nil {
+		t.Fatal(err)
+	}
+	if got := string(scan.Splice(nil, []byte(body), Edits(nil, &d, "claude"))); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}

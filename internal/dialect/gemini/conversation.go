@@ -369,6 +369,9 @@ func (r *reading) part(v scan.Value) inference.Part {
 // dialect, which is base64.
 const wrapped = "headworks:"
 
+// wrapping is how that begins in base64: nine bytes are twelve letters.
+const wrapping = "aGVhZHdvcmtz"
+
 // redacted follows it where the whole thought can be read by its maker alone.
 const redacted = "redacted:"
 

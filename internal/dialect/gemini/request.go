@@ -1,6 +1,7 @@
 package gemini
 
 import (
+	"bytes"
 	"math"
 	"strconv"
 	"strings"
@@ -234,6 +235,24 @@ func weight(media string) int {
 		return dialect.AudioTokens
 	}
 	return dialect.DocumentTokens
+}
+
+// Edits appends the edits of a request for an upstream of this dialect: no
+// signatures of other makers. They stand in the conversation of a caller whom Claude
+// answered before, by way of inference, and Gemini refuses one that is not its own.
+func Edits(dst []scan.Edit, d *scan.Doc, _ string) []scan.Edit {
+	if !bytes.Contains(d.Bytes(), []byte(wrapping)) {
+		return dst
+	}
+	for c := range some(d.Root().Get("contents")) {
+		for p := range some(c.Get("parts")) {
+			signature := get(p, "thoughtSignature")
+			if _, foreign := unwrap(signature.Text()); foreign && p.Len() > 1 {
+				dst = append(dst, scan.Cut(p, signature))
+			}
+		}
+	}
+	return dst
 }
 
 // CountEdits appends the edits of a request to count tokens: a whole request within

@@ -119,6 +119,24 @@ func TestCount(t *testing.T) {
 	}
 }
 
+// TestForeignSignatures: what another maker signed does not reach Gemini, and nothing
+// else is changed.
+func TestForeignSignatures(t *testing.T) {
+	body := `{"contents":[{"role":"model","parts":[{"text":"a","thought":true, "thoughtSignature":"` + wrap("of Claude") + `"},{"thought_signature" : "` + wrap(redacted+"x") +
+		`","thought":true},{"text":"b","thoughtSignature":"c2ln"}]},{"parts":{"text":"aGVhZHdvcmtz"}}]}`
+	const want = `{"contents":[{"role":"model","parts":[{"text":"a","thought":true},{"thought":true},{"text":"b","thoughtSignature":"c2ln"}]},{"parts":{"text":"aGVhZHdvcmtz"}}]}`
+	var d scan.Doc
+	if err := d.Scan([]byte(body), Shape()); err != nil {
+		t.Fatal(err)
+	}
+	if got := string(scan.Splice(nil, []byte(body), Edits(nil, &d, "m"))); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	if !strings.HasPrefix(wrap(""), wrapping) {
+		t.Errorf("%s begins otherwise", wrap(""))
+	}
+}
+
 // TestSchemas: what this dialect writes as a subset of OpenAPI is JSON Schema for the
 // others.
 func TestSchemas(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -154,10 +155,12 @@ func claudeEdits(dst []scan.Edit, d *scan.Doc, _ string) []scan.Edit {
 	if model := root.Get("model"); model.Exists() {
 		dst = append(dst, scan.Cut(root, model))
 	}
-	if root.Get("anthropic_version").Exists() {
-		return dst
+	if !root.Get("anthropic_version").Exists() {
+		dst = append(dst, scan.Insert(root, []byte(","+version)))
 	}
-	return append(dst, scan.Insert(root, []byte(","+version)))
+	dst = anthropic.WithoutForeign(dst, d)
+	slices.SortFunc(dst, func(a, b scan.Edit) int { return a.Start - b.Start })
+	return dst
 }
 
 func encodeClaude(c *inference.Conversation, model string, stream bool) (body []byte, dropped []string) {
