@@ -13,6 +13,7 @@ import (
 	"github.com/anthropics/anthropic-sdk-go"
 	anthropicopt "github.com/anthropics/anthropic-sdk-go/option"
 	"github.com/openai/openai-go/v3"
+	openaiopt "github.com/openai/openai-go/v3/option"
 	"google.golang.org/genai"
 )
 
@@ -505,5 +506,69 @@ func TestGeminiByHand(t *testing.T) {
 	}
 	if log := g.log.String(); strings.Contains(log, secret) || strings.Contains(log, "sk-of-nobody") {
 		t.Errorf("a key is in the log:\n%s", log)
+	}
+}
+
+// OpenAI's client before Gemini: what it asks for and what it reads, whole and as a
+// stream, several choices and a schema among it.
+func TestChatOnGenerate(t *testing.T) {
+	t.Parallel()
+	up, seen := play(t, says(geminiAnswer), streams(geminiStream)), &tap{}
+	client := one(t, "gemini", up).openai(openaiopt.WithHTTPClient(seen.client()))
+	ask := allOfChat()
+	ask.N = openai.Int(3)
+	answer, err := client.Chat.Completions.New(within(t), ask)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := answer.Choices; len(c) != 1 || c[0].Message.Content != helloWorld || c[0].FinishReason != "stop" || answer.Usage.TotalTokens != 11 {
+		t.Errorf("the client got %s", answer.RawJSON())
+	}
+	stream := client.Chat.Completions.NewStreaming(within(t), ask)
+	text, finish := "", ""
+	for stream.Next() {
+		for _, c := range stream.Current().Choices {
+			text, finish = text+c.Delta.Content, finish+c.FinishReason
+		}
+	}
+	if err := stream.Err(); err != nil || text != helloWorld || finish != "stop" {
+		t.Errorf("the stream said %q, %q, %v", text, finish, err)
+	}
+	for i, a := range seen.all() {
+		dropped(t, a, "n")
+		equal(t, up.all()[i].Body, fields(t, `{
+			"systemInstruction": {"parts": [{"text": "Be brief."}]},
+			"contents": [
+				{"role": "user", "parts": [{"text": "Which city?"}, {"inlineData": {"mimeType": "image/png", "data": "iVBORw0KGgo="}}, {"fileData": {"fileUri": "https://example.com/a.jpg", "mimeType": "image/jpeg"}}]},
+				{"role": "model", "parts": [{"functionCall": {"id": "call_1", "name": "weather", "args": {"city": "Oslo"}}}]},
+				{"role": "user", "parts": [{"functionResponse": {"id": "call_1", "name": "weather", "response": {"output": "1 C"}}}]}],
+			"tools": [{"functionDeclarations": [{"name": "weather", "parametersJsonSchema": {"type": "object"}}]}],
+			"generationConfig": {"maxOutputTokens": 64, "seed": 7, "responseMimeType": "application/json",
+				"responseJsonSchema": {"type": "object", "additionalProperties": false}, "thinkingConfig": {"thinkingBudget": 1024}}}`))
+	}
+}
+
+func allOfChat() openai.ChatCompletionNewParams {
+	call := openai.ChatCompletionMessageToolCallUnionParam{OfFunction: &openai.ChatCompletionMessageFunctionToolCallParam{
+		ID: "call_1", Function: openai.ChatCompletionMessageFunctionToolCallFunctionParam{Name: "weather", Arguments: `{"city":"Oslo"}`},
+	}}
+	return openai.ChatCompletionNewParams{
+		Model: "assistant", MaxTokens: openai.Int(64), Seed: openai.Int(7), ReasoningEffort: "low",
+		Messages: []openai.ChatCompletionMessageParamUnion{
+			openai.SystemMessage("Be brief."),
+			openai.UserMessage([]openai.ChatCompletionContentPartUnionParam{
+				openai.TextContentPart("Which city?"),
+				openai.ImageContentPart(openai.ChatCompletionContentPartImageImageURLParam{URL: "data:image/png;base64,iVBORw0KGgo="}),
+				openai.ImageContentPart(openai.ChatCompletionContentPartImageImageURLParam{URL: "https://example.com/a.jpg"}),
+			}),
+			{OfAssistant: &openai.ChatCompletionAssistantMessageParam{ToolCalls: []openai.ChatCompletionMessageToolCallUnionParam{call}}},
+			openai.ToolMessage("1 C", "call_1"),
+		},
+		Tools: []openai.ChatCompletionToolUnionParam{openai.ChatCompletionFunctionTool(openai.FunctionDefinitionParam{
+			Name: "weather", Parameters: openai.FunctionParameters{"type": "object"},
+		})},
+		ResponseFormat: openai.ChatCompletionNewParamsResponseFormatUnion{OfJSONSchema: &openai.ResponseFormatJSONSchemaParam{
+			JSONSchema: openai.ResponseFormatJSONSchemaJSONSchemaParam{Name: "city", Schema: map[string]any{"type": "object", "additionalProperties": false}},
+		}},
 	}
 }
