@@ -5,12 +5,15 @@ import (
 	"path"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
+	"headworks/internal/catalog"
 	"headworks/internal/config"
 	"headworks/internal/fault"
+	"headworks/internal/inference"
 	"headworks/internal/record"
 )
 
@@ -118,6 +121,57 @@ func TestConfigurationIsComplete(t *testing.T) {
 		}
 	}
 	visit(reflect.TypeFor[config.Config]())
+}
+
+// The page of providers has every kind of upstream, with what the program knows of it.
+func TestKindsAreComplete(t *testing.T) {
+	page := pages(t)["reference/providers.md"]
+	code := func(s string) string {
+		if s == "" {
+			return ""
+		}
+		return "`" + s + "`"
+	}
+	for _, k := range catalog.Kinds() {
+		url := code(k.URL)
+		switch {
+		case k.BuiltIn:
+			url = "inside the program"
+		case k.URL == "" && k.Port > 0:
+			url = "yours; usually port " + strconv.Itoa(int(k.Port))
+		case k.URL == "":
+			url = "yours"
+		}
+		var speaks []string
+		for _, d := range inference.Dialects() {
+			if (k.Speaks | k.Own).Has(d) {
+				speaks = append(speaks, d.String())
+			}
+		}
+		row := "| `" + k.Name + "` | " + k.Title + " | " + url + " | " + code(k.Env) + " | " + strings.Join(speaks, ", ") + " |\n"
+		if !strings.Contains(page, row) {
+			t.Errorf("reference/providers.md lacks the row\n%s", row)
+		}
+		m := k.Manner
+		if !m.Differs() {
+			continue
+		}
+		var renamed []string
+		for _, r := range m.Renamed {
+			renamed = append(renamed, "`"+r[0]+"` is `"+r[1]+"`")
+		}
+		refused := slices.Clone(m.Refused)
+		for _, f := range m.InMessages {
+			refused = append(refused, "messages."+f)
+		}
+		for i := range refused {
+			refused[i] = "`" + refused[i] + "`"
+		}
+		row = "| `" + k.Name + "` | " + strings.Join(refused, ", ") + " | " + strings.Join(renamed, ", ") + " |\n"
+		if !strings.Contains(page, row) {
+			t.Errorf("reference/providers.md lacks the row\n%s", row)
+		}
+	}
 }
 
 // The reference names every column of a Record.

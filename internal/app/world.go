@@ -13,6 +13,7 @@ import (
 	"headworks/internal/config"
 	"headworks/internal/engine"
 	"headworks/internal/engine/anthropic"
+	"headworks/internal/engine/azure"
 	"headworks/internal/engine/extract"
 	"headworks/internal/engine/gemini"
 	"headworks/internal/engine/lexical"
@@ -230,6 +231,8 @@ func (r *fleetRoom) engine(name string, u config.Upstream, replicas []fleet.Repl
 		}
 		b.engine, b.close = e, e.Close
 		return b, nil
+	case config.Azure:
+		return over(azure.New(replicas, keys, u.APIVersion))
 	case config.VLLM:
 		return over(vllm.New(replicas, keys))
 	case config.LlamaCpp:

@@ -42,6 +42,7 @@ var kinds = []Kind{
 	{Name: "anthropic", Title: "Anthropic", URL: "https://api.anthropic.com", Env: "ANTHROPIC_API_KEY", Speaks: messages},
 	{Name: "gemini", Title: "Gemini", URL: "https://generativelanguage.googleapis.com/v1beta", Env: "GEMINI_API_KEY", Speaks: contents | inference.SetOf(inference.Embeddings)},
 	{Name: "vertex", Title: "Vertex AI", URL: "https://aiplatform.googleapis.com", Speaks: contents | messages},
+	{Name: "azure", Title: "Azure OpenAI", Env: "AZURE_OPENAI_API_KEY", Speaks: serving},
 	{Name: "vllm", Title: "vLLM", Port: 8000, Speaks: ranking},
 	{Name: "llamacpp", Title: "llama.cpp", Port: 8080, Speaks: ranking},
 	{Name: "lmstudio", Title: "LM Studio", Engine: "openai", Port: 1234, Speaks: serving},

@@ -128,6 +128,9 @@ func (r *reader) upstream(path, name string, u Upstream) {
 		r.clean(join(path, "key"), u.Key)
 	}
 	r.cloud(path, u)
+	if u.APIVersion != "" && u.Kind != Azure {
+		r.at(join(path, "api_version"), BadValue, "api_version is for kind azure; kind is "+u.Kind)
+	}
 	r.credentials(join(path, "keys"), u)
 	switch {
 	case u.Kind == "":

@@ -60,6 +60,7 @@ const (
 	OpenAI       = "openai"
 	Anthropic    = "anthropic"
 	Gemini       = "gemini"
+	Azure        = "azure"
 	Vertex       = "vertex"
 	VLLM         = "vllm"
 	LlamaCpp     = "llamacpp"
@@ -76,6 +77,7 @@ type Upstream struct {
 	URLs        []string        `json:"urls,omitzero" jsonschema:"base URL of each replica, with or without /v1; a provider has a default"`
 	Project     string          `json:"project,omitzero" jsonschema:"the project of Google Cloud that a vertex upstream is asked in; that of its key unless given"`
 	Location    string          `json:"location,omitzero" jsonschema:"the location of Google Cloud that a vertex upstream is asked in, such as europe-west4; global unless given"`
+	APIVersion  string          `json:"api_version,omitzero" jsonschema:"the version of Azure's older API, such as 2024-10-21, where deployments stand in the path; the v1 API unless given"`
 	Region      string          `json:"region,omitzero" jsonschema:"where it runs"`
 	Zone        string          `json:"zone,omitzero" jsonschema:"the failure domain inside the region"`
 	Hardware    string          `json:"hardware,omitzero" jsonschema:"what it runs on"`

@@ -391,7 +391,7 @@ var unlucky = []string{"tool_use_failed", "json_validate_failed"} // Groq
 var codes = []string{
 	"model_not_found", "invalid_value", "invalid_type", "missing_required_parameter", "unknown_parameter",
 	"unsupported_parameter", "unsupported_value", "integer_above_max_value", "integer_below_min_value",
-	"string_above_max_length", "array_above_max_length", "content_policy_violation", "invalid_prompt",
+	"string_above_max_length", "array_above_max_length", "content_policy_violation", "content_filter", "invalid_prompt",
 	"invalid_image", "invalid_image_format", "invalid_function_parameters", "image_too_large",
 }
 

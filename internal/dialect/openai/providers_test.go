@@ -63,9 +63,32 @@ func TestProvidersErrors(t *testing.T) {
 		{"DeepSeek, no money", 402, `{"error":{"message":"Insufficient Balance","type":"unknown_error","param":null,"code":"invalid_request_error"}}`, fault.UpstreamAuth},
 		{"Mistral, no key", 401, `{"message":"Unauthorized","request_id":"x"}`, fault.UpstreamAuth},
 		{"Mistral, too much", 422, `{"object":"error","message":{"detail":[{"type":"extra_forbidden","loc":["body","x"]}]},"type":"invalid_request_error","param":null,"code":null}`, fault.UpstreamRejected},
+		{"Azure, no deployment", 404, `{"error":{"code":"DeploymentNotFound","message":"The API deployment for this resource does not exist."}}`, fault.UpstreamRejected},
+		{"Azure, its filter", 400, `{"error":{"message":"The response was filtered due to the prompt triggering Azure OpenAI's content management policy.","type":null,"param":"prompt","code":"content_filter","status":400,"innererror":{"code":"ResponsibleAIPolicyViolation","content_filter_result":{}}}}`, fault.UpstreamRejected},
+		{"Azure, a wrong key", 401, `{"error":{"code":"401","message":"Access denied due to invalid subscription key or wrong API endpoint."}}`, fault.UpstreamAuth},
+		{"Azure, at its limit", 429, `{"error":{"code":"429","message":"Requests to the ChatCompletions_Create Operation have exceeded token rate limit. Please retry after 6 seconds."}}`, fault.UpstreamCapacity},
 	} {
 		if f := ReadError(tt.status, []byte(tt.body), new(scan.Doc)); f.Kind != tt.want {
 			t.Errorf("%s: %v, want %v", tt.name, f, tt.want)
 		}
+	}
+}
+
+// TestAzureBegins: what Azure says of a prompt before anything begins is no beginning.
+func TestAzureBegins(t *testing.T) {
+	var d scan.Doc
+	var r Reader
+	var got []inference.Delta
+	for _, e := range []string{
+		`{"choices":[],"created":0,"id":"","model":"","object":"","prompt_filter_results":[{"prompt_index":0,"content_filter_results":{}}]}`,
+		`{"choices":[{"index":0,"delta":{"content":"x"},"finish_reason":null}],"id":"chatcmpl-1","model":"gpt-4o"}`,
+	} {
+		if _, err := r.Read(nil, []byte(e), &d); err != nil {
+			t.Fatal(err)
+		}
+		got = r.Deltas(got)
+	}
+	if len(got) != 2 || got[0].Kind != inference.Begin || got[0].ID != "chatcmpl-1" || got[0].Model != "gpt-4o" {
+		t.Errorf("%+v", got)
 	}
 }

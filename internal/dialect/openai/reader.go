@@ -276,6 +276,9 @@ func (r *Reader) Deltas(dst []inference.Delta) []inference.Delta {
 		return append(dst, inference.Delta{Kind: inference.End, Finish: f, Usage: h.usage})
 	}
 	root := doc.Root()
+	if !h.begun && root.Get("choices").Len() == 0 && !h.usage.Known {
+		return dst // Azure's word on the prompt: who answers is not told yet
+	}
 	if !h.begun {
 		h.begun = true
 		dst = append(dst, inference.Delta{

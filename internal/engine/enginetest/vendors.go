@@ -160,6 +160,27 @@ var vendors = map[string]vendor{
 		},
 		tooLong: `{"message":"Please reduce the length of the messages or completion. Current length is 9000 while limit is 8192","type":"invalid_request_error","param":"messages","code":"context_length_exceeded"}`,
 	},
+	"azure": {
+		streams: []told{
+			{
+				file: "azure/text.sse", n: 1, text: "Hello there", finish: inference.Stop,
+				usage: inference.Usage{Input: 18, Output: 9, Known: true},
+				aside: asideOf("azure/text.sse"),
+			},
+			{
+				file: "azure/async.sse", n: 1, text: "Color", finish: inference.Stop,
+				usage: inference.Usage{Input: 18, Output: 9, Known: true},
+				aside: asideOf("azure/async.sse"),
+			},
+		},
+		answers: []told{{
+			file: "azure/text.json", text: "Hello there", finish: inference.Stop,
+			usage: inference.Usage{Input: 18, Output: 9, Known: true},
+		}},
+		refusal: func(string) string {
+			return `{"error":{"message":"SECRET of the upstream","type":null,"param":null,"code":null,"innererror":{"code":"SECRET"}}}`
+		},
+	},
 	"lmstudio": {
 		streams: []told{{
 			file: "lmstudio/text.sse", n: 1, text: "Hello there", finish: inference.Stop,
