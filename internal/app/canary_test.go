@@ -263,7 +263,11 @@ func TestCanaries(t *testing.T) {
 			}
 		}
 		look(where, r.body, content)
-		if at := strings.Index(r.body, `"error"`); at >= 0 {
+		if strings.Contains(r.body, `"object":"response"`) { // it repeats its request, by its dialect
+			_, failure, _ := strings.Cut(r.body, "event: error\n")
+			failure, _, _ = strings.Cut(failure, "\n\n")
+			look(where+" (in the stream)", failure)
+		} else if at := strings.Index(r.body, `"error"`); at >= 0 {
 			look(where+" (in the stream)", r.body[at:])
 		}
 	}
@@ -275,6 +279,10 @@ func TestCanaries(t *testing.T) {
 		"/messages": `{"model":%q,"stream":%v,"max_tokens":9,"system":"CANARYsystem","metadata":{"user_id":"CANARYuser"},"tools":[{"name":"CANARYtool","description":"CANARYdescription","input_schema":{"type":"object"}}],
 			"messages":[{"role":"user","content":"CANARYprompt"},{"role":"assistant","content":[{"type":"tool_use","id":"CANARYcall","name":"CANARYtool","input":{"a":"CANARYarguments"}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"CANARYcall","content":"CANARYresult"}]}]}`,
 	}
+	bodies["/responses"] = `{"model":%q,"stream":%v,"user":"CANARYuser","metadata":{"CANARYname":"CANARYvalue"},"CANARYfield":1,"instructions":"CANARYsystem","prompt_cache_key":"CANARYsession","store":false,
+		"tools":[{"type":"function","name":"CANARYtool","description":"CANARYdescription","parameters":{"type":"object"}},{"type":"custom","name":"CANARYcustom"}],
+		"input":[{"role":"user","content":[{"type":"input_text","text":"CANARYprompt"},{"type":"input_image","image_url":"data:image/png;base64,CANARYimage="}]},{"type":"reasoning","summary":[],"encrypted_content":"CANARYthought"},
+		{"type":"function_call","call_id":"CANARYcall","name":"CANARYtool","arguments":"{\"a\":\"CANARYarguments\"}"},{"type":"function_call_output","call_id":"CANARYcall","output":"CANARYresult"}]}`
 	sent := 0
 	ask := func(path, model string, stream bool) reply {
 		sent++

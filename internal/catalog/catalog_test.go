@@ -39,3 +39,20 @@ func TestKinds(t *testing.T) {
 		t.Error("vllm cannot serve messages")
 	}
 }
+
+// TestAt: what only the provider itself speaks is not expected of another that speaks
+// alike.
+func TestAt(t *testing.T) {
+	k, _ := Find("openai")
+	for url, own := range map[string]bool{
+		"https://api.openai.com/v1": true, "https://eu.api.openai.com": true, "http://127.0.0.1:8000": false,
+		"https://api.openai.com.evil.example": false, "https://xapi.openai.com": false, "": false, ":": false,
+	} {
+		if got := k.At(url); k.Itself(url) != own || got.Has(inference.Responses) != own || !got.Has(inference.OpenAI) {
+			t.Errorf("%q: itself %v, speaks %b", url, k.Itself(url), got)
+		}
+	}
+	if k, _ := Find("vllm"); k.Itself("http://127.0.0.1:8000") || k.Itself("") {
+		t.Error("a kind that runs anywhere is at home somewhere")
+	}
+}

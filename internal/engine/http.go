@@ -107,7 +107,7 @@ type Signed struct {
 
 // Bounds of what an upstream may send.
 const (
-	maxAnswer = 64 << 20 // a whole answer
+	maxAnswer = 64 << 20 // a whole answer, and the text of a streamed one
 	maxError  = 64 << 10 // the body of an error
 	// settle is how long the rest may take to come once all that decides is known:
 	// usage and terminal of a finished stream, which some leave out, or the body of

@@ -9,6 +9,7 @@ import (
 	"headworks/internal/dialect/openai/rerank"
 	"headworks/internal/dialect/responses"
 	"headworks/internal/inference"
+	"headworks/internal/wire"
 )
 
 // Compatible is what most engines speak that speak as OpenAI does. Which of it one
@@ -83,6 +84,10 @@ func Messages() Protocol {
 	}
 }
 
+// mostPictured bounds an event that may hold pictures, in bytes; the last event of a
+// response holds all of them once more.
+const mostPictured = 32 << 20
+
 // Responses is OpenAI's Responses API.
 func Responses() Protocol {
 	return Protocol{
@@ -94,6 +99,8 @@ func Responses() Protocol {
 		DecodeAnswer: responses.DecodeAnswer,
 		ReadError:    responses.ReadError,
 		NewReader:    func() Reader { return &responses.Reader{} },
+		Framing:      func() Framing { return wire.NewSplitter(mostPictured) },
+		Type:         "text/event-stream",
 	}
 }
 

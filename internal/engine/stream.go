@@ -46,6 +46,7 @@ type life struct {
 	err     error     // kept for the next call: what came before it goes first
 	last    bool      // the terminal came
 	fed     bool      // any of a streamed answer came
+	text    int       // bytes of text in it so far
 	whole   time.Time // when every choice had finished, or the call was refused
 	seen    int64     // bytes of a whole answer at the last look
 }
@@ -406,6 +407,9 @@ func (s *stream) events() (Chunk, error) {
 	s.deltas = s.deltas[:0]
 	for {
 		told, ok, err := s.pull()
+		if ok && s.text+told.Text > maxAnswer {
+			err = fault.New(fault.Oversized, "the upstream sent more than an answer may have")
+		}
 		switch {
 		case err != nil && len(c.Raw)+len(c.Deltas) > 0:
 			s.err = err
@@ -441,6 +445,7 @@ func (s *stream) events() (Chunk, error) {
 			c.Raw = joined
 		}
 		s.event = nil
+		s.text += told.Text
 		merge(&c.Event, &told)
 		if told.Terminal {
 			s.last, c.Last = true, true
