@@ -22,7 +22,7 @@ var floors = [][]string{
 	{"engine", "engine/*", "identity", "store", "store/*", "facts", "meter", "telemetry", "retrieve", "discover", "discover/*", "config"},
 	{"gateway", "sim"},
 	{"api", "api/*"},
-	{"app", "client", "connect"},
+	{"app", "client", "connect", "litellm"},
 	{"cmd/*", "test/bench"},
 }
 

@@ -1,0 +1,613 @@
+// Package litellm reads the configuration of LiteLLM's proxy and says it as a
+// configuration of Headworks, with a note for all that it cannot carry.
+//
+// References to the environment stay references: no variable is read. A secret that
+// stands in the file does not find its way into the other one; a reference takes
+// its place, and a note says which variable to set.
+//
+// Its source is LiteLLM's documentation of config.yaml, in autumn 2026.
+package litellm
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+)
+
+// Note is something that the other file does not say, or says in another way.
+type Note struct {
+	Line  int    `json:"line"` // of LiteLLM's file
+	Path  string `json:"path"`
+	Words string `json:"words"` // what, why, and what to do
+}
+
+// Carried is what became of a file.
+type Carried struct {
+	Upstreams int
+	Models    int
+	Skipped   int // deployments that nothing here can serve
+	Notes     []Note
+}
+
+// Import reads src and returns a configuration. Knows tells whether a kind of
+// upstream exists here. The error is about a file that cannot be read at all.
+func Import(src []byte, knows func(kind string) bool) ([]byte, Carried, error) {
+	file, err := parser.ParseBytes(src, 0)
+	if err != nil {
+		return nil, Carried{}, fmt.Errorf("not YAML: %w", err)
+	}
+	if len(file.Docs) != 1 || len(node{file.Docs[0].Body}.members()) == 0 {
+		return nil, Carried{}, fmt.Errorf("not a configuration of LiteLLM: it has no model_list")
+	}
+	m := &move{root: node{file.Docs[0].Body}, knows: knows, byName: map[string]*model{}}
+	if !m.root.get("model_list").there() {
+		return nil, Carried{}, fmt.Errorf("not a configuration of LiteLLM: it has no model_list")
+	}
+	m.deployments()
+	m.router()
+	m.settings()
+	m.general()
+	m.aliases()
+	m.rest()
+	if len(m.models) == 0 {
+		return nil, Carried{Notes: m.notes}, fmt.Errorf("none of the models can be carried; the notes say why")
+	}
+	slices.SortStableFunc(m.notes, func(a, b Note) int { return a.Line - b.Line })
+	return m.write(), Carried{Upstreams: len(m.upstreams), Models: len(m.models), Skipped: m.skipped, Notes: m.notes}, nil
+}
+
+// provider is what LiteLLM writes before a model's name, and what it is here.
+type provider struct {
+	kind string
+	name string // of the upstream
+	env  string // variable that LiteLLM reads where the file names no key
+	own  bool   // it runs anywhere, so its address has to be said
+}
+
+// providers are LiteLLM's that have a kind here.
+var providers = map[string]provider{
+	"openai":                 {kind: "openai", name: "openai", env: "OPENAI_API_KEY"},
+	"text-completion-openai": {kind: "openai", name: "openai", env: "OPENAI_API_KEY"},
+	"anthropic":              {kind: "anthropic", name: "anthropic", env: "ANTHROPIC_API_KEY"},
+	"gemini":                 {kind: "gemini", name: "gemini", env: "GEMINI_API_KEY"},
+	"azure":                  {kind: "azure", name: "azure", env: "AZURE_API_KEY", own: true},
+	"bedrock":                {kind: "bedrock", name: "bedrock"},
+	"vertex_ai":              {kind: "vertex", name: "vertex"},
+	"hosted_vllm":            {kind: "vllm", name: "vllm", own: true},
+	"vllm":                   {kind: "vllm", name: "vllm", own: true},
+	"ollama":                 {kind: "ollama", name: "ollama"},
+	"ollama_chat":            {kind: "ollama", name: "ollama"},
+	"lm_studio":              {kind: "lmstudio", name: "lmstudio", own: true},
+	"huggingface":            {kind: "tgi", name: "tgi", own: true},
+	"llamafile":              {kind: "llamacpp", name: "llamacpp", own: true},
+	"groq":                   {kind: "groq", name: "groq", env: "GROQ_API_KEY"},
+	"mistral":                {kind: "mistral", name: "mistral", env: "MISTRAL_API_KEY"},
+	"deepseek":               {kind: "deepseek", name: "deepseek", env: "DEEPSEEK_API_KEY"},
+	"xai":                    {kind: "xai", name: "xai", env: "XAI_API_KEY"},
+	"openrouter":             {kind: "openrouter", name: "openrouter", env: "OPENROUTER_API_KEY"},
+	"together_ai":            {kind: "together", name: "together", env: "TOGETHERAI_API_KEY"},
+	"fireworks_ai":           {kind: "fireworks", name: "fireworks", env: "FIREWORKS_AI_API_KEY"},
+	"cerebras":               {kind: "cerebras", name: "cerebras", env: "CEREBRAS_API_KEY"},
+}
+
+// move is a file on its way.
+type move struct {
+	root      node
+	knows     func(string) bool
+	upstreams []*upstream
+	models    []*model
+	byName    map[string]*model
+	skipped   int
+	notes     []Note
+	key       string // of callers: a reference
+	other     []alias
+
+	tries   int
+	total   string // timeouts.total
+	order   bool   // some deployments say their order
+	weights bool
+}
+
+// alias is a name that stands for a model.
+type alias struct {
+	at             node
+	path, name, of string
+}
+
+// upstream is one of ours.
+type upstream struct {
+	name, kind, key, region string
+	urls                    []string
+}
+
+// model is one of ours.
+type model struct {
+	name    string
+	targets []target
+	aside   []*target // to fall back to
+	total   string
+	first   string
+	line    int
+}
+
+// target is one way to serve a model.
+type target struct {
+	upstream  *upstream
+	model     string
+	weight    int
+	order     int
+	in, out   string // USD per million tokens
+	window    int
+	fallsBack bool
+}
+
+func (m *move) note(at node, path, format string, args ...any) {
+	m.notes = append(m.notes, Note{Line: at.line(), Path: path, Words: fmt.Sprintf(format, args...)})
+}
+
+var reference = regexp.MustCompile(`^os\.environ/([A-Za-z_][A-Za-z0-9_]*)$`)
+
+// secret returns a reference to what a value says, and notes one that stands in the
+// file itself.
+func (m *move) secret(v node, path, env string) string {
+	text := v.text()
+	switch ref := reference.FindStringSubmatch(text); {
+	case !v.there() && env != "":
+		return "${" + env + "}"
+	case !v.there() || text == "" || text == "none" || text == "None":
+		return ""
+	case ref != nil:
+		return "${" + ref[1] + "}"
+	}
+	if env == "" {
+		env = "UPSTREAM_API_KEY"
+	}
+	m.note(v, path, "a secret stands in the file; it is not copied: set the variable %s", env)
+	return "${" + env + "}"
+}
+
+// value returns a text, or a reference for one of LiteLLM's.
+func (m *move) value(v node) string {
+	if ref := reference.FindStringSubmatch(v.text()); ref != nil {
+		return "${" + ref[1] + "}"
+	}
+	return v.text()
+}
+
+// carried are the fields of a deployment that are read, or mean nothing here.
+var carried = []string{
+	"model", "api_base", "base_url", "api_key", "api_version", "rpm", "tpm", "weight", "order", "timeout", "stream_timeout",
+	"input_cost_per_token", "output_cost_per_token", "aws_region_name", "vertex_project", "vertex_location", "region_name",
+	"custom_llm_provider", "max_retries", "num_retries", "tags", "mock_timeout",
+}
+
+func (m *move) deployments() {
+	for i, d := range m.root.get("model_list").items() {
+		path := "model_list[" + strconv.Itoa(i) + "]"
+		name := d.get("model_name").text()
+		p := d.get("litellm_params")
+		asked := p.get("model").text()
+		if name == "" || asked == "" {
+			m.note(d, path, "a deployment without model_name or litellm_params.model; left out")
+			m.skipped++
+			continue
+		}
+		if !m.deployment(d, p, path, name, asked) {
+			m.skipped++
+		}
+	}
+}
+
+func (m *move) deployment(d, p node, path, name, asked string) bool {
+	kind, of, ok := m.provider(p, path, asked)
+	if !ok {
+		return false
+	}
+	u := m.upstream(p, path, kind)
+	if u == nil {
+		return false
+	}
+	if strings.Contains(name, "*") {
+		m.wildcard(d.get("model_name"), path, name, of, u)
+		return true
+	}
+	t := target{upstream: u, model: of}
+	t.weight, t.order = p.get("weight").number(), p.get("order").number()
+	if rpm := p.get("rpm"); rpm.there() {
+		m.note(rpm, path+".litellm_params.rpm", "limits of a deployment are not kept here: what its provider refuses is tried elsewhere, and it rests for as long as it asks; the share of requests follows it as a weight")
+		if t.weight == 0 {
+			t.weight = rpm.number()
+		}
+	}
+	if tpm := p.get("tpm"); tpm.there() {
+		m.note(tpm, path+".litellm_params.tpm", "limits of a deployment are not kept here; see rpm")
+	}
+	m.order = m.order || t.order > 0
+	m.weights = m.weights || t.weight > 0
+	t.in, t.out = perMillion(p.get("input_cost_per_token")), perMillion(p.get("output_cost_per_token"))
+	info := d.get("model_info")
+	if t.in == "" {
+		t.in, t.out = perMillion(info.get("input_cost_per_token")), perMillion(info.get("output_cost_per_token"))
+	}
+	t.window = info.get("max_input_tokens").number()
+	own := m.byName[name]
+	if own == nil {
+		own = &model{name: name, line: d.line()}
+		m.byName[name] = own
+		m.models = append(m.models, own)
+	}
+	if v := p.get("timeout"); v.there() && own.total == "" {
+		own.total = seconds(v)
+	}
+	if v := p.get("stream_timeout"); v.there() && own.first == "" {
+		own.first = seconds(v)
+	}
+	if v := p.get("region_name"); v.there() {
+		m.note(v, path+".litellm_params.region_name", "left out; an upstream has a region of its own")
+	}
+	for _, f := range p.members() {
+		if !slices.Contains(carried, f.key) {
+			m.note(f.value, path+".litellm_params."+f.key, "left out: what a request says is not changed here; let the caller say it")
+		}
+	}
+	own.targets = append(own.targets, t)
+	return true
+}
+
+// provider returns the kind of a deployment, and the model's name there.
+func (m *move) provider(p node, path, asked string) (provider, string, bool) {
+	prefix, rest, has := strings.Cut(asked, "/")
+	if said := p.get("custom_llm_provider").text(); said != "" {
+		prefix, rest, has = said, strings.TrimPrefix(asked, said+"/"), true
+	}
+	k, known := providers[prefix]
+	base := p.get("api_base").there() || p.get("base_url").there()
+	switch {
+	case has && known:
+	case !has || base && !known:
+		// A bare name is one of OpenAI's, and whatever is not known speaks as OpenAI
+		// does if it has an address of its own.
+		k = providers["openai"]
+		if rest = asked; has && base {
+			m.note(p.get("model"), path+".litellm_params.model", "provider %s is not known here; as it has an api_base it is taken to speak as OpenAI does", prefix)
+			rest = strings.TrimPrefix(asked, prefix+"/")
+		}
+	default:
+		m.note(p.get("model"), path+".litellm_params.model", "provider %s is not known here; the deployment is left out", prefix)
+		return provider{}, "", false
+	}
+	if !m.knows(k.kind) {
+		m.note(p.get("model"), path+".litellm_params.model", "this version has no kind %s; the deployment is left out", k.kind)
+		return provider{}, "", false
+	}
+	return k, rest, true
+}
+
+// upstream returns the upstream of a deployment: one for each kind, address and
+// credential. Engines of one's own that differ in their address alone are replicas.
+func (m *move) upstream(p node, path string, k provider) *upstream {
+	base := p.get("api_base")
+	if !base.there() {
+		base = p.get("base_url")
+	}
+	address := strings.TrimRight(m.value(base), "/")
+	env := k.env
+	if address != "" && k.kind == "openai" {
+		env = "" // an engine of one's own may want none
+	}
+	key := m.secret(p.get("api_key"), path+".litellm_params.api_key", env)
+	region := ""
+	switch k.kind {
+	case "bedrock":
+		region = m.value(p.get("aws_region_name"))
+	case "vertex":
+		region = m.value(p.get("vertex_location"))
+	}
+	if k.own && address == "" {
+		m.note(p.get("model"), path+".litellm_params", "no api_base, and kind %s has no address of its own; the deployment is left out", k.kind)
+		return nil
+	}
+	if k.kind == "ollama" && address == "" {
+		address = "http://127.0.0.1:11434"
+	}
+	same := func(u *upstream) bool {
+		return u.kind == k.kind && u.key == key && u.region == region && slices.Contains(u.urls, address)
+	}
+	if i := slices.IndexFunc(m.upstreams, same); i >= 0 {
+		return m.upstreams[i]
+	}
+	u := &upstream{name: m.free(k.name), kind: k.kind, key: key, region: region, urls: []string{address}}
+	if address != "" && k.kind == "openai" {
+		u.name = m.free("engine")
+	}
+	m.upstreams = append(m.upstreams, u)
+	return u
+}
+
+// free returns a name that no upstream has.
+func (m *move) free(name string) string {
+	taken := func(n string) bool {
+		return slices.ContainsFunc(m.upstreams, func(u *upstream) bool { return u.name == n })
+	}
+	if !taken(name) {
+		return name
+	}
+	for i := 2; ; i++ {
+		if next := name + "-" + strconv.Itoa(i); !taken(next) {
+			return next
+		}
+	}
+}
+
+// wildcard says what to ask for in the place of a pattern.
+func (m *move) wildcard(at node, path, name, of string, u *upstream) {
+	if prefix, ok := strings.CutSuffix(name, "/*"); ok && prefix == u.name && of == "*" {
+		return // whoever asks for upstream/model gets it anyway
+	}
+	m.note(at, path+".model_name", "patterns are no names here: ask for %s/MODEL, which reaches whatever the upstream has", u.name)
+}
+
+func (m *move) router() {
+	r := m.root.get("router_settings")
+	for _, f := range r.members() {
+		path := "router_settings." + f.key
+		switch f.key {
+		case "routing_strategy":
+			if s := f.value.text(); s != "simple-shuffle" {
+				m.note(f.value, path, "%s is left out: targets stand in order or are drawn by weight, and replicas of an upstream are chosen by their load and caches", s)
+			}
+		case "model_group_alias":
+			for _, a := range f.value.members() {
+				of := a.value.text()
+				if of == "" {
+					of = a.value.get("model").text()
+				}
+				m.other = append(m.other, alias{a.value, path + "." + a.key, a.key, of})
+			}
+		case "fallbacks", "context_window_fallbacks", "content_policy_fallbacks", "default_fallbacks":
+			m.fallbacks(f, path)
+		case "num_retries":
+			m.retries(f.value)
+		case "timeout":
+			m.total = seconds(f.value)
+		case "allowed_fails", "cooldown_time", "retry_after", "allowed_fails_policy", "retry_policy":
+			m.note(f.value, path, "left out: when a replica rests is decided by rules that are the same for all, see explanation/health-and-retries.md")
+		case "redis_host", "redis_password", "redis_port", "redis_url":
+			m.note(f.value, path, "left out: one process needs no Redis")
+		case "enable_pre_call_checks":
+			// prompts are compared with windows that are known in any case
+		default:
+			m.note(f.value, path, "left out: there is nothing like it here")
+		}
+	}
+}
+
+func (m *move) retries(v node) { m.tries = min(max(v.number()+1, 1), 3) }
+
+// aliases makes a model of each name that stands for another, with all that the
+// other falls back to.
+func (m *move) aliases() {
+	for _, o := range m.other {
+		from := m.byName[o.of]
+		if from == nil || m.byName[o.name] != nil {
+			m.note(o.at, o.path, "left out: there is no model %s to stand for, or %s is one already", o.of, o.name)
+			continue
+		}
+		a := *from
+		a.name = o.name
+		m.byName[o.name] = &a
+		m.models = append(m.models, &a)
+	}
+}
+
+// fallbacks puts the targets of other models behind those of a model.
+func (m *move) fallbacks(f member, path string) {
+	if f.key == "content_policy_fallbacks" || f.key == "default_fallbacks" {
+		m.note(f.value, path, "left out: what a model may fall back to stands with the model")
+		return
+	}
+	for _, pair := range f.value.items() {
+		for _, one := range pair.members() {
+			m.fallback(f.key, path, one)
+		}
+	}
+}
+
+func (m *move) fallback(key, path string, one member) {
+	own := m.byName[one.key]
+	if own == nil {
+		m.note(one.value, path, "left out: there is no model %s", one.key)
+		return
+	}
+	if key == "context_window_fallbacks" {
+		m.note(one.value, path, "%s: a prompt that is too long for a target goes to the next one with a larger window; these targets also answer where the others cannot", one.key)
+	}
+	for _, name := range one.value.items() {
+		other := m.byName[name.text()]
+		if other == nil {
+			m.note(name, path, "left out: there is no model %s to fall back to", name.text())
+			continue
+		}
+		for i := range other.targets {
+			t := other.targets[i]
+			had := func(x *target) bool { return x.upstream == t.upstream && x.model == t.model }
+			if !slices.ContainsFunc(own.aside, had) && !slices.ContainsFunc(own.targets, func(x target) bool { return had(&x) }) {
+				t.fallsBack = true
+				own.aside = append(own.aside, &t)
+			}
+		}
+	}
+}
+
+func (m *move) settings() {
+	for _, f := range m.root.get("litellm_settings").members() {
+		path := "litellm_settings." + f.key
+		switch f.key {
+		case "num_retries":
+			m.retries(f.value)
+		case "request_timeout":
+			m.total = seconds(f.value)
+		case "fallbacks", "context_window_fallbacks", "content_policy_fallbacks", "default_fallbacks":
+			m.fallbacks(f, path)
+		case "drop_params":
+			// fields that a target cannot be told are left out and named in any case
+		case "set_verbose", "telemetry", "json_logs", "turn_off_message_logging":
+		case "callbacks", "success_callback", "failure_callback":
+			m.note(f.value, path, "left out: metrics are at /metrics of the admin listener, each request in headworks requests")
+		case "cache", "cache_params":
+			m.note(f.value, path, "left out: this version caches no answers")
+		case "max_budget", "budget_duration":
+			m.note(f.value, path, "left out: budgets belong to keys")
+		default:
+			m.note(f.value, path, "left out: there is nothing like it here")
+		}
+	}
+}
+
+func (m *move) general() {
+	for _, f := range m.root.get("general_settings").members() {
+		path := "general_settings." + f.key
+		switch f.key {
+		case "master_key":
+			m.key = m.secret(f.value, path, "LITELLM_MASTER_KEY")
+			m.note(f.value, path, "it becomes the key of a caller who may ask for everything; operators have a token of their own, in admin.token of the data folder")
+		case "database_url", "store_model_in_db", "database_connection_pool_limit", "proxy_batch_write_at",
+			"proxy_budget_rescheduler_min_time", "proxy_budget_rescheduler_max_time":
+			m.note(f.value, path, "left out: what must survive is in the data folder; virtual keys and teams of the database are not read, make keys with headworks keys create")
+		case "pass_through_endpoints":
+			m.note(f.value, path, "left out: a path that is not on the list does not exist, and none can be added")
+		case "alerting", "alerting_threshold", "alert_types":
+			m.note(f.value, path, "left out: alarms come from the metrics")
+		default:
+			m.note(f.value, path, "left out: there is nothing like it here")
+		}
+	}
+}
+
+// rest names the sections that nothing of is read.
+func (m *move) rest() {
+	for _, f := range m.root.members() {
+		switch f.key {
+		case "model_list", "router_settings", "litellm_settings", "general_settings":
+		case "environment_variables":
+			m.note(f.value, f.key, "left out: set variables in the environment of the process; secrets in a file come in as ${file:/path}")
+		default:
+			m.note(f.value, f.key, "left out: there is nothing like it here")
+		}
+	}
+}
+
+// seconds returns a time as our file writes it; empty for what is none.
+func seconds(v node) string {
+	f, err := strconv.ParseFloat(v.text(), 64)
+	if err != nil || f <= 0 {
+		return ""
+	}
+	if f < 1 {
+		return strconv.FormatFloat(f*1000, 'f', -1, 64) + "ms"
+	}
+	return strconv.FormatFloat(f, 'f', -1, 64) + "s"
+}
+
+// perMillion returns a price of tokens as our file writes it; empty for what is
+// none.
+func perMillion(v node) string {
+	f, err := strconv.ParseFloat(v.text(), 64)
+	if err != nil || f < 0 {
+		return ""
+	}
+	return strconv.FormatFloat(f*1e6, 'g', 6, 64)
+}
+
+// node is a value of the file, or nothing.
+type node struct{ ast.Node }
+
+// member is a key of a mapping and its value.
+type member struct {
+	key   string
+	value node
+}
+
+func (n node) there() bool {
+	_, null := n.plain().(*ast.NullNode)
+	return n.Node != nil && !null
+}
+
+// plain returns the node behind an anchor, a tag.
+func (n node) plain() ast.Node {
+	switch v := n.Node.(type) {
+	case *ast.AnchorNode:
+		return node{v.Value}.plain()
+	case *ast.TagNode:
+		return node{v.Value}.plain()
+	}
+	return n.Node
+}
+
+func (n node) line() int {
+	if n.Node == nil || n.GetToken() == nil {
+		return 0
+	}
+	return n.GetToken().Position.Line
+}
+
+func (n node) members() []member {
+	var values []*ast.MappingValueNode
+	switch v := n.plain().(type) {
+	case *ast.MappingNode:
+		values = v.Values
+	case *ast.MappingValueNode:
+		values = []*ast.MappingValueNode{v}
+	}
+	var all []member
+	for _, v := range values {
+		all = append(all, member{node{v.Key}.text(), node{v.Value}})
+	}
+	return all
+}
+
+func (n node) get(key string) node {
+	for _, m := range n.members() {
+		if m.key == key {
+			return m.value
+		}
+	}
+	return node{}
+}
+
+func (n node) items() []node {
+	s, ok := n.plain().(*ast.SequenceNode)
+	if !ok {
+		return nil
+	}
+	var all []node
+	for _, v := range s.Values {
+		all = append(all, node{v})
+	}
+	return all
+}
+
+func (n node) text() string {
+	switch v := n.plain().(type) {
+	case *ast.StringNode:
+		return v.Value
+	case *ast.LiteralNode:
+		return v.Value.Value
+	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode:
+		return v.GetToken().Value
+	}
+	return ""
+}
+
+func (n node) number() int {
+	f, err := strconv.ParseFloat(n.text(), 64)
+	if err != nil || f < 0 || f > 1e9 {
+		return 0
+	}
+	return int(f)
+}
