@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -284,7 +285,15 @@ func (k *talk) note(ctx context.Context, r client.Reply) {
 		words = append(words, "simulated")
 	}
 	cost := ""
-	if e, err := k.admin.Explain(ctx, r.RequestID); err == nil { // without it there is less to say
+	e, err := k.admin.Explain(ctx, r.RequestID)
+	for range 20 { // a record is kept a moment after the answer has left
+		if err == nil || ctx.Err() != nil {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+		e, err = k.admin.Explain(ctx, r.RequestID)
+	}
+	if err == nil { // without it there is less to say
 		if e.Chosen != nil {
 			words = append(words, "by "+e.Chosen.Upstream+" ("+e.RouteReason+")")
 		}
