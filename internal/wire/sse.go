@@ -75,12 +75,17 @@ func (s *Splitter) Reset() { *s = Splitter{most: s.most} }
 // touched after Next has.
 func (s *Splitter) Feed(p []byte) {
 	rest := s.work[s.begin:]
+	inPlace := s.ours && s.begin == 0
 	s.begin = 0
 	if s.ours = len(rest) > 0; !s.ours {
 		s.work = p
 		return
 	}
-	s.held = append(append(s.held[:0], rest...), p...)
+	if inPlace { // a large event comes in many reads, and is not moved with each
+		s.held = append(s.held[:len(rest)], p...)
+	} else {
+		s.held = append(append(s.held[:0], rest...), p...)
+	}
 	s.work = s.held
 }
 
