@@ -88,20 +88,22 @@ type calls struct{ sync.Pool }
 
 // call is one request, and the sink of its answer.
 type call struct {
-	x       *wire.Exchange
-	d       *Dialect
-	req     gateway.Request
-	doc     scan.Doc
-	hasher  prefix.Hasher
-	blocks  []uint64
-	header  wire.Header
-	pass    []string // of req.Header
-	writer  Writer   // made when first needed
-	keeper  Keeper   // the writer too, where answers are kept
-	out     []byte
-	sent    bool // content left: the request will not be needed again
-	watch   func()
-	decoded func() (*inference.Conversation, []string, error)
+	x        *wire.Exchange
+	d        *Dialect
+	req      gateway.Request
+	doc      scan.Doc
+	hasher   prefix.Hasher
+	blocks   []uint64
+	header   wire.Header
+	squeeze  *deflaters // where the client takes compressed answers ...
+	compress int        // ... of at least so many bytes
+	pass     []string   // of req.Header
+	writer   Writer     // made when first needed
+	keeper   Keeper     // the writer too, where answers are kept
+	out      []byte
+	sent     bool // content left: the request will not be needed again
+	watch    func()
+	decoded  func() (*inference.Conversation, []string, error)
 }
 
 func newCall() *call {
@@ -130,6 +132,7 @@ func Chat(f *Front, x *wire.Exchange, v Visit) {
 	clear(k.pass)
 	k.out, k.pass = k.out[:0], k.pass[:0]
 	k.x, k.d, k.writer, k.keeper, k.sent = nil, nil, nil, nil, false
+	k.squeeze, k.compress = nil, 0
 	model := k.req.Model // costs nothing where the next caller asks for the same
 	k.req = gateway.Request{}
 	k.req.Model = model
@@ -155,17 +158,23 @@ func (k *call) serve(f *Front, x *wire.Exchange, v Visit) {
 // read reads and checks the body, once, and keeps its bytes.
 func (k *call) read(f *Front, tail string) error {
 	r, x := &k.req, k.x
-	if coding, ok := x.Header("content-encoding"); ok && string(coding) != "identity" {
-		e := fault.New(fault.InvalidRequest, "the body has a content coding; send it as it is")
-		e.Status = 415
-		return e
-	}
+	limits := f.limits()
 	asked := time.Now()
-	body, err := x.Body(f.limits().Body)
+	body, err := x.Body(limits.Body)
 	began := time.Now()
 	r.Uploaded = began.Sub(asked)
 	if err != nil {
 		return err
+	}
+	if coding, ok := x.Header("content-encoding"); ok && string(coding) != "identity" {
+		if body, err = inflate(string(coding), body, limits.Body); err != nil {
+			return err
+		}
+	}
+	if limits.Compress > 0 {
+		if field, ok := x.Header("accept-encoding"); ok && accepts(field) {
+			k.compress, k.squeeze = limits.Compress, &f.squeeze
+		}
 	}
 	r.Bytes = len(body)
 	if err := k.doc.Scan(body, k.d.Shape); err != nil {
@@ -343,6 +352,11 @@ func (k *call) End(h *gateway.Head, c *engine.Chunk, f *fault.Error) error {
 			body = k.keeper.Pass(c)
 		case c.Answer != nil:
 			body = k.d.EncodeAnswer(c.Answer)
+		}
+		if k.compress > 0 && len(body) >= k.compress {
+			k.header.Add("Content-Encoding", "gzip")
+			k.header.Add("Vary", "Accept-Encoding")
+			body = k.squeeze.deflate(nil, body)
 		}
 		return k.x.Respond(200, jsonType, &k.header, body)
 	}

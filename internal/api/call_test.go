@@ -95,7 +95,9 @@ func entrance(t *testing.T, e engine.Engine) (url string, f *api.Front) {
 		},
 		Engines: []engine.Engine{e},
 	})
-	f = api.NewFront(g, anyone{}, &api.Health{}, func() api.Limits { return api.Limits{Body: 1 << 20} }, openai.Routes(), between, anthropic.Routes(), gemini.Routes())
+	f = api.NewFront(g, anyone{}, &api.Health{}, func() api.Limits {
+		return api.Limits{Body: 1 << 20, Compress: 64, Origins: []string{"https://app.example.com"}}
+	}, openai.Routes(), between, anthropic.Routes(), gemini.Routes())
 	s := wire.NewServer(f.Serve, wire.Limits{})
 	s.Refuse = f.Misread
 	ln, err := net.Listen("tcp", "127.0.0.1:0")

@@ -40,7 +40,9 @@ type Visit struct {
 
 // Limits bound what a caller may send. They may change while requests run.
 type Limits struct {
-	Body int64 // bytes
+	Body     int64    // bytes
+	Origins  []string // of pages that may read answers; * for any
+	Compress int      // bytes from which a whole answer is compressed; 0: none is
 }
 
 // Front answers the requests of one listener. Whatever is not on its list of
@@ -55,6 +57,7 @@ type Front struct {
 	below   []Route            // to all below a path, the longest first
 	speaks  []*Dialect         // the first is for whoever cannot be told
 	calls   calls
+	squeeze deflaters
 	refused [fault.Count]atomic.Uint64
 }
 
@@ -78,11 +81,15 @@ func NewFront(g *gateway.Gateway, keys Keys, h *Health, limits func() Limits, ro
 		return cmp.Or(len(b.Path)-len(a.Path), strings.Compare(a.Path, b.Path))
 	})
 	f.calls.New = func() any { return newCall() }
+	f.squeeze.New = newDeflater
 	return f
 }
 
 // Serve answers one request.
 func (f *Front) Serve(x *wire.Exchange) {
+	if origins := f.limits().Origins; len(origins) > 0 && f.cors(x, origins) {
+		return
+	}
 	at, tail := f.find(x.Path())
 	if len(at) == 0 {
 		f.elsewhere(x)

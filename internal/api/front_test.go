@@ -2,6 +2,8 @@ package api_test
 
 import (
 	"bufio"
+	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"io"
 	"net"
@@ -127,6 +129,86 @@ func TestMisread(t *testing.T) {
 		}
 		if after := turnedAway(f, want.kind); after != before+1 {
 			t.Errorf("%d: %s counted %d times", want.status, want.kind, after-before)
+		}
+	}
+}
+
+// TestGzipBothWays: a body may come as gzip, and a whole answer leaves so to a client
+// that takes it; a stream never does.
+func TestGzipBothWays(t *testing.T) {
+	url := front(t, &foreign{}) + "/v1/chat/completions"
+	post := func(stream, coding string) (*http.Response, string) {
+		var b bytes.Buffer
+		z := gzip.NewWriter(&b)
+		_, _ = z.Write([]byte(`{"model":"ours","messages":[{"role":"user","content":"hi"}]` + stream + `}`))
+		_ = z.Close()
+		r, err := http.NewRequestWithContext(t.Context(), "POST", url, &b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Authorization", "Bearer any")
+		r.Header.Set("Content-Encoding", "gzip")
+		r.Header.Set("Accept-Encoding", coding) // so the client does not decode it
+		return send(t, r)
+	}
+	res, body := post("", "gzip")
+	z, err := gzip.NewReader(strings.NewReader(body))
+	if err != nil || res.Header.Get("Content-Encoding") != "gzip" || res.Header.Get("Vary") != "Accept-Encoding" {
+		t.Fatalf("%v, %v: %s", err, res.Header, body)
+	}
+	if got, err := io.ReadAll(z); err != nil || !bytes.Contains(got, []byte(`"hello"`)) {
+		t.Errorf("%v: %s", err, got)
+	}
+	if res, body := post("", "identity"); res.Header.Get("Content-Encoding") != "" || !strings.Contains(body, `"hello"`) {
+		t.Errorf("%v: %s", res.Header, body)
+	}
+	if res, body := post(`,"stream":true`, "gzip"); res.Header.Get("Content-Encoding") != "" || !strings.Contains(body, "hello") {
+		t.Errorf("%v: %s", res.Header, body)
+	}
+}
+
+// TestOrigins: a page of a listed origin may ask and read, and a browser's question
+// before it needs no key; for any other page nothing changes.
+func TestOrigins(t *testing.T) {
+	url := front(t, &foreign{}) + "/v1/models"
+	const listed = "https://app.example.com"
+	res, _ := talk(t, "OPTIONS", url, "Origin", listed, "Access-Control-Request-Method", "POST", "Access-Control-Request-Headers", "authorization")
+	if res.StatusCode != 204 || res.Header.Get("Access-Control-Allow-Origin") != listed || res.Header.Get("Access-Control-Allow-Headers") != "authorization" || res.Header.Get("Access-Control-Allow-Credentials") != "" {
+		t.Errorf("asked before: %d %v", res.StatusCode, res.Header)
+	}
+	res, _ = talk(t, "GET", url, "Origin", listed, "Authorization", "Bearer any")
+	if res.StatusCode != 200 || res.Header.Get("Access-Control-Allow-Origin") != listed || !strings.Contains(res.Header.Get("Access-Control-Expose-Headers"), "x-request-id") {
+		t.Errorf("a request: %d %v", res.StatusCode, res.Header)
+	}
+	res, _ = talk(t, "GET", url, "Origin", listed)
+	if res.StatusCode != 401 || res.Header.Get("Access-Control-Allow-Origin") != listed {
+		t.Errorf("an error has to be readable: %d %v", res.StatusCode, res.Header)
+	}
+	for _, other := range []string{"https://evil.example.com", "http://app.example.com", "null", listed + ".evil.com"} {
+		res, _ = talk(t, "OPTIONS", url, "Origin", other, "Access-Control-Request-Method", "POST")
+		if res.StatusCode != 405 || res.Header.Get("Access-Control-Allow-Origin") != "" {
+			t.Errorf("%s: %d %v", other, res.StatusCode, res.Header)
+		}
+	}
+}
+
+// TestVendorsRoots: below a vendor's name its paths are there as well.
+func TestVendorsRoots(t *testing.T) {
+	url := front(t, &foreign{})
+	for _, root := range []string{"/openai", "/openai/v1"} {
+		if got := ask(t, url+root+"/chat/completions", `{"model":"ours","messages":[{"role":"user","content":"hi"}]}`); !strings.Contains(got, "chat.completion") {
+			t.Errorf("%s: %s", root, got)
+		}
+		if _, got := talk(t, "GET", url+root+"/models", "Authorization", "Bearer any", "anthropic-version", "x"); !strings.Contains(got, `"object":"list"`) {
+			t.Errorf("%s: %s", root, got)
+		}
+	}
+	for _, root := range []string{"/anthropic", "/anthropic/v1"} {
+		if got := ask(t, url+root+"/messages", `{"model":"ours","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}`); !strings.Contains(got, `"type":"message"`) {
+			t.Errorf("%s: %s", root, got)
+		}
+		if _, got := talk(t, "GET", url+root+"/models", "Authorization", "Bearer any"); !strings.Contains(got, `"has_more":false`) {
+			t.Errorf("%s: %s", root, got)
 		}
 	}
 }

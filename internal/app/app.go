@@ -263,7 +263,7 @@ func (a *App) use(c *config.Config) error {
 		return err
 	}
 	a.answers.bound(c)
-	a.limits.Store(&api.Limits{Body: int64(c.Limits.Body)})
+	a.limits.Store(&api.Limits{Body: int64(c.Limits.Body), Compress: int(c.Limits.Compress), Origins: c.CORS.Origins})
 	a.gateway.Policy(func(p *flow.Policy) {
 		p.Gate.Limits = admit.Limits{InFlight: c.Limits.InFlight, Queue: c.Limits.Queue}
 		p.Rules.QueueWait = c.Limits.QueueWait

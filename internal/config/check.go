@@ -38,6 +38,12 @@ func (r *reader) check() {
 			r.without(at, "tokens")
 		}
 	}
+	for i, o := range c.CORS.Origins {
+		u, err := url.Parse(o)
+		if o != "*" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.Path != "" || u.RawQuery != "" || u.User != nil) {
+			r.at("cors.origins["+strconv.Itoa(i)+"]", BadValue, "no origin of a page; write one as https://app.example.com, without a path, or * for any")
+		}
+	}
 	r.keys()
 }
 

@@ -33,6 +33,7 @@ type Config struct {
 	Keys         []Key               `json:"keys,omitzero" jsonschema:"who may call; keys usually live in the store and may be pinned here"`
 	Limits       Limits              `json:"limits,omitzero" jsonschema:"what this process takes on at once"`
 	Responses    Responses           `json:"responses,omitzero" jsonschema:"answers of the Responses API that callers ask to have kept"`
+	CORS         CORS                `json:"cors,omitzero" jsonschema:"which web pages of other origins may call the API from a browser"`
 	Log          Log                 `json:"log,omitzero" jsonschema:"what is written to the log"`
 	DrainDelay   time.Duration       `json:"drain_delay,omitzero" jsonschema:"how long a stopping process still accepts while it says that it is not ready"`
 	DrainTimeout time.Duration       `json:"drain_timeout,omitzero" jsonschema:"how long a stopping process lets answers finish"`
@@ -288,10 +289,11 @@ type Limits struct {
 	Queue     int           `json:"queue,omitzero" min:"0" max:"10000000" jsonschema:"requests that wait for a place"`
 	QueueWait time.Duration `json:"queue_wait,omitzero" jsonschema:"how long one waits at most"`
 	Body      Bytes         `json:"body,omitzero" min:"1024" max:"1073741824" jsonschema:"the largest request body"`
+	Compress  Bytes         `json:"compress,omitzero" min:"0" max:"1073741824" jsonschema:"whole answers from this size on are compressed for clients that take gzip; 0 is never"`
 }
 
 func (l *Limits) defaults() {
-	l.InFlight, l.Queue, l.QueueWait, l.Body = 10_000, 1_000, 2*time.Second, 32<<20
+	l.InFlight, l.Queue, l.QueueWait, l.Body, l.Compress = 10_000, 1_000, 2*time.Second, 32<<20, 16<<10
 }
 
 // Whether responses are kept.
@@ -309,6 +311,11 @@ type Responses struct {
 }
 
 func (r *Responses) defaults() { r.Store, r.Keep, r.Bytes = StoreOn, 30*24*time.Hour, 1<<30 }
+
+// CORS says which web pages may call the API from a browser.
+type CORS struct {
+	Origins []string `json:"origins,omitzero" jsonschema:"origins of pages, such as https://app.example.com; * is any; none unless given"`
+}
 
 // What the log says of requests.
 const (

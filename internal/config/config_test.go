@@ -126,9 +126,11 @@ limits.in_flight 10000
 limits.queue 1000
 limits.queue_wait 2s
 limits.body 32MiB
+limits.compress 16KiB
 responses.store on
 responses.keep 720h
 responses.bytes 1GiB
+cors.origins none
 log.requests faults
 log.level info
 drain_delay 5s

@@ -326,7 +326,7 @@ func (c *conn) appendHead(b []byte, status int, contentType string, h *Header, n
 		b = append(b, contentType...)
 		b = append(b, "\r\n"...)
 	}
-	b = append(b, h.bytes()...)
+	b = append(append(b, h.bytes()...), c.x.also...)
 	if c.x.closing {
 		b = append(b, "Connection: close\r\n"...)
 	}

@@ -37,6 +37,7 @@ type Exchange struct {
 	began    bool    // the answer has a head
 	ended    bool    // the answer is whole
 	headOnly bool    // the answer has no body: HEAD, 204
+	also     []byte  // fields of every answer
 	out      *buffer // of pending
 	pending  []byte  // the head, until the first piece joins it
 }
@@ -343,7 +344,7 @@ func (x *Exchange) Respond(status int, contentType string, h *Header, body []byt
 	if copied > gather {
 		copied = 0
 	}
-	out := take(headRoom + len(contentType) + len(h.bytes()) + copied)
+	out := take(headRoom + len(contentType) + len(h.bytes()) + len(x.also) + copied)
 	defer out.release()
 	b := c.appendHead(out.b[:0], status, contentType, h, now)
 	if !bodiless(status) {
@@ -360,6 +361,9 @@ func (x *Exchange) Respond(status int, contentType string, h *Header, body []byt
 	}
 }
 
+// Also adds fields to the answer, whoever gives it.
+func (x *Exchange) Also(h *Header) { x.also = append(x.also, h.bytes()...) }
+
 // headRoom is more than what an answer's head needs beside its fields.
 const headRoom = 256
 
@@ -370,7 +374,7 @@ func (x *Exchange) Begin(status int, contentType string, h *Header) error {
 		return errBegan
 	}
 	now := x.begin(status)
-	x.out = take(headRoom + len(contentType) + len(h.bytes()))
+	x.out = take(headRoom + len(contentType) + len(h.bytes()) + len(x.also))
 	b := x.c.appendHead(x.out.b[:0], status, contentType, h, now)
 	if !x.old && !bodiless(status) {
 		b = append(b, "Transfer-Encoding: chunked\r\n"...)

@@ -1,5 +1,6 @@
 // Package anthropic is the surface for Anthropic's clients: messages and the count
-// of their tokens, with and without /v1. The list of models has one path for all surfaces.
+// of their tokens, with and without /v1, and below /anthropic, where the list of
+// models has their form too; the other list has one path for all surfaces.
 package anthropic
 
 import (
@@ -15,10 +16,16 @@ func Routes() []api.Route {
 	d, count := Dialect(), Dialect()
 	count.ReadRequest, count.EncodeAnswer = anthropic.ReadCountRequest, anthropic.EncodeCount
 	var routes []api.Route
-	for _, prefix := range []string{"/v1", ""} {
+	for _, prefix := range []string{"/v1", "", "/anthropic/v1", "/anthropic"} {
 		routes = append(routes,
 			api.Route{Method: "POST", Path: prefix + "/messages", Dialect: d, Serve: api.Chat},
 			api.Route{Method: "POST", Path: prefix + "/messages/count_tokens", Dialect: count, Serve: api.Chat},
+		)
+	}
+	for _, prefix := range []string{"/anthropic/v1", "/anthropic"} {
+		routes = append(routes,
+			api.Route{Method: "GET", Path: prefix + "/models", Dialect: d, Serve: api.Models},
+			api.Route{Method: "GET", Path: prefix + "/models/", Dialect: d, Serve: api.Model},
 		)
 	}
 	return routes

@@ -1,9 +1,10 @@
 // Package openai is the surface for OpenAI's clients: chat completions, completions,
 // embeddings and models, and beside them rerank as engines of this dialect serve it;
-// all with and without /v1.
+// all with and without /v1, and below /openai.
 package openai
 
 import (
+	"strings"
 	"time"
 
 	"headworks/internal/api"
@@ -34,14 +35,15 @@ func Routes() []api.Route {
 	r := dialect()
 	r.Shape, r.ReadRequest = rerank.Shape(), rerank.ReadRequest
 	var routes []api.Route
-	for _, prefix := range []string{"/v1", ""} {
+	for _, prefix := range []string{"/v1", "", "/openai/v1", "/openai"} {
+		own := strings.HasPrefix(prefix, "/openai")
 		routes = append(routes,
 			api.Route{Method: "POST", Path: prefix + "/chat/completions", Dialect: d, Serve: api.Chat},
 			api.Route{Method: "POST", Path: prefix + "/completions", Dialect: c, Serve: api.Chat},
 			api.Route{Method: "POST", Path: prefix + "/embeddings", Dialect: e, Serve: api.Chat},
 			api.Route{Method: "POST", Path: prefix + "/rerank", Dialect: r, Serve: api.Chat},
-			api.Route{Method: "GET", Path: prefix + "/models", Dialect: d, Shared: true, Serve: api.Models},
-			api.Route{Method: "GET", Path: prefix + "/models/", Dialect: d, Shared: true, Serve: api.Model},
+			api.Route{Method: "GET", Path: prefix + "/models", Dialect: d, Shared: !own, Serve: api.Models},
+			api.Route{Method: "GET", Path: prefix + "/models/", Dialect: d, Shared: !own, Serve: api.Model},
 		)
 	}
 	return append(routes, api.Route{Method: "POST", Path: "/v2/rerank", Dialect: r, Serve: api.Chat}) // as Cohere has it
