@@ -14,6 +14,7 @@ import (
 	"headworks/internal/engine"
 	"headworks/internal/engine/anthropic"
 	"headworks/internal/engine/azure"
+	"headworks/internal/engine/bedrock"
 	"headworks/internal/engine/extract"
 	"headworks/internal/engine/gemini"
 	"headworks/internal/engine/lexical"
@@ -233,6 +234,8 @@ func (r *fleetRoom) engine(name string, u config.Upstream, replicas []fleet.Repl
 		return b, nil
 	case config.Azure:
 		return over(azure.New(replicas, keys, u.APIVersion))
+	case config.Bedrock:
+		return over(bedrock.New(replicas, keys, u.Region))
 	case config.VLLM:
 		return over(vllm.New(replicas, keys))
 	case config.LlamaCpp:

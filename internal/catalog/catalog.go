@@ -43,6 +43,7 @@ var kinds = []Kind{
 	{Name: "gemini", Title: "Gemini", URL: "https://generativelanguage.googleapis.com/v1beta", Env: "GEMINI_API_KEY", Speaks: contents | inference.SetOf(inference.Embeddings)},
 	{Name: "vertex", Title: "Vertex AI", URL: "https://aiplatform.googleapis.com", Speaks: contents | messages},
 	{Name: "azure", Title: "Azure OpenAI", Env: "AZURE_OPENAI_API_KEY", Speaks: serving},
+	{Name: "bedrock", Title: "Amazon Bedrock", Env: "AWS_BEARER_TOKEN_BEDROCK", Speaks: inference.SetOf(inference.Converse)},
 	{Name: "vllm", Title: "vLLM", Port: 8000, Speaks: ranking},
 	{Name: "llamacpp", Title: "llama.cpp", Port: 8080, Speaks: ranking},
 	{Name: "lmstudio", Title: "LM Studio", Engine: "openai", Port: 1234, Speaks: serving},

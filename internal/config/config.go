@@ -62,6 +62,7 @@ const (
 	Anthropic    = "anthropic"
 	Gemini       = "gemini"
 	Azure        = "azure"
+	Bedrock      = "bedrock"
 	Vertex       = "vertex"
 	VLLM         = "vllm"
 	LlamaCpp     = "llamacpp"

@@ -373,6 +373,7 @@ var tooLong = []string{
 	"exceeds the context window",       // OpenAI
 	"maximum number of tokens allowed", // Gemini
 	"maximum prompt length",            // xAI
+	"input is too long",                // Bedrock
 	"reduce the length of the",         // Groq, Cerebras
 	"tokens + `max_new_tokens`",        // Together
 }
