@@ -91,12 +91,20 @@ func newStatusCommand(t *terminal) *cobra.Command {
 }
 
 func newModelsCommand(t *terminal) *cobra.Command {
-	return &cobra.Command{
-		Use: "models", Short: "List what callers may ask for", Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
+	discover := false
+	c := &cobra.Command{
+		Use: "models [UPSTREAM]", Short: "List what callers may ask for", Args: cobra.MaximumNArgs(1),
+		Example: "  headworks models\n  headworks models --discover groq",
+		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) > 0 && !discover {
+				return &exit{exitUsage, errors.New("an upstream is asked for its models with --discover")}
+			}
 			a, err := t.instance()
 			if err != nil {
 				return err
+			}
+			if discover {
+				return t.discover(c, a, strings.Join(args, ""))
 			}
 			s, err := a.Status(c.Context())
 			if err != nil {
@@ -115,6 +123,28 @@ func newModelsCommand(t *terminal) *cobra.Command {
 			})
 		},
 	}
+	c.Flags().BoolVar(&discover, "discover", false, "ask the upstreams which models they have, or the one named")
+	return c
+}
+
+// discover prints what upstreams have.
+func (t *terminal) discover(c *cobra.Command, a *client.Admin, upstream string) error {
+	found, err := a.Discover(c.Context(), upstream)
+	if err != nil {
+		return err
+	}
+	return t.print(map[string][]admin.Discovered{"upstreams": found}, func(w io.Writer) {
+		var rows [][]string
+		for _, u := range found {
+			for _, m := range u.Models {
+				rows = append(rows, []string{u.Upstream, m, ""})
+			}
+			if u.Problem != "" {
+				rows = append(rows, []string{u.Upstream, "-", u.Problem})
+			}
+		}
+		list(w, []string{"UPSTREAM", "MODEL", "NOTE"}, rows)
+	})
 }
 
 func newReloadCommand(t *terminal) *cobra.Command {

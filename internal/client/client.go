@@ -131,6 +131,13 @@ func (a *Admin) Status(ctx context.Context) (admin.Status, error) {
 	return get[admin.Status](ctx, a, "GET", "/api/status", nil)
 }
 
+// Discover asks the instance's upstreams which models they have; an empty name is
+// all of them.
+func (a *Admin) Discover(ctx context.Context, upstream string) ([]admin.Discovered, error) {
+	list, err := get[map[string][]admin.Discovered](ctx, a, "GET", "/api/upstreams/models?upstream="+url.QueryEscape(upstream), nil)
+	return list["upstreams"], err
+}
+
 // Explain returns why a request went where it went.
 func (a *Admin) Explain(ctx context.Context, id string) (record.Explanation, error) {
 	return get[record.Explanation](ctx, a, "GET", "/api/requests/"+url.PathEscape(id)+"/explanation", nil)

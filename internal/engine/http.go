@@ -89,6 +89,7 @@ type Options struct {
 	Forwarded []string      // names of the caller's fields that pass through, lower case
 	Defaults  [][2]string   // sent where the caller names no such field
 	Connect   time.Duration
+	Listing   *Listing // nil: it has no list of models
 
 	// Sign, where set, adds what proves a request is ours to one that is ready to
 	// go: a signature over it, or a token that has to be fetched first. Its errors

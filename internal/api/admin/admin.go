@@ -38,6 +38,7 @@ type Keys interface {
 type Process interface {
 	Status() Status
 	Reload(ctx context.Context) (Reloaded, error)
+	Discover(ctx context.Context, upstream string) ([]Discovered, error)
 	Drain()
 }
 
@@ -108,6 +109,14 @@ type Upstream struct {
 	Zone      string    `json:"zone,omitempty"`
 	Simulated bool      `json:"simulated"`
 	Replicas  []Replica `json:"replicas"`
+}
+
+// Discovered is what an upstream said when it was asked for its models, now.
+type Discovered struct {
+	Upstream string   `json:"upstream"`
+	Kind     string   `json:"kind"`
+	Models   []string `json:"models"`
+	Problem  string   `json:"problem,omitempty"` // why there is no list
 }
 
 // Replica is one engine, and whether it deserves traffic.
@@ -211,6 +220,10 @@ func (s *Surface) Handler() http.Handler {
 	guarded("POST /api/keys", s.createKey)
 	guarded("DELETE /api/keys/{id}", func(_ http.ResponseWriter, r *http.Request) (any, error) {
 		return s.Keys.Revoke(r.Context(), r.PathValue("id"))
+	})
+	guarded("GET /api/upstreams/models", func(_ http.ResponseWriter, r *http.Request) (any, error) {
+		found, err := s.Process.Discover(r.Context(), r.URL.Query().Get("upstream"))
+		return map[string][]Discovered{"upstreams": found}, err
 	})
 	guarded("POST /api/reload", func(_ http.ResponseWriter, r *http.Request) (any, error) { return s.Process.Reload(r.Context()) })
 	guarded("POST /api/drain", func(http.ResponseWriter, *http.Request) (any, error) {

@@ -15,5 +15,6 @@ func New(replicas []fleet.Replica, keys []string) (*engine.HTTP, error) {
 		Keys:      engine.Keyed("x-api-key", "", keys),
 		Defaults:  [][2]string{{"anthropic-version", version}},
 		Forwarded: []string{"anthropic-version", "anthropic-beta"},
+		Listing:   engine.MessagesModels(),
 	})
 }

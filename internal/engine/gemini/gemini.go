@@ -8,6 +8,7 @@ import (
 
 	"headworks/internal/engine"
 	"headworks/internal/fleet"
+	"headworks/internal/scan"
 )
 
 // New returns the engine of an upstream's replicas; an empty key is not sent.
@@ -17,7 +18,8 @@ func New(replicas []fleet.Replica, keys []string) (*engine.HTTP, error) {
 		return append(append(dst, versioned(base)...), "/openai/embeddings"...)
 	}
 	return engine.NewHTTP([]engine.Protocol{engine.Generate(generate), engine.GenerateCount(count), vectors}, replicas, engine.Options{
-		Keys: engine.Keyed("x-goog-api-key", "", keys),
+		Keys:    engine.Keyed("x-goog-api-key", "", keys),
+		Listing: &engine.Listing{Target: list, Read: names},
 	})
 }
 
@@ -28,6 +30,17 @@ func generate(dst []byte, base, model string, stream bool) []byte {
 		return append(method(dst, base, model, "streamGenerateContent"), "?alt=sse"...)
 	}
 	return method(dst, base, model, "generateContent")
+}
+
+// list appends where the list of models is; one page holds all of them.
+func list(dst []byte, base string) []byte {
+	return append(append(dst, versioned(base)...), "/models?pageSize=1000"...)
+}
+
+func names(root scan.Value, yield func(string)) {
+	for m := range root.Get("models").All() {
+		yield(strings.TrimPrefix(m.Get("name").Text(), "models/"))
+	}
 }
 
 func count(dst []byte, base, model string, _ bool) []byte {

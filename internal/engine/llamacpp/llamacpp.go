@@ -24,7 +24,7 @@ func New(replicas []fleet.Replica, keys []string) (*engine.HTTP, error) {
 			protocols[i].Refuse = several
 		}
 	}
-	return engine.NewHTTP(protocols, replicas, engine.Options{Keys: engine.Bearer(keys)})
+	return engine.NewHTTP(protocols, replicas, engine.Options{Keys: engine.Bearer(keys), Listing: engine.Models()})
 }
 
 func several(r *inference.Request) *fault.Error {

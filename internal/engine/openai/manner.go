@@ -19,7 +19,7 @@ func Preset(kind catalog.Kind, replicas []fleet.Replica, keys []string) (*engine
 	if m := kind.Manner; m.Differs() {
 		protocols[0].Refit = refit(m)
 	}
-	return engine.NewHTTP(protocols, replicas, engine.Options{Keys: engine.Bearer(keys)})
+	return engine.NewHTTP(protocols, replicas, engine.Options{Keys: engine.Bearer(keys), Listing: engine.Models()})
 }
 
 // refit returns what makes a request of OpenAI's dialect one that a provider of

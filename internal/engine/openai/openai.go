@@ -22,5 +22,6 @@ func New(replicas []fleet.Replica, keys []string) (*engine.HTTP, error) {
 	return engine.NewHTTP(protocols, replicas, engine.Options{
 		Keys:      engine.Bearer(keys),
 		Forwarded: []string{"openai-beta"},
+		Listing:   engine.Models(),
 	})
 }

@@ -13,5 +13,5 @@ import (
 
 // New returns the engine of an upstream's replicas; an empty key is not sent.
 func New(replicas []fleet.Replica, keys []string) (*engine.HTTP, error) {
-	return engine.NewHTTP(engine.Compatible(), replicas, engine.Options{Keys: engine.Bearer(keys)})
+	return engine.NewHTTP(engine.Compatible(), replicas, engine.Options{Keys: engine.Bearer(keys), Listing: engine.Models()})
 }
