@@ -87,7 +87,7 @@ func newConfigExplainCommand(t *terminal) *cobra.Command {
 	var file string
 	c := &cobra.Command{
 		Use: "explain [PATH]", Short: "Tell what a setting is, and where that comes from", Args: cobra.MaximumNArgs(1),
-		Long:    "Lists the settings at a path and below it, with file, line and column, or default.\nSecrets are told by their reference.",
+		Long:    "Lists the settings at a path and below it, with file, line and column, the date of\nthe model card, or default.\nSecrets are told by their reference.",
 		Example: "  headworks config explain models.assistant.timeouts\n  headworks config explain 'keys[0]'",
 		RunE: func(_ *cobra.Command, args []string) error {
 			c, report := app.CheckConfig(file)

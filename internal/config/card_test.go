@@ -45,6 +45,7 @@ func TestCard(t *testing.T) {
 		"models.own.targets[0].max_output":      "card of " + card.Date,
 		"models.own.targets[0].price.input":     "headworks.yaml:7",
 		"models.off.targets[0].price":           "default",
+		"models.all.targets[0].price.long":      "default",
 	} {
 		values, err := Explain(c, path)
 		if err != nil || len(values) != 1 || !strings.HasPrefix(values[0].Origin, want) {

@@ -81,7 +81,7 @@ func (c *Config) value(l leaf) Value {
 	v := Value{Path: l.path, Value: "none", Origin: "default", From: o.raw}
 	if given {
 		v.Origin = fmt.Sprintf("%s:%d:%d", c.name, o.value.line, o.value.column)
-	} else if c.onCard(l.path) {
+	} else if none := l.v.Kind() == reflect.Pointer && l.v.IsNil(); !none && c.onCard(l.path) {
 		v.Origin = "card of " + card.Date
 	}
 	form, scalar := formOf(l.v.Type())
