@@ -12,7 +12,7 @@ export OPENAI_API_KEY={{sh .Key}}
 func Clients() []Client {
 	return []Client{
 		{
-			Name: "claude-code", Title: "Claude Code", Checked: "2.1.331, 2026-11-25", Source: "https://code.claude.com/docs/en/llm-gateway",
+			Name: "claude-code", Title: "Claude Code", Checked: "2.1.331, run on 2026-11-25", Source: "https://code.claude.com/docs/en/llm-gateway",
 			Programs: []string{"claude"}, Traces: []string{".claude/settings.json", ".claude.json"}, Coding: true, Messages: true,
 			Files: []File{{
 				Env: "CLAUDE_CONFIG_DIR", Dir: ".claude", Names: []string{"settings.json"},
@@ -34,7 +34,7 @@ func Clients() []Client {
 			},
 		},
 		{
-			Name: "codex", Title: "Codex", Checked: "0.169.0, 2026-11-25 (needs 0.134 or later)", Source: "https://developers.openai.com/codex/config-advanced",
+			Name: "codex", Title: "Codex", Checked: "0.169.0, run on 2026-11-25; needs 0.134 or later", Source: "https://developers.openai.com/codex/config-advanced",
 			Programs: []string{"codex"}, Traces: []string{".codex"}, Coding: true,
 			Files: []File{{
 				Env: "CODEX_HOME", Dir: ".codex", Names: []string{"headworks.config.toml"},
@@ -60,7 +60,7 @@ wire_api = "responses"
 			},
 		},
 		{
-			Name: "opencode", Title: "OpenCode", Checked: "1.18.33, 2026-11-25", Source: "https://opencode.ai/docs/providers",
+			Name: "opencode", Title: "OpenCode", Checked: "1.18.33, run on 2026-11-25", Source: "https://opencode.ai/docs/providers",
 			Programs: []string{"opencode"}, Traces: []string{".config/opencode", ".opencode/bin/opencode"}, Coding: true,
 			Files: []File{{
 				Env: "XDG_CONFIG_HOME", Dir: ".config/opencode", Names: []string{"opencode.jsonc", "opencode.json"}, Comment: true,
@@ -76,7 +76,7 @@ wire_api = "responses"
 			Mind:  []Mind{{Words: "put the export line into your shell's profile to keep it; for one run alone the same JSON goes into OPENCODE_CONFIG_CONTENT"}},
 		},
 		{
-			Name: "continue", Title: "Continue", Checked: "1.5.47, 2026-11-25", Source: "https://docs.continue.dev/reference",
+			Name: "continue", Title: "Continue", Checked: "cn 1.5.47, run on 2026-11-25", Source: "https://docs.continue.dev/reference",
 			Programs: []string{"cn"}, Traces: []string{".continue"}, Coding: true,
 			Files: []File{{
 				Env: "CONTINUE_GLOBAL_DIR", Dir: ".continue", Names: []string{"config.yaml"},
@@ -157,7 +157,7 @@ roles:
 			Check: "choose the model in Crush with ctrl+l",
 		},
 		{
-			Name: "qwen-code", Title: "Qwen Code", Checked: "0.24.4, 2026-11-25", Source: "https://qwenlm.github.io/qwen-code-docs",
+			Name: "qwen-code", Title: "Qwen Code", Checked: "0.24.4, run on 2026-11-25", Source: "https://qwenlm.github.io/qwen-code-docs",
 			Programs: []string{"qwen"}, Traces: []string{".qwen"}, Coding: true,
 			Files: []File{{
 				Dir: ".qwen", Names: []string{"settings.json"}, Comment: true,
@@ -182,7 +182,7 @@ roles:
 			Mind:  []Mind{{Words: "the key stands in the file in plain text; revoke it with headworks keys revoke connect-droid"}},
 		},
 		{
-			Name: "pi", Title: "Pi", Checked: "1.5.2, 2026-11-25", Source: "https://pi.dev/docs/models",
+			Name: "pi", Title: "Pi", Checked: "1.5.2, run on 2026-11-25", Source: "https://pi.dev/docs/models",
 			Programs: []string{"pi"}, Traces: []string{".pi/agent"}, Coding: true,
 			Files: []File{{
 				Dir: ".pi/agent", Names: []string{"models.json"},
@@ -191,6 +191,26 @@ roles:
 			}},
 			Check: "pi --provider headworks --model {{sh .Model}} -p \"say hello\"",
 			Mind:  []Mind{{Words: "the key stands in the file in plain text; revoke it with headworks keys revoke connect-pi"}},
+		},
+		{
+			Name: "gemini-cli", Title: "Gemini CLI", Checked: "0.61.0, run on 2026-11-25", Source: "https://geminicli.com/docs/get-started/authentication",
+			Programs: []string{"gemini"}, Traces: []string{".gemini/settings.json"}, Coding: true,
+			Files: []File{{
+				Dir: ".gemini", Names: []string{"settings.json"}, Comment: true,
+				JSON: []Setting{
+					{"security/auth/selectedType", `"gemini-api-key"`},
+					{"model/name", "{{json .Model}}"},
+				},
+			}},
+			Lines: `export GOOGLE_GEMINI_BASE_URL={{sh .URL}}
+export GEMINI_API_KEY={{sh .Key}}
+gemini
+`,
+			Check: "gemini -p \"say hello\"",
+			Mind: []Mind{
+				{Env: "GOOGLE_GENAI_USE_VERTEXAI", Words: "GOOGLE_GENAI_USE_VERTEXAI is set in this shell: Gemini CLI would ask Vertex AI; unset it"},
+				{Words: "the base URL has no /v1beta: Gemini CLI adds it; ~/.gemini/.env may hold the two variables in the shell's stead"},
+			},
 		},
 		{
 			Name: "copilot-cli", Title: "GitHub Copilot CLI", Checked: "documentation, 2026-08", Source: "https://docs.github.com/copilot/concepts/agents/about-copilot-cli",
@@ -255,7 +275,7 @@ can_stream: true
 			},
 		},
 		{
-			Name: "python", Title: "Python (openai)", Checked: "openai 2.x, 2026-11", Source: "https://github.com/openai/openai-python",
+			Name: "python", Title: "Python (openai)", Checked: "documentation of openai 2, 2026-11", Source: "https://github.com/openai/openai-python",
 			Lines: exports + `pip install openai
 python3 - <<'END'
 from openai import OpenAI
@@ -265,7 +285,7 @@ END
 `,
 		},
 		{
-			Name: "node", Title: "Node (openai)", Checked: "openai 6.x, 2026-11", Source: "https://github.com/openai/openai-node",
+			Name: "node", Title: "Node (openai)", Checked: "openai 6.49.0, run on 2026-11-25", Source: "https://github.com/openai/openai-node",
 			Lines: exports + `npm install openai
 node --input-type=module - <<'END'
 import OpenAI from "openai";
@@ -275,7 +295,7 @@ END
 `,
 		},
 		{
-			Name: "go", Title: "Go (openai-go)", Checked: "openai-go v3, 2026-11", Source: "https://github.com/openai/openai-go",
+			Name: "go", Title: "Go (openai-go)", Checked: "openai-go 3.96.0, run on 2026-11-25", Source: "https://github.com/openai/openai-go",
 			Lines: exports + `mkdir -p hello && cd hello && go mod init hello && cat > main.go <<'END'
 package main
 
@@ -302,7 +322,7 @@ go mod tidy && go run .
 `,
 		},
 		{
-			Name: "langchain", Title: "LangChain", Checked: "langchain-openai 1.x, 2026-11", Source: "https://docs.langchain.com/oss/python/integrations/chat/openai",
+			Name: "langchain", Title: "LangChain", Checked: "documentation of langchain-openai 1, 2026-11", Source: "https://docs.langchain.com/oss/python/integrations/chat/openai",
 			Lines: exports + `pip install langchain-openai
 python3 - <<'END'
 import os
@@ -312,7 +332,7 @@ END
 `,
 		},
 		{
-			Name: "vercel-ai", Title: "Vercel AI SDK", Checked: "@ai-sdk/openai-compatible 2.x, 2026-11", Source: "https://ai-sdk.dev/providers/openai-compatible-providers",
+			Name: "vercel-ai", Title: "Vercel AI SDK", Checked: "@ai-sdk/openai-compatible 2.0.92, run on 2026-11-25", Source: "https://ai-sdk.dev/providers/openai-compatible-providers",
 			Lines: exports + `npm install ai @ai-sdk/openai-compatible
 node --input-type=module - <<'END'
 import { generateText } from "ai";
@@ -323,17 +343,19 @@ END
 `,
 		},
 		{
-			Name: "curl", Title: "curl", Checked: "8.x, 2026-11 (--json needs 7.82)", Source: "https://curl.se/docs/manpage.html",
-			Lines: `curl -N {{sh .V1}}/chat/completions -H {{sh (print "Authorization: Bearer " .Key)}} \
+			Name: "curl", Title: "curl", Checked: "run on 2026-11-25; --json needs 7.82", Source: "https://curl.se/docs/manpage.html",
+			Lines: `curl -sSN {{sh .V1}}/chat/completions -H {{sh (print "Authorization: Bearer " .Key)}} \
   --json {{sh (print "{\"model\": " (json .Model) ", \"stream\": true, \"messages\": [{\"role\": \"user\", \"content\": \"hello\"}]}")}}
 `,
 		},
 		{
-			Name: "env", Title: "any SDK", Checked: "openai and anthropic SDKs, 2026-11", Source: "https://platform.claude.com/docs/en/api/client-sdks",
+			Name: "env", Title: "any SDK", Checked: "openai, anthropic and google-genai SDKs, 2026-11", Source: "https://platform.claude.com/docs/en/api/client-sdks",
 			Lines: exports + `export ANTHROPIC_BASE_URL={{sh .URL}}
 export ANTHROPIC_API_KEY={{sh .Key}}
+export GOOGLE_GEMINI_BASE_URL={{sh .URL}}
+export GEMINI_API_KEY={{sh .Key}}
 `,
-			Mind: []Mind{{Words: "headworks connect env --yes prints lines for eval; Anthropic's base URL has no /v1"}},
+			Mind: []Mind{{Words: "headworks connect env --yes prints lines for eval; the base URLs of Anthropic and Gemini have no version at their end"}},
 		},
 	}
 }

@@ -96,21 +96,18 @@ func TestSetKeeps(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s\nbecame\n%s\n%v", src, got, err)
 		}
-		var v any
-		if err := json.Unmarshal([]byte(to), &v); err != nil {
+		v, err := decode([]byte(to))
+		if err != nil {
 			t.Fatal(err)
 		}
 		if !reflect.DeepEqual(is, assign(was, path, v)) {
 			t.Fatalf("%s\nbecame\n%s", src, got)
 		}
-		if bytes.Count(got, []byte("c */")) < bytes.Count(src, []byte("c */")) && !strings.Contains(string(src), `"a"`) {
-			t.Logf("a comment inside what was replaced: %s", src)
-		}
 	})
 }
 
 func FuzzReadJSON(f *testing.F) {
-	for _, s := range []string{"{}", `{"a": [1, {"b": null}], }`, "// c\n{/* */}", `{"a":"\ud800"}`, "[1,2]", "{\"a\":1}{", "\xef\xbb\xbf{}"} {
+	for _, s := range []string{"{}", `{"a": [1, {"b": null}], }`, "// c\n{/* */}", `{"a":"\ud800"}`, "[1,2]", "{\"a\":1}{", "\xef\xbb\xbf{}", "{\"a\":1E700}"} {
 		f.Add([]byte(s), true)
 		f.Add([]byte(s), false)
 	}
@@ -124,8 +121,8 @@ func FuzzReadJSON(f *testing.F) {
 			t.Fatalf("read but not understood: %v", err)
 		}
 		if !comments {
-			var want any
-			if err := json.Unmarshal(src, &want); err != nil || !reflect.DeepEqual(is, want) {
+			want, err := decode(src)
+			if err != nil || !json.Valid(src) || !reflect.DeepEqual(is, want) {
 				t.Fatalf("%q means %v here and %v (%v) elsewhere", src, is, want, err)
 			}
 		}
@@ -182,7 +179,7 @@ func TestEnter(t *testing.T) {
 }
 
 func FuzzEnter(f *testing.F) {
-	for _, s := range []string{"", "models: []\n", "models:\n  - name: A\n", "models:\n- a\n", "a: |\n  models:\nb: 1\n", "models: &x\n  - *x\n", "? models\n: - 1\n"} {
+	for _, s := range []string{"", "models: []\n", "models:\n  - name: A\n", "models:\n- a\n", "a: |\n  models:\nb: 1\n", "models: &x\n  - *x\n", "? models\n: - 1\n", "!", "!0\n0:"} {
 		f.Add([]byte(s))
 	}
 	e := Entry{List: "models", Name: "name", Is: "H"}

@@ -288,8 +288,8 @@ func sound(src, out []byte, comments bool, path []string, to json.RawMessage) er
 	if err != nil {
 		return errNotSame
 	}
-	var v any
-	if err := json.Unmarshal(to, &v); err != nil {
+	v, err := decode(to)
+	if err != nil {
 		return err
 	}
 	if !reflect.DeepEqual(assign(was, path, v), is) {
@@ -330,10 +330,16 @@ func meaning(src []byte, v *value) (any, error) {
 		}
 		return l, nil
 	default:
-		var is any
-		err := json.Unmarshal(src[v.start:v.end], &is)
-		return is, err
+		return decode(src[v.start:v.end])
 	}
+}
+
+// decode returns what JSON means, its numbers as they are written.
+func decode(src []byte) (v any, err error) {
+	d := json.NewDecoder(bytes.NewReader(src))
+	d.UseNumber()
+	err = d.Decode(&v)
+	return v, err
 }
 
 // assign returns v with a setting made.

@@ -57,6 +57,9 @@ func enter(src []byte, e Entry, text string) ([]byte, error) {
 	if err := yaml.Unmarshal(out, &is); err != nil || !reflect.DeepEqual(is, want) {
 		return nil, errNotSame
 	}
+	if top := (map[string]any{}); e.List != "" && yaml.Unmarshal(out, &top) != nil {
+		return nil, errNotSame // a tag at the top, which another reader may take for something else
+	}
 	return out, nil
 }
 
@@ -128,6 +131,13 @@ func splice(src []byte, e Entry, text string, was any) ([]byte, error) {
 			b = append(b, strings.Repeat(" ", indent)+lead+strings.TrimRight(line, "\r\n")+end)
 		}
 		return b
+	}
+	if was == nil {
+		for i := range all {
+			if all.says(i) && strings.TrimSpace(all[i]) != "---" {
+				return nil, &unreadable{line: i + 1, column: 1, words: "a map or a list is expected here"}
+			}
+		}
 	}
 	join := func(parts ...lines) []byte { return []byte(strings.Join(slices.Concat(parts...), "")) }
 

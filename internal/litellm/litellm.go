@@ -44,21 +44,28 @@ func Import(src []byte, knows func(kind string) bool) ([]byte, Carried, error) {
 	if len(file.Docs) != 1 || len(node{file.Docs[0].Body}.members()) == 0 {
 		return nil, Carried{}, fmt.Errorf("not a configuration of LiteLLM: it has no model_list")
 	}
-	m := &move{root: node{file.Docs[0].Body}, knows: knows, byName: map[string]*model{}}
+	m := &move{root: node{file.Docs[0].Body}, knows: knows, byName: map[string]*model{}, literals: map[string][]string{}}
 	if !m.root.get("model_list").there() {
 		return nil, Carried{}, fmt.Errorf("not a configuration of LiteLLM: it has no model_list")
 	}
 	m.deployments()
+	m.join()
 	m.router()
 	m.settings()
+	m.everyone()
 	m.general()
 	m.aliases()
 	m.rest()
-	if len(m.models) == 0 {
-		return nil, Carried{Notes: m.notes}, fmt.Errorf("none of the models can be carried; the notes say why")
+	var made []byte
+	if len(m.upstreams) > 0 {
+		made = m.write()
 	}
 	slices.SortStableFunc(m.notes, func(a, b Note) int { return a.Line - b.Line })
-	return m.write(), Carried{Upstreams: len(m.upstreams), Models: len(m.models), Skipped: m.skipped, Notes: m.notes}, nil
+	c := Carried{Upstreams: len(m.upstreams), Models: len(m.models), Skipped: m.skipped, Notes: m.notes}
+	if made == nil {
+		return nil, c, fmt.Errorf("none of the models can be carried; the notes say why")
+	}
+	return made, c, nil
 }
 
 // provider is what LiteLLM writes before a model's name, and what it is here.
@@ -67,6 +74,7 @@ type provider struct {
 	name string // of the upstream
 	env  string // variable that LiteLLM reads where the file names no key
 	own  bool   // it runs anywhere, so its address has to be said
+	base string // variable or text that LiteLLM takes where the file names no address
 }
 
 // providers are LiteLLM's that have a kind here.
@@ -75,14 +83,14 @@ var providers = map[string]provider{
 	"text-completion-openai": {kind: "openai", name: "openai", env: "OPENAI_API_KEY"},
 	"anthropic":              {kind: "anthropic", name: "anthropic", env: "ANTHROPIC_API_KEY"},
 	"gemini":                 {kind: "gemini", name: "gemini", env: "GEMINI_API_KEY"},
-	"azure":                  {kind: "azure", name: "azure", env: "AZURE_API_KEY", own: true},
+	"azure":                  {kind: "azure", name: "azure", env: "AZURE_API_KEY", own: true, base: "${AZURE_API_BASE}"},
 	"bedrock":                {kind: "bedrock", name: "bedrock"},
 	"vertex_ai":              {kind: "vertex", name: "vertex"},
-	"hosted_vllm":            {kind: "vllm", name: "vllm", own: true},
+	"hosted_vllm":            {kind: "vllm", name: "vllm", own: true, base: "${HOSTED_VLLM_API_BASE}"},
 	"vllm":                   {kind: "vllm", name: "vllm", own: true},
-	"ollama":                 {kind: "ollama", name: "ollama"},
-	"ollama_chat":            {kind: "ollama", name: "ollama"},
-	"lm_studio":              {kind: "lmstudio", name: "lmstudio", own: true},
+	"ollama":                 {kind: "ollama", name: "ollama", own: true, base: "http://127.0.0.1:11434"},
+	"ollama_chat":            {kind: "ollama", name: "ollama", own: true, base: "http://127.0.0.1:11434"},
+	"lm_studio":              {kind: "lmstudio", name: "lmstudio", own: true, base: "${LM_STUDIO_API_BASE}"},
 	"huggingface":            {kind: "tgi", name: "tgi", own: true},
 	"llamafile":              {kind: "llamacpp", name: "llamacpp", own: true},
 	"groq":                   {kind: "groq", name: "groq", env: "GROQ_API_KEY"},
@@ -107,10 +115,17 @@ type move struct {
 	key       string // of callers: a reference
 	other     []alias
 
-	tries   int
-	total   string // timeouts.total
-	order   bool   // some deployments say their order
-	weights bool
+	tries    int
+	total    string              // timeouts.total
+	later    []general           // fallbacks of those that have none of their own
+	reject   bool                // fields that cannot be told are refused
+	literals map[string][]string // secrets in the file, by the variable that takes their place
+}
+
+// general is what every model falls back to that has nothing of its own.
+type general struct {
+	names node
+	path  string
 }
 
 // alias is a name that stands for a model.
@@ -121,8 +136,10 @@ type alias struct {
 
 // upstream is one of ours.
 type upstream struct {
-	name, kind, key, region string
-	urls                    []string
+	name, kind string
+	keys, urls []string
+	more       [][2]string // other fields and their values
+	asked      bool        // callers are told to ask it by its name
 }
 
 // model is one of ours.
@@ -167,6 +184,14 @@ func (m *move) secret(v node, path, env string) string {
 	if env == "" {
 		env = "UPSTREAM_API_KEY"
 	}
+	at := slices.Index(m.literals[env], text)
+	if at < 0 {
+		at = len(m.literals[env])
+		m.literals[env] = append(m.literals[env], text)
+	}
+	if at > 0 {
+		env += "_" + strconv.Itoa(at+1)
+	}
 	m.note(v, path, "a secret stands in the file; it is not copied: set the variable %s", env)
 	return "${" + env + "}"
 }
@@ -183,8 +208,12 @@ func (m *move) value(v node) string {
 var carried = []string{
 	"model", "api_base", "base_url", "api_key", "api_version", "rpm", "tpm", "weight", "order", "timeout", "stream_timeout",
 	"input_cost_per_token", "output_cost_per_token", "aws_region_name", "vertex_project", "vertex_location", "region_name",
-	"custom_llm_provider", "max_retries", "num_retries", "tags", "mock_timeout",
+	"custom_llm_provider", "max_retries", "num_retries", "tags", "mock_timeout", "vertex_credentials", "vertex_ai_project", "vertex_ai_location",
 }
+
+// known are the fields of model_info that are read, or say nothing that has to be
+// carried.
+var known = []string{"id", "mode", "description", "max_input_tokens", "input_cost_per_token", "output_cost_per_token", "base_model"}
 
 func (m *move) deployments() {
 	for i, d := range m.root.get("model_list").items() {
@@ -208,6 +237,10 @@ func (m *move) deployment(d, p node, path, name, asked string) bool {
 	if !ok {
 		return false
 	}
+	if of == "" {
+		m.note(p.get("model"), path+".litellm_params.model", "it names no model of its provider; the deployment is left out")
+		return false
+	}
 	u := m.upstream(p, path, kind)
 	if u == nil {
 		return false
@@ -216,21 +249,9 @@ func (m *move) deployment(d, p node, path, name, asked string) bool {
 		m.wildcard(d.get("model_name"), path, name, of, u)
 		return true
 	}
-	t := target{upstream: u, model: of}
-	t.weight, t.order = p.get("weight").number(), p.get("order").number()
-	if rpm := p.get("rpm"); rpm.there() {
-		m.note(rpm, path+".litellm_params.rpm", "limits of a deployment are not kept here: what its provider refuses is tried elsewhere, and it rests for as long as it asks; the share of requests follows it as a weight")
-		if t.weight == 0 {
-			t.weight = rpm.number()
-		}
-	}
-	if tpm := p.get("tpm"); tpm.there() {
-		m.note(tpm, path+".litellm_params.tpm", "limits of a deployment are not kept here; see rpm")
-	}
-	m.order = m.order || t.order > 0
-	m.weights = m.weights || t.weight > 0
-	t.in, t.out = perMillion(p.get("input_cost_per_token")), perMillion(p.get("output_cost_per_token"))
+	t := target{upstream: u, model: of, order: p.get("order").number(), weight: m.weight(d, p, path)}
 	info := d.get("model_info")
+	t.in, t.out = perMillion(p.get("input_cost_per_token")), perMillion(p.get("output_cost_per_token"))
 	if t.in == "" {
 		t.in, t.out = perMillion(info.get("input_cost_per_token")), perMillion(info.get("output_cost_per_token"))
 	}
@@ -241,11 +262,11 @@ func (m *move) deployment(d, p node, path, name, asked string) bool {
 		m.byName[name] = own
 		m.models = append(m.models, own)
 	}
-	if v := p.get("timeout"); v.there() && own.total == "" {
-		own.total = seconds(v)
+	if own.total == "" {
+		own.total = m.seconds(p.get("timeout"), path+".litellm_params.timeout")
 	}
-	if v := p.get("stream_timeout"); v.there() && own.first == "" {
-		own.first = seconds(v)
+	if own.first == "" {
+		own.first = m.seconds(p.get("stream_timeout"), path+".litellm_params.stream_timeout")
 	}
 	if v := p.get("region_name"); v.there() {
 		m.note(v, path+".litellm_params.region_name", "left out; an upstream has a region of its own")
@@ -255,8 +276,45 @@ func (m *move) deployment(d, p node, path, name, asked string) bool {
 			m.note(f.value, path+".litellm_params."+f.key, "left out: what a request says is not changed here; let the caller say it")
 		}
 	}
+	for _, f := range info.members() {
+		if !slices.Contains(known, f.key) {
+			m.note(f.value, path+".model_info."+f.key, "left out: what a model can do is taken from its card, or written as capabilities of the target")
+		}
+	}
+	for _, f := range d.members() {
+		if !slices.Contains([]string{"model_name", "litellm_params", "model_info", "rpm", "tpm"}, f.key) {
+			m.note(f.value, path+"."+f.key, "left out: there is nothing like it here")
+		}
+	}
 	own.targets = append(own.targets, t)
 	return true
+}
+
+// weight returns the share of a deployment: what it says, else its limits, which
+// LiteLLM draws by too.
+func (m *move) weight(d, p node, path string) int {
+	w := p.get("weight").number()
+	for _, limit := range []struct {
+		name string
+		unit int
+	}{{"rpm", 1}, {"tpm", 1000}} {
+		v, at := p.get(limit.name), path+".litellm_params."+limit.name
+		if !v.there() {
+			v, at = d.get(limit.name), path+"."+limit.name
+		}
+		if !v.there() {
+			continue
+		}
+		if limit.name == "tpm" && w > 0 {
+			m.note(v, at, "limits of a deployment are not kept here")
+			continue
+		}
+		m.note(v, at, "limits of a deployment are not kept here: what its provider refuses is tried elsewhere, and it rests for as long as it asks; where targets are drawn by weight, this is the weight")
+		if w == 0 {
+			w = max(v.number()/limit.unit, 1)
+		}
+	}
+	return w
 }
 
 // provider returns the kind of a deployment, and the model's name there.
@@ -289,7 +347,7 @@ func (m *move) provider(p node, path, asked string) (provider, string, bool) {
 }
 
 // upstream returns the upstream of a deployment: one for each kind, address and
-// credential. Engines of one's own that differ in their address alone are replicas.
+// credential. Some of them are joined afterwards.
 func (m *move) upstream(p node, path string, k provider) *upstream {
 	base := p.get("api_base")
 	if !base.there() {
@@ -300,33 +358,140 @@ func (m *move) upstream(p node, path string, k provider) *upstream {
 	if address != "" && k.kind == "openai" {
 		env = "" // an engine of one's own may want none
 	}
-	key := m.secret(p.get("api_key"), path+".litellm_params.api_key", env)
-	region := ""
+	if address == "" && k.own {
+		if address = k.base; address == "" {
+			m.note(p.get("model"), path+".litellm_params", "no api_base, and kind %s has no address of its own; the deployment is left out", k.kind)
+			return nil
+		}
+	}
+	u := &upstream{name: k.name, kind: k.kind}
+	if address != "" {
+		u.urls = []string{address}
+		if k.kind == "openai" {
+			u.name = "engine"
+		}
+	}
+	field := func(name, value string) {
+		if value != "" {
+			u.more = append(u.more, [2]string{name, value})
+		}
+	}
+	either := func(names ...string) node {
+		for _, n := range names {
+			if v := p.get(n); v.there() {
+				return v
+			}
+		}
+		return node{}
+	}
+	key := ""
 	switch k.kind {
 	case "bedrock":
-		region = m.value(p.get("aws_region_name"))
+		field("region", m.value(p.get("aws_region_name")))
 	case "vertex":
-		region = m.value(p.get("vertex_location"))
+		field("project", m.value(either("vertex_project", "vertex_ai_project")))
+		field("location", m.value(either("vertex_location", "vertex_ai_location")))
+		key = m.account(p, path+".litellm_params")
+	case "azure":
+		version := m.value(p.get("api_version"))
+		field("api_version", version)
+		if version != "" && version < "2024-09-01" {
+			m.note(p.get("api_version"), path+".litellm_params.api_version", "a version that old does not tell usage in streams; leave api_version out for Azure's v1 API")
+		}
 	}
-	if k.own && address == "" {
-		m.note(p.get("model"), path+".litellm_params", "no api_base, and kind %s has no address of its own; the deployment is left out", k.kind)
-		return nil
+	if key == "" {
+		key = m.secret(p.get("api_key"), path+".litellm_params.api_key", env)
 	}
-	if k.kind == "ollama" && address == "" {
-		address = "http://127.0.0.1:11434"
+	if key != "" {
+		u.keys = []string{key}
 	}
-	same := func(u *upstream) bool {
-		return u.kind == k.kind && u.key == key && u.region == region && slices.Contains(u.urls, address)
+	same := func(o *upstream) bool {
+		return o.kind == u.kind && slices.Equal(o.keys, u.keys) && slices.Equal(o.urls, u.urls) && slices.Equal(o.more, u.more)
 	}
 	if i := slices.IndexFunc(m.upstreams, same); i >= 0 {
 		return m.upstreams[i]
 	}
-	u := &upstream{name: m.free(k.name), kind: k.kind, key: key, region: region, urls: []string{address}}
-	if address != "" && k.kind == "openai" {
-		u.name = m.free("engine")
-	}
+	u.name = m.free(u.name)
 	m.upstreams = append(m.upstreams, u)
 	return u
+}
+
+// account returns a reference to a service account of Google's.
+func (m *move) account(p node, path string) string {
+	v := p.get("vertex_credentials")
+	text := v.text()
+	switch {
+	case strings.HasPrefix(text, "/") && !strings.ContainsAny(text, "{}"):
+		return "${file:" + text + "}"
+	case text != "" && reference.MatchString(text):
+		m.note(v, path+".vertex_credentials", "the variable has to hold the JSON of the account's file itself; for a file write ${file:/path}")
+		return m.value(v)
+	default:
+		m.note(p, path, "the account is read from the variable VERTEX_CREDENTIALS: the JSON of its file; for a file write ${file:/path}")
+		return "${VERTEX_CREDENTIALS}"
+	}
+}
+
+// join makes one upstream of those that serve the same to the same models: engines
+// that differ in their address become its replicas, credentials that differ rotate.
+func (m *move) join() {
+	for i := 0; i < len(m.upstreams); i++ {
+		u := m.upstreams[i]
+		for j := i + 1; j < len(m.upstreams); j++ {
+			o := m.upstreams[j]
+			replicas := slices.Equal(u.keys, o.keys) && len(u.urls) > 0 && len(o.urls) > 0 && u.kind != "azure"
+			credentials := slices.Equal(u.urls, o.urls) && len(u.keys) > 0 && len(o.keys) > 0 && u.kind != "vertex"
+			if u.kind != o.kind || !slices.Equal(u.more, o.more) || !replicas && !credentials || o.asked || !m.alike(u, o) {
+				continue
+			}
+			if replicas {
+				u.urls = append(u.urls, o.urls...)
+			} else {
+				u.keys = append(u.keys, o.keys...)
+			}
+			m.dissolve(u, o)
+			m.upstreams = slices.Delete(m.upstreams, j, j+1)
+			j--
+		}
+	}
+}
+
+// alike reports whether two upstreams are targets of the same models, by the same
+// names and in the same order.
+func (m *move) alike(u, o *upstream) bool {
+	some := false
+	for _, mo := range m.models {
+		of := func(up *upstream) (names []string) {
+			for _, t := range mo.targets {
+				if t.upstream == up {
+					names = append(names, strconv.Itoa(t.order)+" "+t.model)
+				}
+			}
+			slices.Sort(names)
+			return names
+		}
+		a, b := of(u), of(o)
+		if !slices.Equal(a, b) {
+			return false
+		}
+		some = some || len(a) > 0
+	}
+	return some
+}
+
+// dissolve takes out the targets of o, which u stands for now: it gets their share.
+// Shares between the two are left to load and caches.
+func (m *move) dissolve(u, o *upstream) {
+	for _, mo := range m.models {
+		for _, t := range mo.targets {
+			for i := range mo.targets {
+				if x := &mo.targets[i]; t.upstream == o && x.upstream == u && x.model == t.model && x.order == t.order {
+					x.weight += t.weight
+				}
+			}
+		}
+		mo.targets = slices.DeleteFunc(mo.targets, func(t target) bool { return t.upstream == o })
+	}
 }
 
 // free returns a name that no upstream has.
@@ -347,8 +512,10 @@ func (m *move) free(name string) string {
 // wildcard says what to ask for in the place of a pattern.
 func (m *move) wildcard(at node, path, name, of string, u *upstream) {
 	if prefix, ok := strings.CutSuffix(name, "/*"); ok && prefix == u.name && of == "*" {
+		u.asked = true
 		return // whoever asks for upstream/model gets it anyway
 	}
+	u.asked = true
 	m.note(at, path+".model_name", "patterns are no names here: ask for %s/MODEL, which reaches whatever the upstream has", u.name)
 }
 
@@ -372,9 +539,9 @@ func (m *move) router() {
 		case "fallbacks", "context_window_fallbacks", "content_policy_fallbacks", "default_fallbacks":
 			m.fallbacks(f, path)
 		case "num_retries":
-			m.retries(f.value)
+			m.retries(f.value, path)
 		case "timeout":
-			m.total = seconds(f.value)
+			m.total = m.seconds(f.value, path)
 		case "allowed_fails", "cooldown_time", "retry_after", "allowed_fails_policy", "retry_policy":
 			m.note(f.value, path, "left out: when a replica rests is decided by rules that are the same for all, see explanation/health-and-retries.md")
 		case "redis_host", "redis_password", "redis_port", "redis_url":
@@ -387,7 +554,12 @@ func (m *move) router() {
 	}
 }
 
-func (m *move) retries(v node) { m.tries = min(max(v.number()+1, 1), 3) }
+func (m *move) retries(v node, path string) {
+	if m.tries = max(v.number()+1, 1); m.tries > 3 {
+		m.note(v, path, "three tries on one target are the most; after them the next target is asked")
+		m.tries = 3
+	}
+}
 
 // aliases makes a model of each name that stands for another, with all that the
 // other falls back to.
@@ -407,13 +579,36 @@ func (m *move) aliases() {
 
 // fallbacks puts the targets of other models behind those of a model.
 func (m *move) fallbacks(f member, path string) {
-	if f.key == "content_policy_fallbacks" || f.key == "default_fallbacks" {
-		m.note(f.value, path, "left out: what a model may fall back to stands with the model")
+	switch f.key {
+	case "content_policy_fallbacks":
+		m.note(f.value, path, "left out: an answer that a provider's filter refused is an answer")
+		return
+	case "default_fallbacks":
+		m.later = append(m.later, general{f.value, path})
 		return
 	}
 	for _, pair := range f.value.items() {
 		for _, one := range pair.members() {
+			if one.key == "*" {
+				m.later = append(m.later, general{one.value, path})
+				continue
+			}
 			m.fallback(f.key, path, one)
+		}
+	}
+}
+
+// everyone gives each model something to fall back to that has nothing of its own.
+func (m *move) everyone() {
+	var bare []*model
+	for _, mo := range m.models {
+		if len(mo.aside) == 0 {
+			bare = append(bare, mo)
+		}
+	}
+	for _, g := range m.later {
+		for _, mo := range bare {
+			m.behind(mo, g.names, g.path)
 		}
 	}
 }
@@ -427,7 +622,12 @@ func (m *move) fallback(key, path string, one member) {
 	if key == "context_window_fallbacks" {
 		m.note(one.value, path, "%s: a prompt that is too long for a target goes to the next one with a larger window; these targets also answer where the others cannot", one.key)
 	}
-	for _, name := range one.value.items() {
+	m.behind(own, one.value, path)
+}
+
+// behind puts the targets of the named models behind those of a model.
+func (m *move) behind(own *model, names node, path string) {
+	for _, name := range names.items() {
 		other := m.byName[name.text()]
 		if other == nil {
 			m.note(name, path, "left out: there is no model %s to fall back to", name.text())
@@ -449,18 +649,22 @@ func (m *move) settings() {
 		path := "litellm_settings." + f.key
 		switch f.key {
 		case "num_retries":
-			m.retries(f.value)
+			m.retries(f.value, path)
 		case "request_timeout":
-			m.total = seconds(f.value)
+			m.total = m.seconds(f.value, path)
 		case "fallbacks", "context_window_fallbacks", "content_policy_fallbacks", "default_fallbacks":
 			m.fallbacks(f, path)
 		case "drop_params":
-			// fields that a target cannot be told are left out and named in any case
+			// Fields that a target cannot be told are left out and named, unless they are
+			// to be refused.
+			m.reject = f.value.text() == "false" || f.value.text() == "False"
 		case "set_verbose", "telemetry", "json_logs", "turn_off_message_logging":
 		case "callbacks", "success_callback", "failure_callback":
 			m.note(f.value, path, "left out: metrics are at /metrics of the admin listener, each request in headworks requests")
 		case "cache", "cache_params":
-			m.note(f.value, path, "left out: this version caches no answers")
+			if f.value.text() != "false" && f.value.text() != "False" {
+				m.note(f.value, path, "left out: this version caches no answers")
+			}
 		case "max_budget", "budget_duration":
 			m.note(f.value, path, "left out: budgets belong to keys")
 		default:
@@ -469,12 +673,18 @@ func (m *move) settings() {
 	}
 }
 
+// leastSecret is how long a key of a caller is at least.
+const leastSecret = 16
+
 func (m *move) general() {
 	for _, f := range m.root.get("general_settings").members() {
 		path := "general_settings." + f.key
 		switch f.key {
 		case "master_key":
 			m.key = m.secret(f.value, path, "LITELLM_MASTER_KEY")
+			if text := f.value.text(); !reference.MatchString(text) && len(text) < leastSecret {
+				m.note(f.value, path, "the one in the file is shorter than %d characters, which is too short here; choose another", leastSecret)
+			}
 			m.note(f.value, path, "it becomes the key of a caller who may ask for everything; operators have a token of their own, in admin.token of the data folder")
 		case "database_url", "store_model_in_db", "database_connection_pool_limit", "proxy_batch_write_at",
 			"proxy_budget_rescheduler_min_time", "proxy_budget_rescheduler_max_time":
@@ -494,6 +704,8 @@ func (m *move) rest() {
 	for _, f := range m.root.members() {
 		switch f.key {
 		case "model_list", "router_settings", "litellm_settings", "general_settings":
+		case "include":
+			m.note(f.value, f.key, "left out: import the files that it names one by one, or put them together first")
 		case "environment_variables":
 			m.note(f.value, f.key, "left out: set variables in the environment of the process; secrets in a file come in as ${file:/path}")
 		default:
@@ -502,10 +714,15 @@ func (m *move) rest() {
 	}
 }
 
-// seconds returns a time as our file writes it; empty for what is none.
-func seconds(v node) string {
+// seconds returns a time as our file writes it; empty for what is none, which is
+// noted.
+func (m *move) seconds(v node, path string) string {
+	if !v.there() {
+		return ""
+	}
 	f, err := strconv.ParseFloat(v.text(), 64)
-	if err != nil || f <= 0 {
+	if err != nil || f <= 0 || f > 1e6 {
+		m.note(v, path, "left out: it is no number of seconds; write it as a time, such as 30s")
 		return ""
 	}
 	if f < 1 {

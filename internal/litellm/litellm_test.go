@@ -1,12 +1,76 @@
 package litellm
 
 import (
+	"flag"
+	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/goccy/go-yaml"
+	"github.com/rogpeppe/go-internal/txtar"
+
+	"headworks/internal/catalog"
+	"headworks/internal/config"
 )
+
+var update = flag.Bool("update", false, "write what comes out into the files of testdata")
+
+// variables are set to what each of them may hold, whatever its name.
+func variables(name string) (string, bool) {
+	switch {
+	case strings.HasPrefix(name, "VERTEX"):
+		return account, true
+	case strings.HasSuffix(name, "_BASE"):
+		return "https://" + strings.ToLower(strings.ReplaceAll(name, "_", "-")) + ".example.com", true
+	default:
+		return "sk-0123456789-" + name, true
+	}
+}
+
+const account = `{"type": "service_account"}`
+
+// TestExamples reads configurations of others, as LiteLLM's documentation has them.
+// What is made of one is a configuration that is accepted, and the notes have its
+// lines. -update writes both.
+func TestExamples(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no examples: %v", err)
+	}
+	for _, file := range files {
+		a, err := txtar.ParseFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		src := a.Files[0].Data
+		made, c, err := Import(src, func(kind string) bool { _, ok := catalog.Find(kind); return ok })
+		if err != nil {
+			t.Errorf("%s: %v", file, err)
+			continue
+		}
+		var notes strings.Builder
+		for _, n := range c.Notes {
+			fmt.Fprintf(&notes, "%d  %s: %s\n", n.Line, n.Path, n.Words)
+			if n.Line < 1 || n.Line > strings.Count(string(src), "\n") {
+				t.Errorf("%s: line %d is none of the file: %s", file, n.Line, n.Words)
+			}
+		}
+		next := &txtar.Archive{Comment: a.Comment, Files: []txtar.File{a.Files[0], {Name: "headworks.yaml", Data: made}, {Name: "notes", Data: []byte(notes.String())}}}
+		if *update {
+			if err := os.WriteFile(file, txtar.Format(next), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		} else if got, want := string(txtar.Format(next)), string(txtar.Format(a)); got != want {
+			t.Errorf("%s: got\n%s", file, got)
+		}
+		from := config.Lookup{Env: variables, File: func(string) ([]byte, error) { return []byte(account), nil }}
+		if _, report := config.Parse("headworks.yaml", made, from); !report.OK() {
+			t.Errorf("%s: what is made of it is not valid:\n%s\n%s", file, report.Text(""), made)
+		}
+	}
+}
 
 func all(string) bool { return true }
 

@@ -11,26 +11,26 @@ func (m *move) write() []byte {
 	var b strings.Builder
 	b.WriteString("# yaml-language-server: $schema=./headworks.schema.json\n# Made from a configuration of LiteLLM's proxy.\n")
 	b.WriteString("upstreams:\n")
-	used := map[*upstream]bool{}
-	for _, mo := range m.models {
-		for _, t := range mo.targets {
-			used[t.upstream] = true
-		}
-	}
 	for _, u := range m.upstreams {
 		fields := []string{"kind: " + u.kind}
-		if u.key != "" {
-			fields = append(fields, "key: "+quoted(u.key))
+		switch len(u.keys) {
+		case 0:
+		case 1:
+			fields = append(fields, "key: "+quoted(u.keys[0]))
+		default:
+			fields = append(fields, "keys: "+list(u.keys))
 		}
-		if u.urls[0] != "" {
-			fields = append(fields, "urls: ["+quoted(u.urls[0])+"]")
+		if len(u.urls) > 0 {
+			fields = append(fields, "urls: "+list(u.urls))
 		}
-		if u.region != "" {
-			fields = append(fields, "region: "+quoted(u.region))
+		for _, f := range u.more {
+			fields = append(fields, f[0]+": "+quoted(f[1]))
 		}
 		b.WriteString("  " + u.name + ": {" + strings.Join(fields, ", ") + "}\n")
 	}
-	b.WriteString("models:\n")
+	if len(m.models) > 0 {
+		b.WriteString("models:\n")
+	}
 	for _, mo := range m.models {
 		m.writeModel(&b, mo)
 	}
@@ -48,7 +48,7 @@ func (m *move) writeModel(b *strings.Builder, mo *model) {
 	}
 	drawn := len(targets) > 1 && !ordered && len(mo.aside) == 0
 	if len(targets) > 1 && !ordered && len(mo.aside) > 0 {
-		m.notes = append(m.notes, Note{mo.line, "model_list", mo.name + " has several deployments and something to fall back to: they stand in order here, the first serves as long as it can; several credentials or replicas of one upstream share the load"})
+		m.notes = append(m.notes, Note{mo.line, "model_list", mo.name + " has several deployments and something to fall back to: they stand in order here, and the first serves as long as it can"})
 	}
 	for _, t := range mo.aside {
 		targets = append(targets, *t)
@@ -61,6 +61,9 @@ func (m *move) writeModel(b *strings.Builder, mo *model) {
 	b.WriteString("  " + quoted(mo.name) + ":\n")
 	if drawn {
 		b.WriteString("    policy: weight\n")
+	}
+	if m.reject {
+		b.WriteString("    dropped: reject\n")
 	}
 	if m.tries > 0 {
 		b.WriteString("    tries: " + strconv.Itoa(m.tries) + "\n")
@@ -95,6 +98,15 @@ func (m *move) writeModel(b *strings.Builder, mo *model) {
 	}
 }
 
+// list writes texts in one line.
+func list(texts []string) string {
+	var all []string
+	for _, t := range texts {
+		all = append(all, quoted(t))
+	}
+	return "[" + strings.Join(all, ", ") + "]"
+}
+
 func first(texts ...string) string {
 	for _, t := range texts {
 		if t != "" {
@@ -106,10 +118,11 @@ func first(texts ...string) string {
 
 // quoted writes a text as YAML takes it anywhere.
 func quoted(s string) string {
-	plain := s != "" && !strings.ContainsFunc(s, func(r rune) bool {
-		return r != '-' && r != '_' && r != '.' && r != '/' && (r < '0' || r > '9') && (r|0x20 < 'a' || r|0x20 > 'z')
+	letter := func(r rune) bool { return r|0x20 >= 'a' && r|0x20 <= 'z' }
+	plain := s != "" && letter(rune(s[0])) && !strings.ContainsFunc(s, func(r rune) bool {
+		return r != '-' && r != '_' && r != '.' && r != '/' && (r < '0' || r > '9') && !letter(r)
 	})
-	if plain && strings.ContainsFunc(s, func(r rune) bool { return r|0x20 >= 'a' && r|0x20 <= 'z' }) && s[0] != '-' && s != "null" && s != "true" && s != "false" {
+	if plain && !slices.Contains([]string{"null", "true", "false", "yes", "no", "on", "off", "y", "n"}, strings.ToLower(s)) {
 		return s
 	}
 	return strconv.Quote(s)
