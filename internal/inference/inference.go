@@ -196,6 +196,7 @@ const (
 	TextDelta                     // Index, Text
 	ThoughtDelta                  // Index, Text
 	Signed                        // Index, Text: the signature of a thought
+	Sealed                        // Index, Text: a thought that only its maker can read, as the Data of Redacted
 	RefusalDelta                  // Index, Text
 	ToolBegin                     // Index, ID, Name
 	ToolDelta                     // Index, Text: a fragment of the arguments

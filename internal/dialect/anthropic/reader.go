@@ -199,6 +199,7 @@ func (r *Reader) Deltas(dst []inference.Delta) []inference.Delta {
 		}
 		add(inference.TextDelta, b.Get("text"))
 		add(inference.ThoughtDelta, b.Get("thinking"))
+		add(inference.Sealed, b.Get("data"))
 	case "content_block_delta":
 		b := root.Get("delta")
 		add(inference.TextDelta, b.Get("text"))

@@ -42,6 +42,9 @@ func (w *Writer) Delta(dst []byte, d inference.Delta) []byte {
 	case inference.Signed:
 		dst = w.block(dst, d.Index, inference.ThoughtDelta, `{"type":"thinking","thinking":"","signature":""}`)
 		return w.delta(dst, d, `{"type":"signature_delta","signature":`)
+	case inference.Sealed:
+		dst = append(w.begin(dst, d.Index, d.Kind), `{"type":"redacted_thinking","data":`...)
+		return append(scan.AppendString(dst, d.Text), "}}\n\n"...)
 	case inference.ToolBegin:
 		dst = w.begin(dst, d.Index, inference.ToolDelta)
 		dst = scan.AppendString(append(dst, `{"type":"tool_use","id":`...), toolID(d.ID))

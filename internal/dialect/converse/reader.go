@@ -60,7 +60,8 @@ func (r *Reader) Read(name, data []byte, d *scan.Doc) (inference.Event, error) {
 	case "contentBlockDelta":
 		delta := root.Get("delta")
 		e.Text = delta.Get("text").TextLen() + delta.Get("reasoningContent").Get("text").TextLen() + delta.Get("toolUse").Get("input").TextLen()
-		if e.Content = e.Text > 0; r.stopped && e.Content {
+		e.Content = e.Text > 0 || delta.Get("reasoningContent").Get("redactedContent").Exists()
+		if r.stopped && e.Content {
 			return e, dialect.Broken(fault.Malformed, "content after messageStop")
 		}
 	case "messageStop":
@@ -132,6 +133,7 @@ func (r *Reader) Deltas(dst []inference.Delta) []inference.Delta {
 			{inference.TextDelta, delta.Get("text")},
 			{inference.ThoughtDelta, thought.Get("text")},
 			{inference.Signed, thought.Get("signature")},
+			{inference.Sealed, thought.Get("redactedContent")},
 			{inference.ToolDelta, delta.Get("toolUse").Get("input")},
 		} {
 			if part.text.TextLen() > 0 {

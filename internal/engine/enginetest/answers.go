@@ -246,7 +246,7 @@ func checkDeltas(t *testing.T, deltas []inference.Delta, want *told) {
 			tools[d.Index].Data += d.Text
 		case inference.End:
 			got.finish, got.usage = d.Finish, d.Usage
-		case inference.Begin, inference.Signed, inference.RefusalDelta:
+		case inference.Begin, inference.Signed, inference.Sealed, inference.RefusalDelta:
 		}
 	}
 	for _, i := range slices.Sorted(maps.Keys(tools)) {
