@@ -97,13 +97,26 @@ func (k *talk) once(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := k.print(r, func(io.Writer) { k.note(ctx, r) }); err != nil {
+	w := k.look(ctx, r)
+	line := struct {
+		client.Reply
+		way
+	}{r, w}
+	if err := k.print(line, func(io.Writer) { k.note(r, w) }); err != nil {
 		return err
 	}
 	if r.Error != nil {
-		return r.Error
+		return errors.New(unhappy(r))
 	}
 	return nil
+}
+
+// unhappy says why there is no answer, or that it is not whole.
+func unhappy(r client.Reply) string {
+	if r.Answer != "" {
+		return "the answer is not whole: " + r.Error.Message
+	}
+	return r.Error.Message
 }
 
 const chatHelp = `/model NAME   talk with another model; what was said stays
@@ -111,7 +124,8 @@ const chatHelp = `/model NAME   talk with another model; what was said stays
 /system TEXT  what the model is told before anything else; without a text, nothing
 /clear        begin anew
 /quit         leave, as Ctrl-D does
-A line that ends with \ goes on in the next. Ctrl-C stops an answer.
+A line that ends with \ goes on in the next, and so does everything between two lines
+of """. Ctrl-C stops an answer, and leaves at the prompt.
 `
 
 // hold keeps a conversation up with somebody at a terminal.
@@ -120,6 +134,7 @@ func (k *talk) hold(ctx context.Context) error {
 	signal.Notify(interrupts, os.Interrupt)
 	defer signal.Stop(interrupts)
 	lines := make(chan string)
+	var broken error
 	go func() { // ends with the process: a read of a terminal cannot be called off
 		defer close(lines)
 		in := bufio.NewScanner(k.in)
@@ -127,6 +142,7 @@ func (k *talk) hold(ctx context.Context) error {
 		for in.Scan() {
 			lines <- in.Text()
 		}
+		broken = in.Err() // read after lines is closed
 	}()
 	show := func(words string) {
 		if k.prompts {
@@ -135,9 +151,10 @@ func (k *talk) hold(ctx context.Context) error {
 	}
 	show(k.grey("talking with "+k.model+"; /help says what else there is") + "\n")
 	var question []string
+	block := false // between two lines of """
 	for {
 		prompt := "> "
-		if len(question) > 0 {
+		if block || len(question) > 0 {
 			prompt = "… "
 		}
 		show(prompt)
@@ -146,16 +163,25 @@ func (k *talk) hold(ctx context.Context) error {
 		select {
 		case <-interrupts:
 			show("\n")
-			if len(question) == 0 {
+			if !block && len(question) == 0 {
 				return nil
 			}
-			question = nil
+			question, block = nil, false
 			continue
 		case line, ok = <-lines:
 			if !ok {
 				show("\n")
-				return nil
+				return broken
 			}
+		}
+		if strings.TrimSpace(line) == `"""` && (block || len(question) == 0) {
+			if block = !block; block {
+				continue
+			}
+			line = ""
+		} else if block {
+			question = append(question, line)
+			continue
 		}
 		if more, goesOn := strings.CutSuffix(line, `\`); goesOn {
 			question = append(question, more)
@@ -234,20 +260,14 @@ func (k *talk) answer(ctx context.Context, question string, interrupts <-chan os
 	}()
 	r, err := k.ask(ctx, question)
 	close(done)
+	k.note(r, k.look(context.WithoutCancel(ctx), r))
 	switch {
 	case <-stopped:
-		fmt.Fprintln(k.err, k.grey("stopped"))
+		fmt.Fprintln(k.err, k.grey("stopped; neither question nor answer is kept"))
 	case err != nil:
 		fmt.Fprintln(k.err, "headworks: "+err.Error())
-	default:
-		k.note(context.WithoutCancel(ctx), r)
-		if r.Error != nil {
-			cut := ""
-			if r.Answer != "" {
-				cut = "the answer is not whole: "
-			}
-			fmt.Fprintln(k.err, "headworks: "+cut+r.Error.Message)
-		}
+	case r.Error != nil:
+		fmt.Fprintln(k.err, "headworks: "+unhappy(r))
 	}
 }
 
@@ -275,33 +295,57 @@ func (k *talk) ask(ctx context.Context, question string) (client.Reply, error) {
 	return r, err
 }
 
+// way is what the record of an answer adds to what its client saw.
+type way struct {
+	Route string `json:"route,omitempty"` // why this target
+	Cost  *int64 `json:"cost_micro_usd,omitempty"`
+
+	upstream  string
+	simulated bool
+	kept      bool // there is a record
+}
+
+// look reads the record of an answer, which is kept a moment after it has left.
+func (k *talk) look(ctx context.Context, r client.Reply) (w way) {
+	if r.RequestID == "" {
+		return w
+	}
+	e, err := k.admin.Explain(ctx, r.RequestID)
+	for tries := 20; err != nil && tries > 0 && ctx.Err() == nil; tries-- {
+		time.Sleep(10 * time.Millisecond)
+		e, err = k.admin.Explain(ctx, r.RequestID)
+	}
+	if err != nil {
+		return w // without it there is less to say
+	}
+	w.kept, w.simulated = true, e.Simulated
+	if e.Chosen != nil {
+		w.upstream, w.Route = e.Chosen.Upstream, e.RouteReason
+	}
+	if e.Cost >= 0 {
+		w.Cost = &e.Cost
+	}
+	return w
+}
+
 // note says who answered, why, how long it took and what it cost.
-func (k *talk) note(ctx context.Context, r client.Reply) {
+func (k *talk) note(r client.Reply, w way) {
 	if r.RequestID == "" {
 		return
 	}
 	words := []string{r.Model}
-	if r.Simulated {
+	if r.Simulated || w.simulated {
 		words = append(words, "simulated")
 	}
-	cost := ""
-	e, err := k.admin.Explain(ctx, r.RequestID)
-	for range 20 { // a record is kept a moment after the answer has left
-		if err == nil || ctx.Err() != nil {
-			break
-		}
-		time.Sleep(10 * time.Millisecond)
-		e, err = k.admin.Explain(ctx, r.RequestID)
-	}
-	if err == nil { // without it there is less to say
-		if e.Chosen != nil {
-			words = append(words, "by "+e.Chosen.Upstream+" ("+e.RouteReason+")")
-		}
-		cost = dollars(e.Cost)
+	if w.upstream != "" {
+		words = append(words, "by "+w.upstream+" ("+w.Route+")")
 	}
 	words = append(words, fmt.Sprintf("%d in, %d out", r.Input, r.Output))
-	if cost != "" {
-		words = append(words, cost)
+	switch {
+	case w.Cost != nil:
+		words = append(words, dollars(*w.Cost))
+	case w.kept:
+		words = append(words, dollars(-1))
 	}
 	words = append(words, fmt.Sprintf("first %.0f ms", r.TTFT), fmt.Sprintf("total %.0f ms", r.Total))
 	fmt.Fprintln(k.err, k.grey(strings.Join(words, "  ")))

@@ -183,6 +183,29 @@ func TestClientsAreTold(t *testing.T) {
 	}
 }
 
+// TestPage finds each client in the documentation, and nobody else.
+func TestPage(t *testing.T) {
+	page, err := os.ReadFile("../../docs/howto/connect-a-client.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := map[string]bool{}
+	for _, row := range regexp.MustCompile("(?m)^\\| (?:a file|lines).*$").FindAllString(string(page), -1) {
+		for _, m := range regexp.MustCompile("`([a-z-]+)`").FindAllStringSubmatch(row, -1) {
+			c, ok := Find(m[1])
+			if !ok || strings.HasPrefix(row, "| a file") != (len(c.Files) > 0) {
+				t.Errorf("%s stands in the wrong place: %s", m[1], row)
+			}
+			told[m[1]] = true
+		}
+	}
+	for _, c := range Clients() {
+		if !told[c.Name] {
+			t.Errorf("the page does not name %s", c.Name)
+		}
+	}
+}
+
 // TestOwnNames leaves Claude Code its own names of models where no model is named.
 func TestOwnNames(t *testing.T) {
 	c, _ := Find("claude-code")
