@@ -209,6 +209,7 @@ var carried = []string{
 	"model", "api_base", "base_url", "api_key", "api_version", "rpm", "tpm", "weight", "order", "timeout", "stream_timeout",
 	"input_cost_per_token", "output_cost_per_token", "aws_region_name", "vertex_project", "vertex_location", "region_name",
 	"custom_llm_provider", "max_retries", "num_retries", "tags", "mock_timeout", "vertex_credentials", "vertex_ai_project", "vertex_ai_location",
+	"aws_access_key_id", "aws_secret_access_key", "aws_session_token", "aws_profile_name", "aws_role_name", "aws_session_name", "aws_web_identity_token",
 }
 
 // known are the fields of model_info that are read, or say nothing that has to be
@@ -339,6 +340,9 @@ func (m *move) provider(p node, path, asked string) (provider, string, bool) {
 		m.note(p.get("model"), path+".litellm_params.model", "provider %s is not known here; the deployment is left out", prefix)
 		return provider{}, "", false
 	}
+	if k.kind == "bedrock" { // how LiteLLM asks, which is always Converse here
+		rest = strings.TrimPrefix(strings.TrimPrefix(rest, "converse/"), "invoke/")
+	}
 	if !m.knows(k.kind) {
 		m.note(p.get("model"), path+".litellm_params.model", "this version has no kind %s; the deployment is left out", k.kind)
 		return provider{}, "", false
@@ -387,7 +391,18 @@ func (m *move) upstream(p node, path string, k provider) *upstream {
 	key := ""
 	switch k.kind {
 	case "bedrock":
-		field("region", m.value(p.get("aws_region_name")))
+		region := m.value(p.get("aws_region_name"))
+		if region == "" {
+			region = "${AWS_REGION}"
+		}
+		if address == "" {
+			u.urls = []string{"https://bedrock-runtime." + region + ".amazonaws.com"}
+		} else {
+			field("region", region)
+		}
+		if !p.get("api_key").there() {
+			key = m.signing(p, path+".litellm_params")
+		}
 	case "vertex":
 		field("project", m.value(either("vertex_project", "vertex_ai_project")))
 		field("location", m.value(either("vertex_location", "vertex_ai_location")))
@@ -430,6 +445,24 @@ func (m *move) account(p node, path string) string {
 		m.note(p, path, "the account is read from the variable VERTEX_CREDENTIALS: the JSON of its file; for a file write ${file:/path}")
 		return "${VERTEX_CREDENTIALS}"
 	}
+}
+
+// signing returns references to the parts of an access key of AWS.
+func (m *move) signing(p node, path string) string {
+	for _, name := range []string{"aws_profile_name", "aws_role_name", "aws_session_name", "aws_web_identity_token"} {
+		if v := p.get(name); v.there() {
+			m.note(v, path+"."+name, "left out: roles and profiles are not looked up; give an access key, or a key of Bedrock's own")
+		}
+	}
+	if !p.get("aws_access_key_id").there() {
+		m.note(p, path, "the access key is read from the variables AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; roles and profiles are not looked up")
+	}
+	key := m.secret(p.get("aws_access_key_id"), path+".aws_access_key_id", "AWS_ACCESS_KEY_ID") +
+		":" + m.secret(p.get("aws_secret_access_key"), path+".aws_secret_access_key", "AWS_SECRET_ACCESS_KEY")
+	if v := p.get("aws_session_token"); v.there() {
+		key += ":" + m.secret(v, path+".aws_session_token", "AWS_SESSION_TOKEN")
+	}
+	return key
 }
 
 // join makes one upstream of those that serve the same to the same models: engines

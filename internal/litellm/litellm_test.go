@@ -22,6 +22,8 @@ func variables(name string) (string, bool) {
 	switch {
 	case strings.HasPrefix(name, "VERTEX"):
 		return account, true
+	case strings.HasPrefix(name, "AWS_"):
+		return "eu-central-1", true
 	case strings.HasSuffix(name, "_BASE"):
 		return "https://" + strings.ToLower(strings.ReplaceAll(name, "_", "-")) + ".example.com", true
 	default:
