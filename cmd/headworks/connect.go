@@ -39,6 +39,9 @@ func newConnectCommand(t *terminal) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if len(args) == 0 && o != (connection{}) {
+				return &exit{exitUsage, errors.New("which client? headworks connect lists them")}
+			}
 			if len(args) == 0 {
 				return t.listClients(home)
 			}
