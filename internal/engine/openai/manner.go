@@ -13,9 +13,10 @@ import (
 )
 
 // Preset returns the engine of a provider that speaks as OpenAI does, in its own
-// manner.
+// manner and no more than what the catalog says of it: completions reach one that only
+// chats as a chat.
 func Preset(kind catalog.Kind, replicas []fleet.Replica, keys []string) (*engine.HTTP, error) {
-	protocols := engine.Compatible()
+	protocols := slices.DeleteFunc(engine.Compatible(), func(p engine.Protocol) bool { return !kind.Speaks.Has(p.Dialect) })
 	if m := kind.Manner; m.Differs() {
 		protocols[0].Refit = refit(m)
 	}
