@@ -133,7 +133,7 @@ func (t *terminal) ask(ctx context.Context, s admin.Status, key, model, question
 	if t.json {
 		say = func(string) {}
 	}
-	r, err := client.Ask(ctx, s.BaseURL, key, model, question, say)
+	r, err := client.API{BaseURL: s.BaseURL, Certificate: s.Cert, Key: key}.Ask(ctx, model, question, say)
 	if err != nil && r.Error == nil {
 		r.Error = &client.ReplyFail{Type: "client_error", Message: err.Error()}
 	}

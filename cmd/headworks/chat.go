@@ -282,7 +282,7 @@ func (k *talk) ask(ctx context.Context, question string) (client.Reply, error) {
 	if k.json {
 		say = func(string) {}
 	}
-	r, err := client.Converse(ctx, k.status.BaseURL, k.key, k.model, messages, say)
+	r, err := client.API{BaseURL: k.status.BaseURL, Certificate: k.status.Cert, Key: k.key}.Converse(ctx, k.model, messages, say)
 	if r.Answer != "" && !k.json && !strings.HasSuffix(r.Answer, "\n") {
 		fmt.Fprintln(k.out)
 	}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -28,6 +29,7 @@ import (
 	"headworks/internal/api/gemini"
 	"headworks/internal/api/openai"
 	"headworks/internal/api/responses"
+	"headworks/internal/bridge"
 	"headworks/internal/config"
 	"headworks/internal/engine/extract"
 	"headworks/internal/facts"
@@ -84,6 +86,8 @@ type App struct {
 	health   *api.Health
 	server   *wire.Server
 	entrance *api.Front
+	bridge   *bridge.Bridge
+	cert     *certificate // nil where the API is not encrypted
 	front    net.Listener
 	back     net.Listener
 	local    tenant.Secret
@@ -142,8 +146,13 @@ func (a *App) build() error {
 	a.server.Panicked = func(cause any, stack []byte) {
 		a.log.Error("a request panicked", "cause", defect(cause), "stack", string(stack))
 	}
+	a.bridge = bridge.New(a.server, a.warnings())
+	a.server.Other = a.bridge.Serve
 	return nil
 }
+
+// warnings is the log as net/http wants it.
+func (a *App) warnings() *log.Logger { return slog.NewLogLogger(a.log.Handler(), slog.LevelWarn) }
 
 // failed writes down the cause of a fault that is the operator's to mend. The record
 // of the request, under the same id, tells the rest.
@@ -185,6 +194,12 @@ func finder() extract.Find {
 func (a *App) listen() (err error) {
 	if a.front, err = listen(a.config.Listen, "listen"); err != nil {
 		return err
+	}
+	if a.config.TLS.On() {
+		if a.cert, err = newCertificate(a.config.TLS, a.log); err != nil {
+			return err
+		}
+		a.front = a.cert.listener(a.front)
 	}
 	a.back, err = listen(a.config.Admin.Listen, "admin-listen")
 	return err
@@ -332,7 +347,13 @@ func (a *App) Close() {
 }
 
 // BaseURL is what OpenAI's clients on this machine are given.
-func (a *App) BaseURL() string { return "http://" + reached(a.front.Addr()) + "/v1" }
+func (a *App) BaseURL() string {
+	scheme := "http://"
+	if a.cert != nil {
+		scheme = "https://"
+	}
+	return scheme + reached(a.front.Addr()) + "/v1"
+}
 
 // AdminURL is where the admin API is, seen from this machine.
 func (a *App) AdminURL() string { return "http://" + reached(a.back.Addr()) }
@@ -382,7 +403,7 @@ func (a *App) Run(ctx context.Context, ready func()) error {
 	loops, stopLoops := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopLoops()
 	var running sync.WaitGroup
-	failed := make(chan error, 4)
+	failed := make(chan error, 8)
 	start := func(name string, f func() error) {
 		running.Go(func() {
 			if err := f(); err != nil {
@@ -403,7 +424,7 @@ func (a *App) Run(ctx context.Context, ready func()) error {
 			Health: a.health, Records: a.facts, Keys: a.keys, Process: a,
 			Metrics: a.metrics.Handler(), Token: a.keys.isAdmin, Log: a.log,
 		}).Handler(),
-		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelWarn),
+		ErrorLog:          a.warnings(),
 		ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute, ReadTimeout: 30 * time.Second,
 	}
 	start("the admin listener", func() error {
@@ -418,6 +439,7 @@ func (a *App) Run(ctx context.Context, ready func()) error {
 		deaf.Store(err != nil)
 		return err
 	})
+	start("HTTP/2", a.bridge.Run)
 	a.leaveNote()
 	if ready != nil {
 		ready()
@@ -437,6 +459,7 @@ func (a *App) Run(ctx context.Context, ready func()) error {
 		time.Sleep(c.DrainDelay)
 	}
 	patience, stop := context.WithTimeout(context.WithoutCancel(ctx), c.DrainTimeout)
+	running.Go(func() { _ = a.bridge.Shutdown(patience) }) // what is left then is the server's to end
 	if a.server.Drain(patience) != nil {
 		a.log.Warn("answers did not finish in time", "in_flight", a.server.InFlight())
 		a.server.Cancel(gateway.ErrDraining)
@@ -446,6 +469,7 @@ func (a *App) Run(ctx context.Context, ready func()) error {
 	}
 	stop()
 	a.server.Close()
+	a.bridge.Close()
 	// Whoever asked for the drain is told so first.
 	answered, stop := context.WithTimeout(context.WithoutCancel(ctx), inBand)
 	if operators.Shutdown(answered) != nil {

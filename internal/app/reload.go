@@ -124,7 +124,7 @@ func (a *App) changed() bool {
 	was := a.seen
 	a.reload.Unlock()
 	is := stamp(a.options.File)
-	return is != nil && (was == nil || !os.SameFile(was, is) || !was.ModTime().Equal(is.ModTime()) || was.Size() != is.Size())
+	return is != nil && !same(was, is)
 }
 
 // sweeps is how often idle connections to upstreams are looked at.

@@ -59,6 +59,9 @@ func (a *App) Status() admin.Status {
 		Generation: w.Fleet.Generation, Config: w.Config, Since: a.since,
 		Models: []admin.Model{}, Upstreams: []admin.Upstream{},
 	}
+	if a.cert != nil {
+		s.Cert = a.cert.fingerprint()
+	}
 	if a.health.Draining() {
 		s.Status = "draining"
 	}

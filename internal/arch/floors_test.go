@@ -18,7 +18,7 @@ var floors = [][]string{
 	{"inference", "tenant", "fault", "scan"},
 	{"fleet", "catalog", "catalog/card", "prefix", "dialect", "dialect/*", "dialect/openai/*", "latency", "record"},
 	{"admit", "route", "schedule", "health", "price"},
-	{"flow", "wire", "journal", "engine/bedrock/sigv4"},
+	{"flow", "wire", "bridge", "journal", "engine/bedrock/sigv4"},
 	{"engine", "engine/*", "identity", "store", "store/*", "facts", "meter", "telemetry", "retrieve", "discover", "discover/*", "config"},
 	{"gateway", "sim"},
 	{"api", "api/*"},

@@ -85,14 +85,21 @@ type Message struct {
 	Content string `json:"content"`
 }
 
+// API is where an instance answers applications, and a key to ask with.
+type API struct {
+	BaseURL     string // as OpenAI's clients take it
+	Certificate string // SHA-256 of the one it must show, in hex; empty for any that an authority vouches for
+	Key         string
+}
+
 // Ask asks a model one question; see Converse.
-func Ask(ctx context.Context, baseURL, key, model, question string, say func(string)) (Reply, error) {
-	return Converse(ctx, baseURL, key, model, []Message{{"user", question}}, say)
+func (a API) Ask(ctx context.Context, model, question string, say func(string)) (Reply, error) {
+	return a.Converse(ctx, model, []Message{{"user", question}}, say)
 }
 
 // Converse asks a model for the next turn as any OpenAI client would, and hands each
 // piece of the answer to say as it comes. A Reply with an Error is no answer.
-func Converse(ctx context.Context, baseURL, key, model string, messages []Message, say func(string)) (Reply, error) {
+func (a API) Converse(ctx context.Context, model string, messages []Message, say func(string)) (Reply, error) {
 	began := time.Now()
 	body, err := json.Marshal(map[string]any{
 		"model": model, "stream": true, "stream_options": map[string]bool{"include_usage": true}, "messages": messages,
@@ -100,19 +107,19 @@ func Converse(ctx context.Context, baseURL, key, model string, messages []Messag
 	if err != nil {
 		return Reply{}, err
 	}
-	req, err := http.NewRequestWithContext(ctx, "POST", baseURL+"/chat/completions", bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, "POST", a.BaseURL+"/chat/completions", bytes.NewReader(body))
 	if err != nil {
 		return Reply{}, err
 	}
-	req.Header.Set("Authorization", "Bearer "+key)
+	req.Header.Set("Authorization", "Bearer "+a.Key)
 	req.Header.Set("Content-Type", "application/json")
-	web, err := to(baseURL)
+	web, err := to(a.BaseURL, a.Certificate)
 	if err != nil {
 		return Reply{}, err
 	}
 	resp, err := web.Do(req)
 	if err != nil {
-		return Reply{}, fmt.Errorf("%w at %s: %w", ErrAbsent, baseURL, err)
+		return Reply{}, fmt.Errorf("%w at %s: %w", ErrAbsent, a.BaseURL, err)
 	}
 	defer resp.Body.Close()
 	r := Reply{

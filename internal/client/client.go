@@ -5,6 +5,9 @@ package client
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -50,7 +53,7 @@ func Find(dir, adminURL string) (*Admin, error) {
 		}
 		adminURL = i.Admin
 	}
-	web, err := to(adminURL)
+	web, err := to(adminURL, "")
 	if err != nil {
 		return nil, err
 	}
@@ -59,8 +62,9 @@ func Find(dir, adminURL string) (*Admin, error) {
 }
 
 // to returns a client that reaches the host of a URL and no other: a token and a
-// key belong to one origin.
-func to(base string) (*http.Client, error) {
+// key belong to one origin. A certificate, where it is given by its SHA-256, is the
+// only one that is trusted, whatever name it was issued for.
+func to(base, certificate string) (*http.Client, error) {
 	u, err := url.Parse(base)
 	if err != nil || u.Host == "" {
 		return nil, fmt.Errorf("%q is not the URL of an instance, such as http://127.0.0.1:7301", base)
@@ -69,8 +73,20 @@ func to(base string) (*http.Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	web := &http.Transport{DialContext: d.Dial, DisableKeepAlives: true} // a command asks once or twice
+	if certificate != "" {
+		web.TLSClientConfig = &tls.Config{
+			InsecureSkipVerify: true, // VerifyConnection is stricter
+			VerifyConnection: func(s tls.ConnectionState) error {
+				if sum := sha256.Sum256(s.PeerCertificates[0].Raw); hex.EncodeToString(sum[:]) != certificate {
+					return errors.New("the certificate is not that of the instance")
+				}
+				return nil
+			},
+		}
+	}
 	return &http.Client{
-		Transport:     &http.Transport{DialContext: d.Dial, DisableKeepAlives: true}, // a command asks once or twice
+		Transport:     web,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}, nil
 }

@@ -1,9 +1,12 @@
 package client
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -137,7 +140,7 @@ func TestAsk(t *testing.T) {
 			io.WriteString(w, tt.body)
 		}))
 		said := ""
-		r, err := Ask(t.Context(), s.URL+"/v1", "key", "m", "hello", func(text string) { said += text })
+		r, err := API{BaseURL: s.URL + "/v1", Key: "key"}.Ask(t.Context(), "m", "hello", func(text string) { said += text })
 		s.Close()
 		failed := tt.code != "" || tt.status != 200
 		if (err != nil) != tt.cut || (r.Error != nil) != failed || failed && (r.Error.Code != tt.code || r.Error.Status != tt.status) {
@@ -148,6 +151,24 @@ func TestAsk(t *testing.T) {
 		}
 		if name == "whole" && (r.Finish != "stop" || r.Input != 3 || r.Output != 2) {
 			t.Errorf("%+v", r)
+		}
+	}
+}
+
+// TestOneCertificateIsTrusted asks over TLS an instance whose certificate no authority
+// vouches for.
+func TestOneCertificateIsTrusted(t *testing.T) {
+	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, "data: {\"choices\":[{\"delta\":{\"content\":\"yes\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n")
+	}))
+	defer s.Close()
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	sum := sha256.Sum256(s.Certificate().Raw)
+	own, other := hex.EncodeToString(sum[:]), strings.Repeat("0", 64)
+	for certificate, trusted := range map[string]bool{own: true, other: false, "": false} {
+		r, err := API{BaseURL: s.URL + "/v1", Certificate: certificate, Key: "key"}.Ask(t.Context(), "m", "hello", func(string) {})
+		if trusted != (err == nil) || trusted != (r.Answer == "yes") {
+			t.Errorf("%q: %+v, %v", certificate, r, err)
 		}
 	}
 }

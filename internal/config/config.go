@@ -22,6 +22,7 @@ import (
 // Config is one file, read and checked. Nobody changes it afterwards.
 type Config struct {
 	Listen       string              `json:"listen,omitzero" jsonschema:"address of the API and the console"`
+	TLS          TLS                 `json:"tls,omitzero" jsonschema:"encrypts what listen serves"`
 	Admin        Admin               `json:"admin,omitzero" jsonschema:"the admin API and /metrics, on a listener of their own"`
 	Region       string              `json:"region,omitzero" jsonschema:"the cell this process is"`
 	Data         string              `json:"data,omitzero" jsonschema:"folder of everything that is kept; created where missing"`
@@ -48,6 +49,16 @@ func (c *Config) defaults() {
 	c.State, c.Shared = "sqlite", "none"
 	c.DrainDelay, c.DrainTimeout = 5*time.Second, 10*time.Minute
 }
+
+// TLS is the certificate of the API and its key; without one, what is served is not
+// encrypted.
+type TLS struct {
+	Cert string `json:"cert,omitzero" jsonschema:"file of the certificate and those that lead to its authority, in PEM"`
+	Key  string `json:"key,omitzero" jsonschema:"file of the certificate's private key, in PEM"`
+}
+
+// On reports whether there is a certificate.
+func (t *TLS) On() bool { return t.Cert != "" }
 
 // Admin is where operators and scrapers come in.
 type Admin struct {
@@ -400,7 +411,7 @@ func Guard(running, next *Config) *Problem {
 func Restart(changes []Change) []string {
 	var paths []string
 	for _, c := range changes {
-		if slices.Contains([]string{"listen", "admin.listen", "data", "state", "shared"}, c.Path) {
+		if slices.Contains([]string{"listen", "tls.cert", "tls.key", "admin.listen", "data", "state", "shared"}, c.Path) {
 			paths = append(paths, c.Path)
 		}
 	}

@@ -113,6 +113,8 @@ func TestDefaults(t *testing.T) {
 	m := DefaultModel()
 	lines = append(lines, fmt.Sprint(m.Policy, m.Tries, m.Timeouts.FirstToken, m.Timeouts.Idle, m.Timeouts.Total))
 	want := `listen 127.0.0.1:7300
+tls.cert none
+tls.key none
 admin.listen 127.0.0.1:7301
 region local
 data ./data

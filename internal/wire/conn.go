@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -33,6 +34,7 @@ type conn struct {
 
 	readBy, writeBy time.Time     // the deadlines nc has
 	broken          bool          // a write failed
+	served          bool          // a request was awaited before
 	idle            atomic.Bool   // between two requests; whoever turns it off owns the connection's next step
 	vec             [3][]byte     // of bufs
 	bufs            net.Buffers   // of a gathered write
@@ -56,6 +58,31 @@ func (c *conn) serve() {
 	defer c.close()
 	for c.await() && c.exchange() {
 	}
+}
+
+// preface is how a connection of HTTP/2 begins.
+var preface = []byte("PRI * HTTP/2.0\r\n\r\n")
+
+// handOver gives the connection to whoever speaks HTTP/2.
+func (c *conn) handOver() {
+	if c.nc.SetDeadline(time.Time{}) == nil {
+		c.srv.Other(&begun{Conn: c.nc, read: bytes.Clone(c.buf.b[:c.w])})
+	}
+}
+
+// begun is a connection of which something was read.
+type begun struct {
+	net.Conn
+	read []byte
+}
+
+func (b *begun) Read(p []byte) (int, error) {
+	if len(b.read) > 0 {
+		n := copy(p, b.read)
+		b.read = b.read[n:]
+		return n, nil
+	}
+	return b.Conn.Read(p)
 }
 
 func (c *conn) close() {
@@ -100,7 +127,13 @@ func (c *conn) await() bool {
 		now = time.Now()
 	}
 	x.arrived = now
+	fresh := !c.served
+	c.served = true
 	for late := false; ; late = true {
+		if fresh && c.srv.Other != nil && bytes.HasPrefix(c.buf.b[:c.w], preface) {
+			c.handOver()
+			return false
+		}
 		whole, refused := x.head.parse(c.buf.b[:c.w], limits.Fields)
 		switch {
 		case refused != nil:

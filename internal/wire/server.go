@@ -16,6 +16,9 @@ type Server struct {
 	// not read, or that its handler panicked, and adds what else the answer's head
 	// says.
 	Refuse func(status int, words string, h *Header) (contentType string, body []byte)
+	// Other, where set, gets a connection that begins with the preface of HTTP/2 (RFC
+	// 9113 3.4), unread, and returns when it is over.
+	Other func(nc net.Conn)
 	// Panicked, where set, is told of a panic in the handler, with its stack.
 	Panicked func(cause any, stack []byte)
 
@@ -163,10 +166,17 @@ func (s *Server) unlisten(ln net.Listener) {
 	ln.Close()
 }
 
+// Accept serves a connection that somebody else accepted, on a goroutine of its own.
+func (s *Server) Accept(nc net.Conn) { s.start(nc) }
+
 func (s *Server) start(nc net.Conn) {
 	// A client that stops reading is noticed after this much, not after the
 	// megabytes that the kernel would take.
-	if t, ok := nc.(interface{ SetWriteBuffer(int) error }); ok {
+	under := nc
+	if t, ok := nc.(interface{ NetConn() net.Conn }); ok { // TLS
+		under = t.NetConn()
+	}
+	if t, ok := under.(interface{ SetWriteBuffer(int) error }); ok {
 		_ = t.SetWriteBuffer(256 << 10) // only a hint: the kernel's own bound holds without it
 	}
 	c := newConn(s, nc)

@@ -81,6 +81,7 @@ type Status struct {
 	Version    string     `json:"version"`
 	Status     string     `json:"status"` // ok, draining
 	BaseURL    string     `json:"base_url"`
+	Cert       string     `json:"certificate_sha256,omitempty"` // of the API, where it is encrypted
 	Region     string     `json:"region"`
 	Generation uint64     `json:"generation"`
 	Config     string     `json:"config"`

@@ -1,0 +1,295 @@
+package bridge_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"headworks/internal/bridge"
+	"headworks/internal/wire"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// house is a front with a bridge on one listener.
+type house struct {
+	url    string
+	front  *wire.Server
+	bridge *bridge.Bridge
+	web    *http.Client
+}
+
+// build serves a handler to clients of HTTP/1.1 and HTTP/2 on one port.
+func build(t *testing.T, handler func(*wire.Exchange)) *house {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &house{url: "http://" + ln.Addr().String(), front: wire.NewServer(handler, wire.Limits{})}
+	h.bridge = bridge.New(h.front, log.New(t.Output(), "", 0))
+	h.front.Other = h.bridge.Serve
+	ended := make(chan error, 2)
+	go func() { ended <- h.bridge.Run() }()
+	go func() { ended <- h.front.Serve(ln) }()
+	h.web = &http.Client{Transport: protocols(false)}
+	t.Cleanup(func() {
+		h.web.CloseIdleConnections()
+		h.bridge.Close()
+		h.front.Close()
+		for range 2 {
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	return h
+}
+
+func protocols(one bool) *http.Transport {
+	var p http.Protocols
+	p.SetHTTP1(one)
+	p.SetUnencryptedHTTP2(!one)
+	return &http.Transport{Protocols: &p}
+}
+
+func (h *house) send(t *testing.T, method, path string, body io.Reader, head ...string) (*http.Response, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, h.url+path, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < len(head); i += 2 {
+		req.Header.Add(head[i], head[i+1])
+	}
+	r, err := h.web.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	answer, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r, string(answer)
+}
+
+func echo(x *wire.Exchange) {
+	body, err := x.Body(1 << 20)
+	if err != nil {
+		_ = x.Respond(413, "text/plain", nil, []byte(err.Error()))
+		return
+	}
+	var b bytes.Buffer
+	b.WriteString(x.Method() + " " + string(x.Path()) + "?" + string(x.Query()) + "\n")
+	for name, v := range x.Headers() {
+		b.WriteString(strings.ToLower(string(name)) + "=" + string(v) + "\n")
+	}
+	b.WriteString("from loopback: " + map[bool]string{true: "yes", false: "no"}[x.Remote().IsLoopback()] + "\n\n")
+	b.Write(body)
+	_ = x.Respond(200, "text/plain", nil, b.Bytes())
+}
+
+// unsized hides how long a body is.
+type unsized struct{ io.Reader }
+
+func TestARequestArrivesWhole(t *testing.T) {
+	h := build(t, echo)
+	large := strings.Repeat("large ", 100_000)
+	for name, body := range map[string]io.Reader{
+		"": unsized{strings.NewReader("")}, "small": strings.NewReader("small"), large: strings.NewReader(large),
+		"of unknown length": unsized{strings.NewReader("of unknown length")},
+	} {
+		r, answer := h.send(t, "POST", "/a/b%2Fc?d=e", body, "x-two", "1", "x-two", "2", "te", "trailers")
+		head, rest, _ := strings.Cut(answer, "\n\n")
+		if r.ProtoMajor != 2 || r.StatusCode != 200 || rest != name {
+			t.Errorf("%.20q: HTTP/%d, %d, %d bytes of the body", name, r.ProtoMajor, r.StatusCode, len(rest))
+		}
+		for _, want := range []string{"POST /a/b%2Fc?d=e\n", "x-two=1\n", "x-two=2\n", "from loopback: yes"} {
+			if !strings.Contains(head, want) {
+				t.Errorf("%.20q: no %q in\n%s", name, want, head)
+			}
+		}
+		if strings.Contains(head, "\nte=") || r.Header.Get("Connection") != "" {
+			t.Errorf("%.20q: what belongs to a connection went through: %s %v", name, head, r.Header)
+		}
+	}
+}
+
+func TestBothOnOnePort(t *testing.T) {
+	h := build(t, echo)
+	if r, _ := h.send(t, "GET", "/", nil); r.ProtoMajor != 2 {
+		t.Errorf("HTTP/%d", r.ProtoMajor)
+	}
+	h.web.CloseIdleConnections()
+	h.web.Transport = protocols(true)
+	if r, _ := h.send(t, "GET", "/", nil); r.ProtoMajor != 1 {
+		t.Errorf("HTTP/%d", r.ProtoMajor)
+	}
+}
+
+// TestAPrefaceInPieces dials by hand: TCP may cut the preface anywhere.
+func TestAPrefaceInPieces(t *testing.T) {
+	h := build(t, echo)
+	nc, err := net.Dial("tcp", strings.TrimPrefix(h.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	for _, piece := range []string{"PR", "I * HTTP/2.0\r", "\n\r", "\nSM\r\n", "\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"} {
+		if _, err := io.WriteString(nc, piece); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Millisecond) // so that the kernel does not join them
+	}
+	frame := make([]byte, 9)
+	if _, err := io.ReadFull(nc, frame); err != nil || frame[3] != 4 {
+		t.Errorf("no SETTINGS frame but % x, %v", frame, err)
+	}
+}
+
+// TestTheFrontRefuses meets the limits of the front itself.
+func TestTheFrontRefuses(t *testing.T) {
+	h := build(t, echo)
+	r, answer := h.send(t, "POST", "/", strings.NewReader(strings.Repeat("x", 2<<20)))
+	if r.StatusCode != 413 {
+		t.Errorf("%d %s", r.StatusCode, answer)
+	}
+	if r, _ = h.send(t, "GET", "/a b", nil); r.StatusCode != 200 { // the client escapes it
+		t.Errorf("%d", r.StatusCode)
+	}
+	req, _ := http.NewRequestWithContext(t.Context(), "GET", h.url, nil)
+	req.URL.Opaque = "/a b" // sent as it is
+	req.URL.Scheme, req.URL.Host = "http", strings.TrimPrefix(h.url, "http://")
+	if r, err := h.web.Do(req); err == nil {
+		r.Body.Close()
+		if r.StatusCode != 400 {
+			t.Errorf("a space in the path: %d", r.StatusCode)
+		}
+	}
+}
+
+// TestAStreamFlows waits for each event before the next one is let go.
+func TestAStreamFlows(t *testing.T) {
+	next := make(chan string)
+	h := build(t, func(x *wire.Exchange) {
+		_ = x.Begin(200, "text/event-stream", nil)
+		for s := range next {
+			if x.Write([]byte(s)) != nil {
+				return
+			}
+		}
+		_ = x.WriteEnd(nil)
+	})
+	go func() { next <- "first" }()
+	req, _ := http.NewRequestWithContext(t.Context(), "GET", h.url, nil)
+	r, err := h.web.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	got := make([]byte, 64)
+	for _, want := range []string{"first", "second", "third"} {
+		if want != "first" {
+			next <- want
+		}
+		if n, err := r.Body.Read(got); string(got[:n]) != want || err != nil {
+			t.Errorf("%q, %v instead of %q", got[:n], err, want)
+		}
+	}
+	close(next)
+	if n, err := r.Body.Read(got); n != 0 || !errors.Is(err, io.EOF) {
+		t.Errorf("%d bytes, %v at the end", n, err)
+	}
+}
+
+// TestACutStreamIsReset: an answer that breaks off must not end as a whole one does.
+func TestACutStreamIsReset(t *testing.T) {
+	h := build(t, func(x *wire.Exchange) {
+		_ = x.Begin(200, "text/event-stream", nil)
+		_ = x.Write([]byte("half"))
+		x.Abort()
+	})
+	req, _ := http.NewRequestWithContext(t.Context(), "GET", h.url, nil)
+	r, err := h.web.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	if b, err := io.ReadAll(r.Body); err == nil {
+		t.Errorf("%q ended as if it were whole", b)
+	}
+}
+
+// TestWhoLeavesIsNoticed: the front learns that a stream was reset, while the
+// connection goes on.
+func TestWhoLeavesIsNoticed(t *testing.T) {
+	left := make(chan error, 1)
+	h := build(t, func(x *wire.Exchange) {
+		if string(x.Path()) != "/slow" {
+			echo(x)
+			return
+		}
+		x.Watch()
+		_ = x.Begin(200, "text/event-stream", nil)
+		_ = x.Write([]byte("one"))
+		<-x.Context().Done()
+		left <- context.Cause(x.Context())
+	})
+	ctx, leave := context.WithCancel(t.Context())
+	req, _ := http.NewRequestWithContext(ctx, "GET", h.url+"/slow", nil)
+	r, err := h.web.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leave()
+	r.Body.Close()
+	if err := <-left; err == nil {
+		t.Error("no cause")
+	}
+	if r, _ := h.send(t, "GET", "/", nil); r.StatusCode != 200 {
+		t.Errorf("%d on the same connection", r.StatusCode)
+	}
+}
+
+// TestShutdownLetsStreamsEnd: what is in flight ends well, and then nothing is left.
+func TestShutdownLetsStreamsEnd(t *testing.T) {
+	inside, out := make(chan struct{}), make(chan struct{})
+	h := build(t, func(x *wire.Exchange) {
+		close(inside)
+		<-out
+		echo(x)
+	})
+	answered := make(chan string, 1)
+	go func() {
+		_, answer := h.send(t, "GET", "/late", nil)
+		answered <- answer
+	}()
+	<-inside
+	over := make(chan error, 2)
+	go func() { over <- h.bridge.Shutdown(t.Context()) }()
+	go func() { over <- h.front.Drain(t.Context()) }()
+	select {
+	case err := <-over:
+		t.Fatalf("over with a request in flight: %v", err)
+	case <-time.After(20 * time.Millisecond):
+	}
+	close(out)
+	if a := <-answered; !strings.HasPrefix(a, "GET /late") {
+		t.Errorf("%q", a)
+	}
+	for range 2 {
+		if err := <-over; err != nil {
+			t.Error(err)
+		}
+	}
+}
