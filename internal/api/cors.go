@@ -7,15 +7,18 @@ import (
 	"headworks/internal/wire"
 )
 
-// The headers that a page of another origin may send and read (Fetch, 3.3). What an
-// answer says of itself is for whoever may read the answer.
+// answerNames are the headers that an answer may have beside those of HTTP itself.
+var answerNames = []string{
+	"x-request-id", "request-id", "retry-after", "retry-after-ms", "x-should-retry",
+	"x-headworks-model", "x-headworks-upstream", "x-headworks-region", "x-headworks-replica", "x-headworks-route",
+	"x-headworks-config", "x-headworks-attempts", "x-headworks-cache", "x-headworks-overhead-ms", "x-headworks-cost",
+	"x-headworks-simulated", "x-headworks-degraded", "x-headworks-dropped", "x-headworks-lexical",
+}
+
+// The headers and methods that a page of another origin may read and use (Fetch,
+// 3.3). What an answer says of itself is for whoever may read the answer.
 var (
-	corsMayRead = strings.Join([]string{
-		"x-request-id", "request-id", "retry-after", "retry-after-ms", "x-should-retry",
-		"x-headworks-model", "x-headworks-upstream", "x-headworks-region", "x-headworks-replica", "x-headworks-route",
-		"x-headworks-config", "x-headworks-attempts", "x-headworks-cache", "x-headworks-overhead-ms", "x-headworks-cost",
-		"x-headworks-simulated", "x-headworks-degraded", "x-headworks-dropped", "x-headworks-lexical",
-	}, ", ")
+	corsMayRead = strings.Join(answerNames, ", ")
 	corsMethods = "GET, POST, DELETE"
 )
 

@@ -28,6 +28,7 @@ type Route struct {
 	Path    string // as it is written in requests, byte for byte; with a slash at its end, all below it
 	Dialect *Dialect
 	Shared  bool // the path is of several surfaces: the client's own header tells the dialect
+	About   []About
 	Serve   func(f *Front, x *wire.Exchange, v Visit)
 }
 
@@ -59,6 +60,8 @@ type Front struct {
 	calls   calls
 	squeeze deflaters
 	refused [fault.Count]atomic.Uint64
+
+	described func() []byte // all routes, see DescriptionPath
 }
 
 // NewFront returns a Front of these routes. Errors on paths that do not exist are
@@ -80,6 +83,7 @@ func NewFront(g *gateway.Gateway, keys Keys, h *Health, limits func() Limits, ro
 	slices.SortStableFunc(f.below, func(a, b Route) int { // those of one path stand together, see find
 		return cmp.Or(len(b.Path)-len(a.Path), strings.Compare(a.Path, b.Path))
 	})
+	f.described = describeAll(h.Version, slices.Concat(routes...))
 	f.calls.New = func() any { return newCall() }
 	f.squeeze.New = newDeflater
 	return f
@@ -137,8 +141,13 @@ func (f *Front) find(path []byte) (at []Route, tail string) {
 	return nil, ""
 }
 
-// elsewhere answers what is no route: the health pages, or nothing.
+// elsewhere answers what is no route: the health pages, the description of all
+// routes, or nothing.
 func (f *Front) elsewhere(x *wire.Exchange) {
+	if string(x.Path()) == DescriptionPath {
+		f.tellAll(x)
+		return
+	}
 	if p, ok := f.health.Page(string(x.Path())); ok {
 		var h wire.Header
 		if m := x.Method(); m != "GET" && m != "HEAD" {

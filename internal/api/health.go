@@ -33,6 +33,20 @@ type page struct {
 	Body   []byte
 }
 
+// pages are the paths of health, and what each tells; may503 tells that it may say no.
+var pages = []struct {
+	path, title string
+	may503      bool
+}{
+	{"/livez", "Whether the process lives", false},
+	{"/health/liveliness", "Whether the process lives", false},
+	{"/readyz", "Whether it serves", true},
+	{"/healthz", "Whether it serves", true},
+	{"/health", "Whether it serves", true},
+	{"/health/readiness", "Whether it serves", true},
+	{"/version", "Its version", false},
+}
+
 // Page returns the page of a path, if it is one of health's: live while the
 // process runs, ready once it can serve and until it drains, whatever upstreams
 // do.

@@ -139,8 +139,7 @@ func (a *App) build() error {
 	if err := a.use(a.config); err != nil {
 		return err
 	}
-	a.entrance = api.NewFront(a.gateway, a.keys.resolver, a.health, func() api.Limits { return *a.limits.Load() },
-		openai.Routes(), anthropic.Routes(), gemini.Routes(), responses.Routes(a.answers, a.answers.keeps))
+	a.entrance = api.NewFront(a.gateway, a.keys.resolver, a.health, func() api.Limits { return *a.limits.Load() }, a.routes()...)
 	a.server = wire.NewServer(a.entrance.Serve, wire.Limits{})
 	a.server.Refuse = a.entrance.Misread
 	a.server.Panicked = func(cause any, stack []byte) {
@@ -153,6 +152,11 @@ func (a *App) build() error {
 
 // warnings is the log as net/http wants it.
 func (a *App) warnings() *log.Logger { return slog.NewLogLogger(a.log.Handler(), slog.LevelWarn) }
+
+// routes returns the paths of all surfaces.
+func (a *App) routes() [][]api.Route {
+	return [][]api.Route{openai.Routes(), anthropic.Routes(), gemini.Routes(), responses.Routes(a.answers, a.answers.keeps)}
+}
 
 // failed writes down the cause of a fault that is the operator's to mend. The record
 // of the request, under the same id, tells the rest.

@@ -393,6 +393,29 @@ func TestAppendString(t *testing.T) {
 	})
 }
 
+// TestShapeMembers: what a shape tells of itself is what it knows.
+func TestShapeMembers(t *testing.T) {
+	var walk func(s *Shape, path string) int
+	walk = func(s *Shape, path string) (n int) {
+		if path != "" && chat.Known(path) != path {
+			t.Errorf("%s is told, and not known", path)
+		}
+		for name, value := range s.Members() {
+			n += 1 + walk(value, strings.TrimPrefix(path+"."+name, "."))
+		}
+		if e := s.Element(); e != nil {
+			n += walk(e, path+"[0]")
+		}
+		return n
+	}
+	if walk(chat, "") == 0 {
+		t.Error("a shape with keys tells none")
+	}
+	if walk(nil, "") != 0 {
+		t.Error("no shape tells a key")
+	}
+}
+
 func TestShapeKnown(t *testing.T) {
 	for path, want := range map[string]string{
 		"model":                           "model",

@@ -1,6 +1,7 @@
 package scan
 
 import (
+	"iter"
 	"strings"
 )
 
@@ -59,6 +60,25 @@ func (s *Shape) hash(name string) int {
 	h := n + int(name[0]|0x20) + 7*int(name[n/2]|0x20) + 31*int(name[n-1]|0x20)
 	return h & (len(s.table) - 1)
 }
+
+// Members ranges over the keys that are known, in the order in which they were
+// named, and the shapes of their values.
+func (s *Shape) Members() iter.Seq2[string, *Shape] {
+	return func(yield func(string, *Shape) bool) {
+		if s == nil {
+			return
+		}
+		for i, name := range s.names {
+			if !yield(name, s.values[i]) {
+				return
+			}
+		}
+	}
+}
+
+// Element returns the shape of an array's elements, nil where nothing is known of
+// them.
+func (s *Shape) Element() *Shape { return s.element() }
 
 func (s *Shape) element() *Shape {
 	if s == nil {

@@ -11,21 +11,34 @@ import (
 	"headworks/internal/inference"
 )
 
+// What the description of all routes says of these.
+var (
+	asking = []api.About{{
+		Name: "createMessage", Title: "Answer a conversation", Media: api.Streamed(),
+		Example: `{"model":"demo-small","max_tokens":64,"messages":[{"role":"user","content":"Say hello."}]}`,
+	}}
+	counting = []api.About{{
+		Name: "countMessageTokens", Title: "How many tokens a conversation has",
+		Example: `{"model":"demo-small","messages":[{"role":"user","content":"Say hello."}]}`,
+	}}
+)
+
 // Routes returns the surface's paths.
 func Routes() []api.Route {
 	d, count := Dialect(), Dialect()
 	count.ReadRequest, count.EncodeAnswer = anthropic.ReadCountRequest, anthropic.EncodeCount
+	list, one := api.ModelsAbout(d)
 	var routes []api.Route
 	for _, prefix := range []string{"/v1", "", "/anthropic/v1", "/anthropic"} {
 		routes = append(routes,
-			api.Route{Method: "POST", Path: prefix + "/messages", Dialect: d, Serve: api.Chat},
-			api.Route{Method: "POST", Path: prefix + "/messages/count_tokens", Dialect: count, Serve: api.Chat},
+			api.Route{Method: "POST", Path: prefix + "/messages", Dialect: d, About: asking, Serve: api.Chat},
+			api.Route{Method: "POST", Path: prefix + "/messages/count_tokens", Dialect: count, About: counting, Serve: api.Chat},
 		)
 	}
 	for _, prefix := range []string{"/anthropic/v1", "/anthropic"} {
 		routes = append(routes,
-			api.Route{Method: "GET", Path: prefix + "/models", Dialect: d, Serve: api.Models},
-			api.Route{Method: "GET", Path: prefix + "/models/", Dialect: d, Serve: api.Model},
+			api.Route{Method: "GET", Path: prefix + "/models", Dialect: d, About: list, Serve: api.Models},
+			api.Route{Method: "GET", Path: prefix + "/models/", Dialect: d, About: one, Serve: api.Model},
 		)
 	}
 	return routes

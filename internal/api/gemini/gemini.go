@@ -29,16 +29,35 @@ func Routes() []api.Route {
 		v.Dialect = d
 		api.Chat(f, x, v)
 	}
+	list, one := api.ModelsAbout(d)
+	asking := about(d, asked.count)
 	var routes []api.Route
 	for _, prefix := range []string{"/v1beta", "/gemini/v1beta", "/gemini/v1"} {
 		routes = append(routes,
-			api.Route{Method: "POST", Path: prefix + "/models/", Dialect: d, Serve: ask},
-			api.Route{Method: "POST", Path: prefix + "/", Dialect: d, Serve: ask}, // the AI SDK leaves models out where a name has a slash
-			api.Route{Method: "GET", Path: prefix + "/models", Dialect: d, Serve: api.Models},
-			api.Route{Method: "GET", Path: prefix + "/models/", Dialect: d, Serve: api.Model},
+			api.Route{Method: "POST", Path: prefix + "/models/", Dialect: d, About: asking, Serve: ask},
+			api.Route{Method: "POST", Path: prefix + "/", Dialect: d, About: asking, Serve: ask}, // the AI SDK leaves models out where a name has a slash
+			api.Route{Method: "GET", Path: prefix + "/models", Dialect: d, About: list, Serve: api.Models},
+			api.Route{Method: "GET", Path: prefix + "/models/", Dialect: d, About: one, Serve: api.Model},
 		)
 	}
-	return append(routes, api.Route{Method: "POST", Path: "/v1/models/", Dialect: d, Serve: ask})
+	return append(routes, api.Route{Method: "POST", Path: "/v1/models/", Dialect: d, About: asking, Serve: ask})
+}
+
+// about returns what the description of all routes says of a model's methods.
+func about(d, count *api.Dialect) []api.About {
+	const example = `{"contents":[{"role":"user","parts":[{"text":"Say hello."}]}]}`
+	return []api.About{
+		{Tail: "{model}:generateContent", Name: "generateContent", Title: "Answer a conversation", Example: example},
+		{
+			Tail: "{model}:streamGenerateContent", Name: "streamGenerateContent", Title: "Answer a conversation, as it comes",
+			Query: [][2]string{{"alt", "sse for events; otherwise one array that grows"}}, Media: api.Streamed(), Example: example,
+			Answer: append(append([]byte{'['}, d.EncodeAnswer(api.ExampleAnswer())...), ']'),
+		},
+		{
+			Tail: "{model}:countTokens", Name: "countTokens", Title: "How many tokens a conversation has", Example: example,
+			Answer: count.EncodeAnswer(api.ExampleAnswer()),
+		},
+	}
 }
 
 // served are the dialects of the methods that a model has, and of the two forms of

@@ -34,19 +34,20 @@ func Routes() []api.Route {
 	e.Shape, e.ReadRequest = embeddings.Shape(), embeddings.ReadRequest
 	r := dialect()
 	r.Shape, r.ReadRequest = rerank.Shape(), rerank.ReadRequest
+	list, one := api.ModelsAbout(d)
 	var routes []api.Route
 	for _, prefix := range []string{"/v1", "", "/openai/v1", "/openai"} {
 		own := strings.HasPrefix(prefix, "/openai")
 		routes = append(routes,
-			api.Route{Method: "POST", Path: prefix + "/chat/completions", Dialect: d, Serve: api.Chat},
-			api.Route{Method: "POST", Path: prefix + "/completions", Dialect: c, Serve: api.Chat},
-			api.Route{Method: "POST", Path: prefix + "/embeddings", Dialect: e, Serve: api.Chat},
-			api.Route{Method: "POST", Path: prefix + "/rerank", Dialect: r, Serve: api.Chat},
-			api.Route{Method: "GET", Path: prefix + "/models", Dialect: d, Shared: !own, Serve: api.Models},
-			api.Route{Method: "GET", Path: prefix + "/models/", Dialect: d, Shared: !own, Serve: api.Model},
+			api.Route{Method: "POST", Path: prefix + "/chat/completions", Dialect: d, About: chatting, Serve: api.Chat},
+			api.Route{Method: "POST", Path: prefix + "/completions", Dialect: c, About: completing, Serve: api.Chat},
+			api.Route{Method: "POST", Path: prefix + "/embeddings", Dialect: e, About: embedding, Serve: api.Chat},
+			api.Route{Method: "POST", Path: prefix + "/rerank", Dialect: r, About: ranking, Serve: api.Chat},
+			api.Route{Method: "GET", Path: prefix + "/models", Dialect: d, Shared: !own, About: list, Serve: api.Models},
+			api.Route{Method: "GET", Path: prefix + "/models/", Dialect: d, Shared: !own, About: one, Serve: api.Model},
 		)
 	}
-	return append(routes, api.Route{Method: "POST", Path: "/v2/rerank", Dialect: r, Serve: api.Chat}) // as Cohere has it
+	return append(routes, api.Route{Method: "POST", Path: "/v2/rerank", Dialect: r, About: ranking, Serve: api.Chat}) // as Cohere has it
 }
 
 // dialect returns what all of them have in common.

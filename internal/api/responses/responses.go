@@ -71,14 +71,34 @@ func Routes(s Store, keeps func() bool) []api.Route {
 	var routes []api.Route
 	for _, prefix := range []string{"/v1", "", "/openai/v1"} {
 		routes = append(routes,
-			api.Route{Method: "POST", Path: prefix + "/responses", Dialect: d, Serve: api.Chat},
-			api.Route{Method: "GET", Path: prefix + "/responses/", Dialect: d, Serve: f.get},
-			api.Route{Method: "DELETE", Path: prefix + "/responses/", Dialect: d, Serve: f.remove},
-			api.Route{Method: "POST", Path: prefix + "/responses/", Dialect: d, Serve: f.cancel},
+			api.Route{Method: "POST", Path: prefix + "/responses", Dialect: d, About: asking, Serve: api.Chat},
+			api.Route{Method: "GET", Path: prefix + "/responses/", Dialect: d, About: reading, Serve: f.get},
+			api.Route{Method: "DELETE", Path: prefix + "/responses/", Dialect: d, About: removing, Serve: f.remove},
+			api.Route{Method: "POST", Path: prefix + "/responses/", Dialect: d, About: cancelling, Serve: f.cancel},
 		)
 	}
 	return routes
 }
+
+// What the description of all routes says of these.
+var (
+	asking = []api.About{{
+		Name: "createResponse", Title: "Answer a conversation, and keep the answer", Media: api.Streamed(),
+		Example: `{"model":"demo-small","input":"Say hello."}`,
+	}}
+	reading = []api.About{
+		{
+			Tail: "{response_id}", Name: "getResponse", Title: "A response that is kept", Media: api.Streamed(),
+			Query: [][2]string{{"stream", "true for events"}, {"starting_after", "leaves out the events up to this number"}},
+		},
+		{
+			Tail: "{response_id}/input_items", Name: "listInputItems", Title: "What a response was given",
+			Query: [][2]string{{"limit", "how many items; 20 unless given"}, {"order", "asc or desc"}, {"after", "leaves out the items up to this one"}},
+		},
+	}
+	removing   = []api.About{{Tail: "{response_id}", Name: "deleteResponse", Title: "Remove a response"}}
+	cancelling = []api.About{{Tail: "{response_id}/cancel", Name: "cancelResponse", Title: "Answers 400: nothing runs in the background"}}
+)
 
 type surface struct {
 	store Store
