@@ -17,6 +17,7 @@ const unset time.Duration = -1
 // exchange is one request on its way. It is used again for another.
 type exchange struct {
 	run     *run
+	policy  *flow.Policy // of its gateway
 	request inference.Request
 	ticket  flow.Ticket
 	number  int32
@@ -53,7 +54,9 @@ func (s *run) arrive(a *Arrival) {
 	}
 	x.made, x.whole = 0, false
 	x.first, x.firstIn, x.latest, x.wrote = unset, unset, unset, unset
-	s.policy.Begin(&x.ticket, &x.request, a.Caller, x)
+	x.policy = s.gateway(&x.request)
+	s.under++
+	x.policy.Begin(&x.ticket, &x.request, a.Caller, x)
 	s.step(x, flow.Event{Kind: flow.Arrived})
 }
 
@@ -63,7 +66,7 @@ func (x *exchange) Grant() { x.run.woken = append(x.run.woken, x) }
 // step asks flow for the next action and carries it out.
 func (s *run) step(x *exchange, ev flow.Event) {
 	for {
-		a := s.policy.Step(&x.ticket, ev, s.Fleet, s.clock())
+		a := x.policy.Step(&x.ticket, ev, s.Fleet, s.clock())
 		s.tally.steps++
 		if a.Wake != nil {
 			a.Wake.Owner.Grant()
@@ -130,7 +133,7 @@ func (s *run) send(x *exchange, a *flow.Action) *fault.Error {
 	r := s.replicas[a.Replica.ID]
 	r.tally.sent++
 	x.replica, x.made, x.latest = r, 0, unset
-	if s.now < r.back {
+	if r.down > 0 {
 		return fault.New(fault.Connect, "nobody answers there")
 	}
 	output := x.output
@@ -138,7 +141,7 @@ func (s *run) send(x *exchange, a *flow.Action) *fault.Error {
 		output = min(output, limit)
 	}
 	x.attempt++
-	job, ok := r.engine.Submit(s.now, latency.Job{
+	job, ok := r.engine.Submit(r.clock.local(s.now), latency.Job{
 		ID:     uint64(x.attempt)<<32 | uint64(x.number),
 		Prompt: x.request.Input,
 		Output: r.params.Limit(x.request.Input, output),
@@ -178,10 +181,11 @@ func (s *run) look(x *exchange) {
 	if !x.working || !x.request.Stream {
 		return
 	}
-	if p, ok := x.replica.engine.Latest(s.now, x.job); ok {
-		x.made, x.latest = p.Tokens, p.At
+	r := x.replica
+	if p, ok := r.engine.Latest(r.clock.local(s.now), x.job); ok {
+		x.made, x.latest = p.Tokens, min(r.clock.showed(p.At), s.now)
 		if x.ticket.Committed {
-			x.wrote = max(x.wrote, p.At)
+			x.wrote = max(x.wrote, x.latest)
 		}
 	}
 }
@@ -192,7 +196,7 @@ func (s *run) drop(x *exchange) {
 		return
 	}
 	s.look(x)
-	x.replica.engine.Cancel(s.now, x.job)
+	x.replica.engine.Cancel(x.replica.clock.local(s.now), x.job)
 	s.plan(x.replica)
 	x.working = false
 	x.attempt++
@@ -215,10 +219,11 @@ func (s *run) done(x *exchange, f *fault.Error) {
 	if s.bytes = r.Append(s.bytes); len(s.bytes) > 8<<10 {
 		s.flush()
 	}
-	s.tally.add(r)
+	s.tally.add(r, s.Objective)
 	if s.keep != nil {
 		s.keep(r)
 	}
+	s.under--
 	s.vacant = append(s.vacant, x)
 }
 

@@ -24,6 +24,59 @@ type Load interface {
 	Next() (Arrival, bool)
 }
 
+// Staged is a load in stages: where Next says that nothing more comes, it may be the
+// end of a stage.
+type Staged interface {
+	Load
+	// Drained tells that all that came has ended by a time, and returns whether
+	// another stage begins.
+	Drained(at time.Duration) bool
+}
+
+// Stage is a time in which requests come at one rate.
+type Stage struct {
+	Rate   float64 // a second
+	Length time.Duration
+}
+
+// stairs is when requests come in stages. The next one begins once all of the one
+// before have ended, and a pause later.
+type stairs struct {
+	stage int
+	over  bool // the stage's time is, and it has not drained
+	begun time.Duration
+	at    time.Duration
+	src   *rand.Rand // of the pauses between requests
+}
+
+// next returns when the next request of a stage comes.
+func (t *stairs) next(stages []Stage, seed uint64) (time.Duration, bool) {
+	if t.src == nil {
+		t.src = rand.New(rand.NewPCG(seed, 0))
+	}
+	if t.over || t.stage == len(stages) {
+		return 0, false
+	}
+	s := stages[t.stage]
+	t.at += time.Duration(t.src.ExpFloat64() / s.Rate * float64(time.Second))
+	if t.at < t.begun+s.Length {
+		return t.at, true
+	}
+	t.over = true
+	return 0, false
+}
+
+// drained begins the next stage, if there is one.
+func (t *stairs) drained(stages []Stage, pause, at time.Duration) bool {
+	if !t.over {
+		return false
+	}
+	t.begun = max(at, t.begun+stages[t.stage].Length) + pause
+	t.at, t.over = t.begun, false
+	t.stage++
+	return t.stage < len(stages)
+}
+
 // Lengths is a log-normal distribution of lengths in tokens.
 type Lengths struct {
 	Median float64
@@ -35,10 +88,12 @@ func (l Lengths) draw(src *rand.Rand) int {
 	return min(max(int(l.Median*math.Exp(l.Sigma*src.NormFloat64())), 1), l.Max)
 }
 
-// Poisson is a load of independent requests.
+// Poisson is a load of independent requests: so many at one rate, or in stages.
 type Poisson struct {
 	Requests int
 	Rate     float64 // a second
+	Stages   []Stage // in the place of both
+	Pause    time.Duration
 	Seed     uint64
 	Start    time.Time // of the run, for the ids
 	Model    string
@@ -47,30 +102,36 @@ type Poisson struct {
 	Whole    float64 // share of answers that are not streamed, 0 to 1
 	Caller   *tenant.Caller
 
-	n   int
-	at  time.Duration
-	src *rand.Rand // of the pauses
-	one rand.PCG   // of the request at hand
+	n      int
+	stairs stairs
+	one    rand.PCG // of the request at hand
 }
 
 // Next returns the next request.
 func (p *Poisson) Next() (Arrival, bool) {
-	if p.n == p.Requests {
+	stages := p.Stages
+	if len(stages) == 0 {
+		if p.n == p.Requests {
+			return Arrival{}, false
+		}
+		stages = []Stage{{p.Rate, never}}
+	}
+	at, ok := p.stairs.next(stages, p.Seed)
+	if !ok {
 		return Arrival{}, false
 	}
-	if p.src == nil {
-		p.src = rand.New(rand.NewPCG(p.Seed, 0))
-	}
 	p.n++
-	p.at += time.Duration(p.src.ExpFloat64() / p.Rate * float64(time.Second))
 	p.one.Seed(p.Seed, uint64(p.n))
 	own := rand.New(&p.one)
 	r := inference.Request{
-		ID:    inference.NewID(p.Start.Add(p.at), uint16(p.one.Uint64()), p.one.Uint64()),
+		ID:    inference.NewID(p.Start.Add(at), uint16(p.one.Uint64()), p.one.Uint64()),
 		Model: p.Model,
 		Input: p.Prompt.draw(own),
 		N:     1,
 	}
 	r.Stream = own.Float64() >= p.Whole
-	return Arrival{At: p.at, Request: r, Caller: p.Caller, Output: p.Output.draw(own)}, true
+	return Arrival{At: at, Request: r, Caller: p.Caller, Output: p.Output.draw(own)}, true
 }
+
+// Drained implements Staged.
+func (p *Poisson) Drained(at time.Duration) bool { return p.stairs.drained(p.Stages, p.Pause, at) }

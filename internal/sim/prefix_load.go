@@ -9,14 +9,8 @@ import (
 	"headworks/internal/tenant"
 )
 
-// Stage is a time in which requests come at one rate.
-type Stage struct {
-	Rate   float64 // a second
-	Length time.Duration
-}
-
-// SharedPrefix is a load of prompts in groups that begin alike, in stages with a
-// pause between them in which what is under way can end.
+// SharedPrefix is a load of prompts in groups that begin alike, in stages. The
+// next one begins once all of the one before have ended, and a pause later.
 type SharedPrefix struct {
 	Groups    int
 	Questions int // of each group
@@ -30,12 +24,9 @@ type SharedPrefix struct {
 	Model     string
 	Caller    *tenant.Caller
 
-	n     int
-	stage int
-	begun time.Duration // of the stage
-	at    time.Duration
-	src   *rand.Rand
-	one   rand.PCG
+	n      int
+	stairs stairs
+	one    rand.PCG
 }
 
 // Ladder is the published workload of shared prefixes on which llm-d compares its
@@ -59,28 +50,16 @@ func Ladder(seed uint64, start time.Time) *SharedPrefix {
 
 // Next returns the next request.
 func (l *SharedPrefix) Next() (Arrival, bool) {
-	if l.src == nil {
-		l.src = rand.New(rand.NewPCG(l.Seed, 0))
-	}
-	for {
-		if l.stage == len(l.Stages) {
-			return Arrival{}, false
-		}
-		s := l.Stages[l.stage]
-		l.at += time.Duration(l.src.ExpFloat64() / s.Rate * float64(time.Second))
-		if l.at < l.begun+s.Length {
-			break
-		}
-		l.stage++
-		l.begun += s.Length + l.Pause
-		l.at = l.begun
+	at, ok := l.stairs.next(l.Stages, l.Seed)
+	if !ok {
+		return Arrival{}, false
 	}
 	l.n++
 	l.one.Seed(l.Seed, uint64(l.n))
 	own := rand.New(&l.one)
 	group, question := own.IntN(l.Groups), own.IntN(l.Questions)
 	r := inference.Request{
-		ID:    inference.NewID(l.Start.Add(l.at), uint16(l.one.Uint64()), l.one.Uint64()),
+		ID:    inference.NewID(l.Start.Add(at), uint16(l.one.Uint64()), l.one.Uint64()),
 		Model: l.Model, Input: l.Prefix + l.Question, MaxTokens: l.Output, N: 1, Stream: true,
 	}
 	shared := l.Prefix / latency.PrefixTokens
@@ -91,20 +70,12 @@ func (l *SharedPrefix) Next() (Arrival, bool) {
 		}
 		r.Blocks = append(r.Blocks, spread(of<<12+uint64(i)))
 	}
-	return Arrival{At: l.at, Request: r, Caller: l.Caller, Output: l.Output}, true
+	return Arrival{At: at, Request: r, Caller: l.Caller, Output: l.Output}, true
 }
 
-// Stage returns in which stage a request came that came at a time, and how long
-// after its begin.
-func (l *SharedPrefix) Stage(at time.Duration) (stage int, after time.Duration) {
-	begun := time.Duration(0)
-	for i, s := range l.Stages {
-		if at < begun+s.Length {
-			return i, at - begun
-		}
-		begun += s.Length + l.Pause
-	}
-	return len(l.Stages), 0
+// Drained implements Staged.
+func (l *SharedPrefix) Drained(at time.Duration) bool {
+	return l.stairs.drained(l.Stages, l.Pause, at)
 }
 
 // spread turns a number into a hash (the finaliser of SplitMix64).

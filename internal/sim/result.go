@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"headworks/internal/fault"
+	"headworks/internal/latency"
 	"headworks/internal/record"
 )
 
@@ -21,9 +22,19 @@ type Result struct {
 	WallSeconds    float64        `json:"wall_seconds"` // of the loop alone
 	Hash           string         `json:"hash"`         // SHA-256 over all records, in the order of their ends
 	Seconds        float64        `json:"simulated_seconds"`
-	TTFT           Percentiles    `json:"ttft_ms"`
-	TPOT           Percentiles    `json:"tpot_ms"`
-	Replicas       []ReplicaLoad  `json:"replicas"`
+	Figures
+	Stages   []Figures     `json:"stages,omitempty"` // of a load in stages, in order
+	Replicas []ReplicaLoad `json:"replicas"`
+}
+
+// Figures are what a load came to, or one of its stages.
+type Figures struct {
+	Throughput  float64     `json:"output_tokens_per_second"` // of answers that were served, from the first arrival to the last end; without the pauses between stages
+	TTFT        Percentiles `json:"ttft_ms"`
+	TPOT        Percentiles `json:"tpot_ms"`
+	Within      float64     `json:"within_objective"` // share of all requests
+	Hit         float64     `json:"prefix_hit_ratio"` // of the prompts' tokens, in the engines' caches
+	Preemptions int         `json:"preemptions"`
 }
 
 // Percentiles are of the answers that were served, in milliseconds.
@@ -48,26 +59,94 @@ type ReplicaLoad struct {
 
 // tally counts while a run is under way.
 type tally struct {
-	steps      int64
-	requests   int
-	served     int
-	faults     [256]int // by fault.Kind
-	ttft, tpot []int64  // microseconds
+	steps    int64
+	requests int
+	served   int
+	faults   [256]int // by fault.Kind
+	all      sample
+	busy     time.Duration // of all stages that are over
+	stage    sample        // the one at hand
+	begun    time.Duration
+	stages   []Figures
 }
 
-func (t *tally) add(r *record.Record) {
+// sample is what is measured of some requests.
+type sample struct {
+	requests, within int
+	output           int64   // tokens served
+	ttft, tpot       []int64 // microseconds
+	engine           latency.Load
+}
+
+func (t *tally) begin(at time.Duration) { t.begun = at }
+
+func (t *tally) add(r *record.Record, o Objective) {
 	t.requests++
 	t.faults[r.Fault]++
+	m := &t.stage
+	m.requests++
 	if r.End != record.OK {
 		return
 	}
 	t.served++
+	m.output += r.Output
+	within := true
 	if r.TTFT >= 0 && r.Stream {
-		t.ttft = append(t.ttft, r.TTFT)
+		m.ttft = append(m.ttft, r.TTFT)
+		within = o.TTFT == 0 || r.TTFT <= o.TTFT.Microseconds()
 	}
 	if r.TPOT >= 0 {
-		t.tpot = append(t.tpot, r.TPOT)
+		m.tpot = append(m.tpot, r.TPOT)
+		within = within && (o.TPOT == 0 || r.TPOT <= o.TPOT.Microseconds())
 	}
+	if within {
+		m.within++
+	}
+}
+
+// close ends a stage.
+func (s *run) close() {
+	t := &s.tally
+	var engines latency.Load // since the start
+	for _, r := range s.replicas {
+		if r != nil {
+			l := r.engine.Load(r.clock.local(s.now))
+			engines.Preemptions += r.tally.before.Preemptions + l.Preemptions
+			engines.Asked += r.tally.before.Asked + l.Asked
+			engines.Hit += r.tally.before.Hit + l.Hit
+		}
+	}
+	m := &t.stage
+	m.engine = latency.Load{
+		Preemptions: engines.Preemptions - t.all.engine.Preemptions,
+		Asked:       engines.Asked - t.all.engine.Asked,
+		Hit:         engines.Hit - t.all.engine.Hit,
+	}
+	t.busy += s.now - t.begun
+	t.all.requests += m.requests
+	t.all.within += m.within
+	t.all.output += m.output
+	t.all.ttft, t.all.tpot = append(t.all.ttft, m.ttft...), append(t.all.tpot, m.tpot...)
+	t.all.engine = engines
+	if _, ok := s.load.(Staged); ok {
+		t.stages = append(t.stages, m.figures(s.now-t.begun))
+	}
+	*m = sample{ttft: m.ttft[:0], tpot: m.tpot[:0]}
+}
+
+// figures sums a sample up, which took so long.
+func (m *sample) figures(busy time.Duration) Figures {
+	f := Figures{TTFT: percentiles(m.ttft), TPOT: percentiles(m.tpot), Preemptions: m.engine.Preemptions}
+	if busy > 0 {
+		f.Throughput = float64(m.output) / busy.Seconds()
+	}
+	if m.requests > 0 {
+		f.Within = float64(m.within) / float64(m.requests)
+	}
+	if m.engine.Asked > 0 {
+		f.Hit = float64(m.engine.Hit) / float64(m.engine.Asked)
+	}
+	return f
 }
 
 // replicaTally counts what happens at a replica.
@@ -76,6 +155,14 @@ type replicaTally struct {
 	inFlight, peak int
 	area           float64 // requests in flight over time, in seconds
 	changed        time.Duration
+	before         latency.Load // of engines that crashed
+}
+
+// engine keeps what is counted of an engine that is no more.
+func (t *replicaTally) engine(l latency.Load) {
+	t.before.Preemptions += l.Preemptions
+	t.before.Asked += l.Asked
+	t.before.Hit += l.Hit
 }
 
 func (t *replicaTally) add(now time.Duration, n int) {
@@ -96,8 +183,10 @@ func (s *run) result() Result {
 		WallSeconds: s.wall.Seconds(),
 		Hash:        hex.EncodeToString(s.digest.Sum(nil)),
 		Seconds:     s.now.Seconds(),
-		TTFT:        percentiles(t.ttft),
-		TPOT:        percentiles(t.tpot),
+		Figures:     t.all.figures(t.busy),
+	}
+	if len(t.stages) > 1 {
+		r.Stages = t.stages
 	}
 	if s.wall > 0 {
 		r.StepsPerSecond = float64(t.steps) / s.wall.Seconds()

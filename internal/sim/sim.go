@@ -3,7 +3,7 @@
 //
 // A run depends on nothing but its world, its policy and its load: equal ones
 // give equal records, in the same order. Of events of one moment, arrivals come
-// first, then outages, then what was set first. The model's time is in whole
+// first, then events of the world, then what was set first. The model's time is in whole
 // nanoseconds, and taking a step costs none.
 package sim
 
@@ -12,39 +12,48 @@ import (
 	"hash"
 	"time"
 
-	"headworks/internal/fault"
 	"headworks/internal/fleet"
 	"headworks/internal/flow"
+	"headworks/internal/inference"
 	"headworks/internal/latency"
 	"headworks/internal/record"
 )
 
 // World is what requests meet.
 type World struct {
-	Start   time.Time
-	Region  string
-	Fleet   *fleet.Snapshot
-	Engines []latency.Params // of every replica of an upstream, by its place in Fleet
-	Outages []Outage         // in the order of From
+	Start     time.Time
+	Region    string
+	Fleet     *fleet.Snapshot
+	Engines   []latency.Params // of every replica of an upstream, by its place in Fleet
+	Events    []Event          // in any order
+	Objective Objective
 }
 
-// Outage is a time in which a replica is gone: what it has in work breaks off, and
-// nobody answers.
-type Outage struct {
-	Replica  fleet.ReplicaID
-	From, To time.Duration // from the start of the run
+// Objective is what an answer has to keep to be counted as within it; zero is no
+// bound.
+type Objective struct {
+	TTFT time.Duration
+	TPOT time.Duration
 }
 
 // Run carries a load through a world, to the last step of its last request. It
 // hands every record to keep, if that is not nil, which may not hold on to it.
 func Run(w World, p *flow.Policy, l Load, keep func(*record.Record)) Result {
-	s := &run{World: w, policy: p, load: l, keep: keep, digest: sha256.New(), replicas: make([]*replica, w.Fleet.Replicas)}
+	return RunGateways(w, []*flow.Policy{p}, l, keep)
+}
+
+// RunGateways is Run with several gateways before one fleet. Each request comes to
+// one of them, drawn by its id, and each knows only what it sent itself: they tell
+// each other nothing.
+func RunGateways(w World, gateways []*flow.Policy, l Load, keep func(*record.Record)) Result {
+	s := &run{World: w, gateways: gateways, load: l, keep: keep, digest: sha256.New(), replicas: make([]*replica, w.Fleet.Replicas)}
 	for i := range w.Fleet.Upstreams {
 		u := &w.Fleet.Upstreams[i]
 		for j := range u.Replicas {
 			s.add(&u.Replicas[j], w.Engines[i])
 		}
 	}
+	s.moments = moments(w.Events)
 	began := time.Now()
 	s.loop()
 	s.flush()
@@ -55,11 +64,13 @@ func Run(w World, p *flow.Policy, l Load, keep func(*record.Record)) Result {
 // run is a run under way.
 type run struct {
 	World
-	policy *flow.Policy
-	load   Load
-	keep   func(*record.Record)
+	gateways []*flow.Policy
+	load     Load
+	keep     func(*record.Record)
 
 	now      time.Duration // from the start
+	under    int           // requests that have come and not ended
+	moments  []moment      // of Events, that are still to come
 	agenda   agenda
 	actors   []actor    // by their number in the agenda
 	replicas []*replica // by fleet.ReplicaID; nil for one that is no more
@@ -85,8 +96,11 @@ type replica struct {
 	of     *fleet.Replica
 	params latency.Params
 	engine *latency.Engine
+	clock  clock         // the engine's own time
+	due    time.Duration // on that clock: when it has something to tell
 	number int32
-	back   time.Duration // when its outage ends
+	down   int      // how many crashes it is under
+	held   []*Event // what holds it up
 	tally  replicaTally
 }
 
@@ -98,22 +112,30 @@ func (s *run) add(of *fleet.Replica, p latency.Params) {
 
 func (s *run) loop() {
 	arrival, more := s.load.Next()
-	outages := s.Outages
+	s.tally.begin(arrival.At)
 	for {
-		who, when := s.agenda.next()
-		if !more && who < 0 {
-			return
+		if !more && s.under == 0 {
+			s.close()
+			staged, ok := s.load.(Staged)
+			if !ok || !staged.Drained(s.now) {
+				return
+			}
+			if arrival, more = s.load.Next(); !more {
+				continue
+			}
+			s.tally.begin(arrival.At)
 		}
-		strikes := len(outages) > 0 && int64(outages[0].From) <= when
+		who, when := s.agenda.next()
+		strikes := len(s.moments) > 0 && int64(s.moments[0].at) <= when
 		switch {
-		case more && int64(arrival.At) <= when && !(strikes && outages[0].From < arrival.At):
+		case more && int64(arrival.At) <= when && !(strikes && s.moments[0].at < arrival.At):
 			s.now = arrival.At
 			s.arrive(&arrival)
 			arrival, more = s.load.Next()
 		case strikes:
-			s.now = outages[0].From
-			s.strike(outages[0])
-			outages = outages[1:]
+			s.now = s.moments[0].at
+			s.strike(s.moments[0])
+			s.moments = s.moments[1:]
 		default:
 			s.now = time.Duration(when)
 			if a := &s.actors[who]; a.replica != nil {
@@ -144,40 +166,32 @@ func (s *run) join(a actor) int32 {
 // clock returns the moment that flow is told.
 func (s *run) clock() time.Time { return s.Start.Add(s.now) }
 
+// gateway returns to which gateway a request comes.
+func (s *run) gateway(r *inference.Request) *flow.Policy {
+	if len(s.gateways) == 1 {
+		return s.gateways[0]
+	}
+	return s.gateways[spread(r.ID.Seed())%uint64(len(s.gateways))]
+}
+
 // plan sets when an engine next has something to tell.
 func (s *run) plan(r *replica) {
+	when := int64(never)
 	if next, ok := r.engine.Next(); ok {
-		s.agenda.set(r.number, int64(next))
-	} else {
-		s.agenda.set(r.number, never)
+		r.due = next
+		when = max(r.clock.when(next), int64(s.now))
 	}
+	s.agenda.set(r.number, when)
 }
 
 // advance tells the requests what an engine made for them.
 func (s *run) advance(r *replica) {
-	s.told = r.engine.Advance(s.now, s.told[:0])
+	// What is due is made, whatever rounding makes of the engine's time.
+	s.told = r.engine.Advance(max(r.clock.local(s.now), r.due), s.told[:0])
 	s.plan(r)
 	for _, p := range s.told {
 		if x := s.actors[uint32(p.ID)].exchange; x.attempt == uint32(p.ID>>32) {
 			s.made(x, p)
 		}
-	}
-}
-
-// strike takes a replica away.
-func (s *run) strike(o Outage) {
-	r := s.replicas[o.Replica]
-	r.back = max(r.back, o.To)
-	var lost []*exchange
-	for i := range s.actors {
-		if x := s.actors[i].exchange; x != nil && x.replica == r && x.working {
-			s.drop(x)
-			lost = append(lost, x)
-		}
-	}
-	r.engine = latency.New(r.params, latency.Ends)
-	s.plan(r)
-	for _, x := range lost {
-		s.step(x, flow.Event{Kind: flow.Failed, Fault: fault.New(fault.Interrupted, "the replica went away")})
 	}
 }

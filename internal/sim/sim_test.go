@@ -40,10 +40,10 @@ func request(id uint64, at time.Duration, input, output int) Arrival {
 
 // play runs a load through the built-in world, with outages, and returns its
 // records by the order of their ends.
-func play(t *testing.T, l listed, outages ...Outage) ([]record.Record, Result) {
+func play(t *testing.T, l listed, events ...Event) ([]record.Record, Result) {
 	t.Helper()
 	w, _ := BuiltIn(0, 0)
-	w.Outages = outages
+	w.Events = events
 	p := flow.NewPolicy(admit.Limits{})
 	var records []record.Record
 	res := Run(w, p, &l, func(r *record.Record) { records = append(records, *r) })
@@ -117,7 +117,7 @@ func TestOutage(t *testing.T) {
 	for i := range uint64(400) {
 		l = append(l, request(i, time.Duration(i)*25*time.Millisecond, 500, 100))
 	}
-	gone := Outage{Replica: 2, From: 4 * time.Second, To: 7 * time.Second}
+	gone := Event{Replicas: []fleet.ReplicaID{2}, From: 4 * time.Second, To: 7 * time.Second}
 	records, res := play(t, l, gone)
 	cut, moved, during := 0, 0, 0
 	for _, r := range records {
@@ -165,9 +165,11 @@ func TestEveryRequestEndsOnce(t *testing.T) {
 		}
 		for at := time.Duration(0); at < 20*time.Second && rapid.IntRange(0, 3).Draw(t, "outage") > 0; {
 			at += time.Duration(rapid.IntRange(0, 5_000).Draw(t, "from")) * time.Millisecond
-			w.Outages = append(w.Outages, Outage{
-				Replica: fleet.ReplicaID(rapid.IntRange(0, 3).Draw(t, "replica")),
-				From:    at, To: at + time.Duration(rapid.IntRange(1, 20_000).Draw(t, "for"))*time.Millisecond,
+			w.Events = append(w.Events, Event{
+				Kind:     EventKind(rapid.IntRange(0, 2).Draw(t, "kind")),
+				Factor:   1.5,
+				Replicas: []fleet.ReplicaID{fleet.ReplicaID(rapid.IntRange(0, 3).Draw(t, "replica"))},
+				From:     at, To: at + time.Duration(rapid.IntRange(1, 20_000).Draw(t, "for"))*time.Millisecond,
 			})
 		}
 		w.Fleet.Models[0].Timeouts.FirstToken = time.Duration(rapid.IntRange(1, 60).Draw(t, "first token")) * time.Second
@@ -201,7 +203,7 @@ func TestEveryRequestEndsOnce(t *testing.T) {
 func TestDeterministic(t *testing.T) {
 	run := func(seed uint64) Result {
 		w, l := BuiltIn(5_000, seed)
-		w.Outages = []Outage{{Replica: 1, From: 20 * time.Second, To: 40 * time.Second}}
+		w.Events = []Event{{Replicas: []fleet.ReplicaID{1}, From: 20 * time.Second, To: 40 * time.Second}}
 		l.Whole = 0.3
 		r := Run(w, flow.NewPolicy(admit.Limits{InFlight: 300, Queue: 100}), l, nil)
 		if r.StepsPerSecond <= 0 || r.WallSeconds <= 0 {
