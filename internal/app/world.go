@@ -184,6 +184,7 @@ func speaks(u *config.Upstream) inference.Set {
 var schedules = map[string]fleet.Schedule{
 	fleet.ByPrefix.String(): fleet.ByPrefix, fleet.LeastRequests.String(): fleet.LeastRequests,
 	fleet.TwoChoices.String(): fleet.TwoChoices, fleet.SessionHash.String(): fleet.SessionHash, fleet.LMetric.String(): fleet.LMetric,
+	fleet.RoundRobin.String(): fleet.RoundRobin,
 }
 
 // opaque names a replica to callers without telling where it is.

@@ -164,6 +164,33 @@ func TestOtherPolicies(t *testing.T) {
 	}
 }
 
+// TestRoundRobin: each in turn, whatever it has to do; who is out has no turn.
+func TestRoundRobin(t *testing.T) {
+	d := newDesk(3)
+	d.set(0, Standing{Load: 90, Prefill: 100_000, KV: 10_000, Capacity: 10_000})
+	ask := Ask{Input: 6400, Blocks: 100, Hits: []int32{0, 100, 0}}
+	seen := map[int]int{}
+	for i := range 9 {
+		c, found := d.pick(fleet.RoundRobin, ask)
+		if c.Why != InTurn || i > 0 && found[(c.Place+1)%3].WhyNot == "" {
+			t.Fatalf("%+v, %+v", c, found)
+		}
+		d.Gave(d.pool[c.Place].ID)
+		seen[c.Place]++
+		if i%3 == 2 && (seen[0] != seen[1] || seen[1] != seen[2]) {
+			t.Fatalf("after %d: %v", i+1, seen)
+		}
+	}
+	d.set(1, Standing{Why: "out"})
+	for range 4 {
+		c, _ := d.pick(fleet.RoundRobin, ask)
+		d.Gave(d.pool[c.Place].ID)
+		if c.Place == 1 {
+			t.Error("one that is out had a turn")
+		}
+	}
+}
+
 // TestTiesAreDrawn: who is equal in all that counts gets an equal share.
 func TestTiesAreDrawn(t *testing.T) {
 	d := newDesk(5)
@@ -201,7 +228,7 @@ func TestAnyPick(t *testing.T) {
 			d.set(i, st)
 			hits[i] = int32(rapid.IntRange(0, 100).Draw(t, "hits"))
 		}
-		policy := rapid.SampledFrom([]fleet.Schedule{fleet.ByPrefix, fleet.LeastRequests, fleet.TwoChoices, fleet.SessionHash, fleet.LMetric}).Draw(t, "policy")
+		policy := rapid.SampledFrom([]fleet.Schedule{fleet.ByPrefix, fleet.LeastRequests, fleet.TwoChoices, fleet.SessionHash, fleet.LMetric, fleet.RoundRobin}).Draw(t, "policy")
 		c, found := d.pick(policy, Ask{Input: 6400, Output: 500, Blocks: 100, Hits: hits, Full: rapid.Bool().Draw(t, "full")})
 		if c.Place < 0 {
 			for i := range d.pool {

@@ -59,7 +59,7 @@ type Choice struct {
 	Why   string
 	Hit   int  // tokens of the prompt in its cache
 	Todo  int  // tokens of the prompt that are not
-	New   bool // nobody holds enough of the prompt
+	New   bool // Picker.Gave is to be called: nobody holds enough of the prompt, or it is a turn
 }
 
 // spill is how many requests a session's home may hold beyond 125 % of another

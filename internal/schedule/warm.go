@@ -15,6 +15,7 @@ const (
 	MoreBusy  = "more requests in flight"
 	Fuller    = "more of its KV cache in use"
 	Later     = "given a new prompt more recently"
+	HadTurn   = "had its turn more recently"
 	DrawnLast = "equal, and not drawn"
 )
 
@@ -23,6 +24,7 @@ const (
 	Warm      = "holds the beginning of the prompt"
 	LeastWork = "fewest prompt tokens to read first"
 	Cold      = "a new prompt: the longest without one"
+	InTurn    = "its turn"
 )
 
 // The constants of the default policy. Sources and comparisons: docs/explanation/scheduling.md.
@@ -56,7 +58,7 @@ func (a *Ask) hit(place int) int {
 }
 
 // Picker picks replicas. It keeps what it knows of them from one pick to the next:
-// which was last given a new prompt.
+// which was last given a new prompt, or had its turn.
 type Picker struct {
 	turn  int64
 	given []int64 // by fleet.ReplicaID: the turn of its last new prompt
@@ -69,7 +71,7 @@ type look struct {
 	hit, todo int // tokens held, and to read before the answer begins
 }
 
-// Gave notes that a replica got a new prompt.
+// Gave notes that a replica got a new prompt, or had its turn.
 func (p *Picker) Gave(id fleet.ReplicaID) {
 	for int(id) >= len(p.given) {
 		p.given = append(p.given, 0)
@@ -86,8 +88,8 @@ func (p *Picker) last(id fleet.ReplicaID) int64 {
 }
 
 // Pick chooses among the pool by a policy; see the function Pick for what it
-// returns. Choice.New tells that the prompt is new to all, so that Gave is to be
-// called once it is sent.
+// returns. Choice.New tells that Gave is to be called once it is sent: the prompt is
+// new to all, or replicas take turns.
 func (p *Picker) Pick(policy fleet.Schedule, pool []fleet.Replica, board Board, ask *Ask, src *rand.PCG, found []Candidate) (Choice, int) {
 	switch policy {
 	case fleet.TwoChoices:
@@ -153,7 +155,7 @@ func (r *race) open() int {
 }
 
 func (r *race) fits(l *look) bool {
-	return l.Capacity == 0 || l.KV+r.ask.Input+r.ask.Output <= l.Capacity
+	return r.policy == fleet.RoundRobin || l.Capacity == 0 || l.KV+r.ask.Input+r.ask.Output <= l.Capacity
 }
 
 // may reports whether a replica can serve the request; where none has room, all
@@ -167,6 +169,7 @@ func (r *race) isWarm(l *look) bool {
 // field decides who runs: those who hold the prompt, unless they are too far
 // behind, or all.
 func (r *race) field() {
+	r.fresh = r.policy == fleet.RoundRobin
 	if r.policy != fleet.ByPrefix {
 		return
 	}
@@ -218,11 +221,12 @@ func (r *race) run(src *rand.PCG) {
 	}
 	switch {
 	case r.why != "":
+	case r.policy == fleet.LeastRequests:
+		r.why = Fewest
+	case r.policy == fleet.RoundRobin:
+		r.why = InTurn
 	case r.policy != fleet.ByPrefix:
 		r.why = LeastWork
-		if r.policy == fleet.LeastRequests {
-			r.why = Fewest
-		}
 	case r.warm:
 		r.why = Warm
 	case r.fresh:
@@ -253,6 +257,8 @@ func (r *race) compare(i, j int) (order int, by string) {
 	switch {
 	case r.policy == fleet.LeastRequests:
 		less(load(a), load(b), MoreBusy)
+	case r.policy == fleet.RoundRobin:
+		less(float64(r.picker.last(r.pool[i].ID)), float64(r.picker.last(r.pool[j].ID)), HadTurn)
 	case r.policy == fleet.LMetric:
 		less(float64(a.Prefill+a.todo)*load(a), float64(b.Prefill+b.todo)*load(b), MoreWork)
 	case r.fresh:
