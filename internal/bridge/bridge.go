@@ -8,13 +8,13 @@ package bridge
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"io"
 	"log"
 	"net"
 	"net/http"
-	"net/http/httputil"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -162,6 +162,7 @@ func (b *Bridge) handle(w http.ResponseWriter, r *http.Request) {
 	var sending sync.WaitGroup
 	sending.Go(func() { send(near, r) })
 	defer sending.Wait()
+	defer r.Body.Close() // an answer may end before its request does
 	defer near.Close()
 	answer, err := http.ReadResponse(bufio.NewReader(near), r)
 	if err != nil {
@@ -177,13 +178,13 @@ func (b *Bridge) handle(w http.ResponseWriter, r *http.Request) {
 	relay(w, answer.Body)
 }
 
-// send writes a request as HTTP/1.1 has it. What goes wrong shows where the answer is
-// read: the front says why it takes no more, or the client is gone.
+// send writes a request as HTTP/1.1 has it, its body as it comes. What goes wrong shows
+// where the answer is read: the front says why it takes no more, or the client is gone.
 func send(nc net.Conn, r *http.Request) {
-	out := bufio.NewWriterSize(nc, 16<<10)
+	var head bytes.Buffer
 	say := func(parts ...string) {
 		for _, p := range parts {
-			_, _ = out.WriteString(p) // an error stays with the writer, until Flush
+			head.WriteString(p)
 		}
 	}
 	say(r.Method, " ", r.RequestURI, " HTTP/1.1\r\nHost: ", r.Host, "\r\nConnection: close\r\n")
@@ -196,21 +197,40 @@ func send(nc net.Conn, r *http.Request) {
 	}
 	switch {
 	case r.ContentLength > 0:
-		say("Content-Length: ", strconv.FormatInt(r.ContentLength, 10), "\r\n\r\n")
-		_, _ = io.CopyN(out, r.Body, r.ContentLength) // what is cut ends with the stream
+		say("Content-Length: ", strconv.FormatInt(r.ContentLength, 10), "\r\n")
 	case r.ContentLength < 0:
-		say("Transfer-Encoding: chunked\r\n\r\n")
-		body := httputil.NewChunkedWriter(out)
-		if _, err := io.Copy(body, r.Body); err != nil {
+		say("Transfer-Encoding: chunked\r\n")
+	}
+	say("\r\n")
+	if _, err := nc.Write(head.Bytes()); err != nil || r.ContentLength == 0 {
+		return
+	}
+	var out []byte
+	for buf := make([]byte, 32<<10); ; {
+		n, err := r.Body.Read(buf)
+		piece := buf[:n]
+		if n > 0 && r.ContentLength < 0 {
+			out = append(strconv.AppendUint(out[:0], uint64(n), 16), "\r\n"...)
+			out = append(append(out, piece...), "\r\n"...)
+			piece = out
+		}
+		if n > 0 {
+			if _, err := nc.Write(piece); err != nil {
+				return
+			}
+		}
+		switch {
+		case err == nil:
+		case !errors.Is(err, io.EOF):
 			nc.Close() // what is cut may not look whole
 			return
+		case r.ContentLength < 0:
+			_, _ = io.WriteString(nc, "0\r\n\r\n") // as above
+			return
+		default:
+			return
 		}
-		_ = body.Close() // as above
-		say("\r\n")
-	default:
-		say("\r\n")
 	}
-	_ = out.Flush()
 }
 
 // relay hands on what comes as it comes. An answer that is cut resets the stream.

@@ -1,6 +1,7 @@
 package bridge_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -260,6 +261,92 @@ func TestWhoLeavesIsNoticed(t *testing.T) {
 		t.Errorf("%d on the same connection", r.StatusCode)
 	}
 }
+
+// TestAnAnswerBeforeTheBody: who is refused by the head alone sees the whole answer,
+// though the body has not come.
+func TestAnAnswerBeforeTheBody(t *testing.T) {
+	h := build(t, func(x *wire.Exchange) { _ = x.Respond(401, "text/plain", nil, []byte("no")) })
+	body, never := io.Pipe()
+	defer never.Close()
+	r, answer := h.send(t, "POST", "/", body)
+	if r.StatusCode != 401 || answer != "no" {
+		t.Errorf("%d %s", r.StatusCode, answer)
+	}
+}
+
+// TestABodyFlows: a body that comes slowly is there as it comes, so that its rate
+// counts and not how much was gathered.
+func TestABodyFlows(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	came := make(chan string)
+	b := bridge.New(taker(func(nc net.Conn) {
+		go func() {
+			defer nc.Close()
+			r := bufio.NewReader(nc)
+			req, err := http.ReadRequest(r)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			for buf := make([]byte, 64); ; {
+				n, err := req.Body.Read(buf)
+				if n > 0 {
+					came <- string(buf[:n])
+				}
+				if err != nil {
+					break
+				}
+			}
+			_, _ = io.WriteString(nc, "HTTP/1.1 204 No Content\r\n\r\n")
+		}()
+	}), log.New(t.Output(), "", 0))
+	ended := make(chan error, 1)
+	go func() { ended <- b.Run() }()
+	go func() {
+		if nc, err := ln.Accept(); err == nil {
+			b.Serve(nc)
+		}
+	}()
+	transport := protocols(false)
+	body, write := io.Pipe()
+	answered := make(chan int, 1)
+	go func() {
+		req, _ := http.NewRequestWithContext(t.Context(), "POST", "http://"+ln.Addr().String(), body)
+		r, err := transport.RoundTrip(req)
+		if err != nil {
+			t.Error(err)
+			answered <- 0
+			return
+		}
+		r.Body.Close()
+		answered <- r.StatusCode
+	}()
+	for _, piece := range []string{"first", "second", "third"} {
+		if _, err := io.WriteString(write, piece); err != nil {
+			t.Fatal(err)
+		}
+		if got := <-came; got != piece {
+			t.Errorf("%q instead of %q", got, piece)
+		}
+	}
+	write.Close()
+	if status := <-answered; status != 204 {
+		t.Errorf("status %d", status)
+	}
+	transport.CloseIdleConnections()
+	b.Close()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+type taker func(net.Conn)
+
+func (f taker) Accept(nc net.Conn) { f(nc) }
 
 // TestShutdownLetsStreamsEnd: what is in flight ends well, and then nothing is left.
 func TestShutdownLetsStreamsEnd(t *testing.T) {

@@ -94,6 +94,17 @@ func (c *conn) close() {
 	}
 }
 
+// cut closes the connection with a reset instead of an orderly end, where there is one
+// to send. TLS must not say that this is the end either.
+func (c *conn) cut() {
+	nc := under(c.nc)
+	if t, ok := nc.(interface{ SetLinger(int) error }); ok {
+		_ = t.SetLinger(0)
+	}
+	nc.Close()
+	c.nc.Close()
+}
+
 // leave cancels the exchange: nobody is there to read an answer.
 func (c *conn) leave(why error) { c.end(why) }
 

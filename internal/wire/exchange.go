@@ -460,10 +460,7 @@ func (x *Exchange) Abort() {
 	c := x.c
 	x.began, x.ended, c.broken = true, true, true
 	c.leave(fault.New(fault.Interrupted, "the answer was cut"))
-	if t, ok := c.nc.(interface{ SetLinger(int) error }); ok {
-		_ = t.SetLinger(0) // a reset instead of an orderly end, where there is one to send
-	}
-	c.nc.Close()
+	c.cut()
 }
 
 func (x *Exchange) view(s span) []byte {

@@ -111,7 +111,11 @@ func (s *Server) Close() {
 	s.mu.Lock()
 	for c := range s.conns {
 		c.leave(errClosing)
-		c.nc.Close()
+		if c.idle.Load() {
+			c.nc.Close()
+		} else {
+			c.cut()
+		}
 	}
 	s.mu.Unlock()
 	s.running.Wait()
@@ -172,11 +176,7 @@ func (s *Server) Accept(nc net.Conn) { s.start(nc) }
 func (s *Server) start(nc net.Conn) {
 	// A client that stops reading is noticed after this much, not after the
 	// megabytes that the kernel would take.
-	under := nc
-	if t, ok := nc.(interface{ NetConn() net.Conn }); ok { // TLS
-		under = t.NetConn()
-	}
-	if t, ok := under.(interface{ SetWriteBuffer(int) error }); ok {
+	if t, ok := under(nc).(interface{ SetWriteBuffer(int) error }); ok {
 		_ = t.SetWriteBuffer(256 << 10) // only a hint: the kernel's own bound holds without it
 	}
 	c := newConn(s, nc)
@@ -188,6 +188,14 @@ func (s *Server) start(nc net.Conn) {
 	}
 	s.conns[c] = struct{}{}
 	s.running.Go(c.serve)
+}
+
+// under returns the connection that TLS runs over, or nc itself.
+func under(nc net.Conn) net.Conn {
+	if t, ok := nc.(interface{ NetConn() net.Conn }); ok {
+		return t.NetConn()
+	}
+	return nc
 }
 
 func (s *Server) ended(c *conn) {

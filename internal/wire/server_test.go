@@ -4,10 +4,13 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -703,6 +706,47 @@ func TestAnAnswerThatIsNotEndedIsCut(t *testing.T) {
 				t.Errorf("told %q of a panic", told.Load())
 			}
 		})
+	}
+}
+
+// TestACutOverTLS: TLS can say that a connection ends well. An answer that the end of
+// the connection ends must not be said to when it is cut.
+func TestACutOverTLS(t *testing.T) {
+	up := httptest.NewUnstartedServer(nil)
+	up.StartTLS() // for its certificate
+	up.Close()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := NewServer(func(x *Exchange) {
+		_ = x.Begin(200, "", nil)
+		_ = x.Write([]byte("half"))
+		if string(x.Path()) == "/cut" {
+			x.Abort()
+			return
+		}
+		_ = x.WriteEnd(nil)
+	}, Limits{})
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(tls.NewListener(ln, up.TLS)) }()
+	roots := x509.NewCertPool()
+	roots.AddCert(up.Certificate())
+	for path, whole := range map[string]bool{"/whole": true, "/cut": false} {
+		d := tls.Dialer{Config: &tls.Config{RootCAs: roots, ServerName: "example.com"}}
+		nc, err := d.DialContext(t.Context(), "tcp", ln.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		nc.Write([]byte("GET " + path + " HTTP/1.0\r\n\r\n"))
+		if b, err := io.ReadAll(nc); (err == nil) != whole {
+			t.Errorf("%s: got %q, %v", path, b, err)
+		}
+		nc.Close()
+	}
+	s.Close()
+	if err := <-served; err != nil {
+		t.Errorf("Serve: %v", err)
 	}
 }
 
