@@ -99,11 +99,12 @@ func (f *Front) Serve(x *wire.Exchange) {
 		f.elsewhere(x)
 		return
 	}
-	v := Visit{Dialect: at[0].Dialect, Tail: tail}
-	if at[0].Shared {
+	i := slices.IndexFunc(at, func(r Route) bool { return r.Method == x.Method() })
+	r := &at[max(i, 0)]
+	v := Visit{Dialect: r.Dialect, Tail: tail}
+	if r.Shared {
 		v.Dialect = f.dialect(x)
 	}
-	i := slices.IndexFunc(at, func(r Route) bool { return r.Method == x.Method() })
 	if i < 0 {
 		var methods []string
 		for _, r := range at {
@@ -121,7 +122,7 @@ func (f *Front) Serve(x *wire.Exchange) {
 		f.refuse(x, v.Dialect, &h, fault.Of(err))
 		return
 	}
-	at[i].Serve(f, x, v)
+	r.Serve(f, x, v)
 }
 
 // find returns the routes of a path, and what follows theirs.

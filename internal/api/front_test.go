@@ -70,15 +70,23 @@ func TestSharedPath(t *testing.T) {
 }
 
 // What lies below one path takes the methods of all surfaces that have it, whichever
-// other paths there are.
+// other paths there are, and each is answered as its own surface does.
 func TestBelowOnePath(t *testing.T) {
 	url := front(t, &foreign{})
 	res, _ := talk(t, "DELETE", url+"/v1/models/ours")
 	if allow := res.Header.Get("Allow"); res.StatusCode != 405 || allow != "GET, POST" {
 		t.Errorf("status %d, Allow %q", res.StatusCode, allow)
 	}
-	if res, _ := talk(t, "POST", url+"/v1/models/ours:generateContent"); res.StatusCode != 401 {
-		t.Errorf("status %d without a key", res.StatusCode)
+	res, got := talk(t, "POST", url+"/v1/models/ours:generateContent")
+	if res.StatusCode != 401 || !strings.Contains(got, `"status":"UNAUTHENTICATED"`) {
+		t.Errorf("status %d without a key, %s", res.StatusCode, got)
+	}
+	r, err := http.NewRequestWithContext(t.Context(), "POST", url+"/v1/models/ours:generateContent?key=any", strings.NewReader(`{"contents":[{"role":"user","parts":[{"text":"hi"}]}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res, got := send(t, r); res.StatusCode != 200 {
+		t.Errorf("status %d with a key in the query, %s", res.StatusCode, got)
 	}
 }
 

@@ -27,6 +27,7 @@ type About struct {
 	Query   [][2]string // parameters of the query, and what they do
 	Media   []string    // media types of answers; JSON unless set
 	Answer  []byte      // an example of a whole answer, where the dialect's EncodeAnswer gives none
+	Fails   bool        // it is answered with an error, whatever it asks
 }
 
 // Events is the media type of a stream of events.
@@ -83,12 +84,18 @@ type description struct {
 	shapes  map[*scan.Shape]string
 	schemas object
 	answers object
+	speaks  []*Dialect // one of each name, of all routes
 }
 
 func newDescription(version string, routes []Route) *description {
 	d := &description{
 		version: version, paths: map[string]object{}, names: map[string]bool{},
 		shapes: map[*scan.Shape]string{}, schemas: object{}, answers: object{},
+	}
+	for _, r := range routes {
+		if !slices.ContainsFunc(d.speaks, func(s *Dialect) bool { return s.Name == r.Dialect.Name }) {
+			d.speaks = append(d.speaks, r.Dialect)
+		}
 	}
 	for _, r := range routes {
 		about := r.About
@@ -180,11 +187,18 @@ func (d *description) add(r Route, a About) {
 	if strings.HasSuffix(r.Path, "/") && a.Tail == "" {
 		path += "{name}"
 	}
+	responses := object{"default": d.fault(r.Dialect)}
+	if r.Shared {
+		responses["default"] = d.anyFault()
+	}
+	if !a.Fails {
+		responses["200"] = d.answer(r.Dialect, a)
+	}
 	op := object{
 		"operationId": d.name(a.Name, path),
 		"summary":     a.Title,
 		"tags":        []string{r.Dialect.Name},
-		"responses":   object{"200": d.answer(r.Dialect, a), "default": d.fault(r.Dialect)},
+		"responses":   responses,
 	}
 	var parameters []object
 	for _, m := range braces.FindAllStringSubmatch(path, -1) {
@@ -251,13 +265,33 @@ func (d *description) fault(of *Dialect) object {
 		e := fault.New(fault.ModelNotFound, "no such model, or this key may not use it; GET /v1/models lists what it may")
 		e.Param = "model"
 		body := of.AppendError(nil, e, exampleID())
+		d.schemas[name] = guessed(body)
 		d.answers[name] = object{
 			"description": "An error, with the status of its kind.",
-			"content":     object{jsonType: object{"schema": guessed(body), "example": json.RawMessage(body)}},
+			"content": object{jsonType: object{
+				"schema": object{"$ref": "#/components/schemas/" + name}, "example": json.RawMessage(body),
+			}},
 			"headers": object{
 				"x-request-id": object{"$ref": "#/components/headers/x-request-id"}, "x-should-retry": object{"$ref": "#/components/headers/x-should-retry"},
 				"retry-after": object{"$ref": "#/components/headers/retry-after"},
 			},
+		}
+	}
+	return object{"$ref": "#/components/responses/" + name}
+}
+
+// anyFault describes the errors of a path that is of several surfaces.
+func (d *description) anyFault() object {
+	const name = "any.error"
+	if d.answers[name] == nil {
+		var each []object
+		for _, of := range d.speaks {
+			d.fault(of)
+			each = append(each, object{"$ref": "#/components/schemas/" + of.Name + ".error"})
+		}
+		d.answers[name] = object{
+			"description": "An error in the dialect of the client, with the status of its kind.",
+			"content":     object{jsonType: object{"schema": object{"anyOf": each}}},
 		}
 	}
 	return object{"$ref": "#/components/responses/" + name}
@@ -307,7 +341,9 @@ func (d *description) value(s *scan.Shape, name string) object {
 	return d.schema(s, name)
 }
 
-// guessed returns the schema of a value from an example of ours.
+// guessed returns the schema of a value from an example of ours. Whatever has no
+// members may be null in another value: the text of an answer that calls tools, the
+// parameter that an error is about.
 func guessed(example []byte) object {
 	var v any
 	if json.Unmarshal(example, &v) != nil {
@@ -331,11 +367,11 @@ func schemaLike(v any) object {
 		}
 		return object{"type": "array", "items": items}
 	case string:
-		return object{"type": "string"}
+		return object{"type": []string{"string", "null"}}
 	case float64:
-		return object{"type": "number"}
+		return object{"type": []string{"number", "null"}}
 	case bool:
-		return object{"type": "boolean"}
+		return object{"type": []string{"boolean", "null"}}
 	}
 	return object{}
 }

@@ -97,7 +97,7 @@ var (
 		},
 	}
 	removing   = []api.About{{Tail: "{response_id}", Name: "deleteResponse", Title: "Remove a response"}}
-	cancelling = []api.About{{Tail: "{response_id}/cancel", Name: "cancelResponse", Title: "Answers 400: nothing runs in the background"}}
+	cancelling = []api.About{{Tail: "{response_id}/cancel", Name: "cancelResponse", Title: "Answers 400: nothing runs in the background", Fails: true}}
 )
 
 type surface struct {
