@@ -41,4 +41,19 @@ func BuiltIn(requests int, seed uint64) (World, *Poisson) {
 	}
 }
 
+// LadderPool returns the world in which the ladder was published: 8 replicas of
+// Qwen3-32B on two H100 each, no time-outs.
+func LadderPool() World {
+	w, _ := BuiltIn(0, 1)
+	u := &w.Fleet.Upstreams[0]
+	u.Replicas = nil
+	for i := range 8 {
+		u.Replicas = append(u.Replicas, fleet.Replica{ID: fleet.ReplicaID(i), Name: name(i)})
+	}
+	w.Fleet.Replicas = len(u.Replicas)
+	u.KVTokens, u.Rate = w.Engines[0].KVTokens, float64(latency.Second/w.Engines[0].PerPrefillToken)
+	w.Fleet.Models[0].Timeouts = fleet.Timeouts{}
+	return w
+}
+
 func name(replica int) string { return "r" + strconv.Itoa(replica) }

@@ -182,7 +182,7 @@ func TestStagesDrain(t *testing.T) {
 // know less of the engines' caches than one does.
 func TestGateways(t *testing.T) {
 	run := func(n int) Result {
-		w := ladderPool()
+		w := LadderPool()
 		l := Ladder(1, w.Start)
 		l.Stages = l.Stages[:3]
 		var all []*flow.Policy

@@ -33,18 +33,20 @@ type Staged interface {
 	Drained(at time.Duration) bool
 }
 
-// Stage is a time in which requests come at one rate.
+// Stage is a number of requests at one rate: as many as come in its length on
+// average.
 type Stage struct {
 	Rate   float64 // a second
 	Length time.Duration
 }
 
+func (s Stage) requests() int { return int(math.Round(s.Rate * s.Length.Seconds())) }
+
 // stairs is when requests come in stages. The next one begins once all of the one
 // before have ended, and a pause later.
 type stairs struct {
 	stage int
-	over  bool // the stage's time is, and it has not drained
-	begun time.Duration
+	n     int // requests of the stage that have come
 	at    time.Duration
 	src   *rand.Rand // of the pauses between requests
 }
@@ -54,25 +56,20 @@ func (t *stairs) next(stages []Stage, seed uint64) (time.Duration, bool) {
 	if t.src == nil {
 		t.src = rand.New(rand.NewPCG(seed, 0))
 	}
-	if t.over || t.stage == len(stages) {
+	if t.stage == len(stages) || t.n == stages[t.stage].requests() {
 		return 0, false
 	}
-	s := stages[t.stage]
-	t.at += time.Duration(t.src.ExpFloat64() / s.Rate * float64(time.Second))
-	if t.at < t.begun+s.Length {
-		return t.at, true
-	}
-	t.over = true
-	return 0, false
+	t.n++
+	t.at += time.Duration(t.src.ExpFloat64() / stages[t.stage].Rate * float64(time.Second))
+	return t.at, true
 }
 
 // drained begins the next stage, if there is one.
 func (t *stairs) drained(stages []Stage, pause, at time.Duration) bool {
-	if !t.over {
+	if t.stage == len(stages) {
 		return false
 	}
-	t.begun = max(at, t.begun+stages[t.stage].Length) + pause
-	t.at, t.over = t.begun, false
+	t.at, t.n = at+pause, 0
 	t.stage++
 	return t.stage < len(stages)
 }
@@ -114,7 +111,7 @@ func (p *Poisson) Next() (Arrival, bool) {
 		if p.n == p.Requests {
 			return Arrival{}, false
 		}
-		stages = []Stage{{p.Rate, never}}
+		stages = []Stage{{p.Rate, never}} // more than anybody counts
 	}
 	at, ok := p.stairs.next(stages, p.Seed)
 	if !ok {

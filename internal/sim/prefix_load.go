@@ -9,7 +9,8 @@ import (
 	"headworks/internal/tenant"
 )
 
-// SharedPrefix is a load of prompts in groups that begin alike, in stages. The
+// SharedPrefix is a load of prompts in groups that begin alike, in stages. Each
+// stage asks them in one order, from the first on, as often as it has to. The
 // next one begins once all of the one before have ended, and a pause later.
 type SharedPrefix struct {
 	Groups    int
@@ -25,6 +26,7 @@ type SharedPrefix struct {
 	Caller    *tenant.Caller
 
 	n      int
+	order  []int // in which prompts are asked, anew in each stage
 	stairs stairs
 	one    rand.PCG
 }
@@ -32,7 +34,9 @@ type SharedPrefix struct {
 // Ladder is the published workload of shared prefixes on which llm-d compares its
 // router with a plain service: 150 groups of 5 questions, 6,000 and 1,200 tokens in,
 // 1,000 out, with a rising rate (llm-d optimized-baseline benchmark, 8 replicas of
-// Qwen3-32B on two H100 each). The first stage warms up.
+// Qwen3-32B on two H100 each). The first stage warms up: it asks each prompt once. The
+// harness (kubernetes-sigs/inference-perf) shuffles the prompts once, begins each stage
+// with the first of them, and sends an exact number.
 func Ladder(seed uint64, start time.Time) *SharedPrefix {
 	l := &SharedPrefix{
 		Groups: 150, Questions: 5, Prefix: 6000, Question: 1200, Output: 1000,
@@ -54,10 +58,13 @@ func (l *SharedPrefix) Next() (Arrival, bool) {
 	if !ok {
 		return Arrival{}, false
 	}
+	if l.order == nil {
+		l.order = rand.New(rand.NewPCG(l.Seed, 1<<63)).Perm(l.Groups * l.Questions)
+	}
+	prompt := l.order[(l.stairs.n-1)%len(l.order)]
+	group, question := prompt/l.Questions, prompt%l.Questions
 	l.n++
 	l.one.Seed(l.Seed, uint64(l.n))
-	own := rand.New(&l.one)
-	group, question := own.IntN(l.Groups), own.IntN(l.Questions)
 	r := inference.Request{
 		ID:    inference.NewID(l.Start.Add(at), uint16(l.one.Uint64()), l.one.Uint64()),
 		Model: l.Model, Input: l.Prefix + l.Question, MaxTokens: l.Output, N: 1, Stream: true,
