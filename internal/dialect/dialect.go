@@ -375,7 +375,10 @@ var tooLong = []string{
 	"maximum prompt length",            // xAI
 	"input is too long",                // Bedrock
 	"reduce the length of the",         // Groq, Cerebras
-	"tokens + `max_new_tokens`",        // Together
+	"tokens + `max_new_tokens`",        // Together, TGI
+	"exceeds the context length",       // Ollama
+	"longer than the context length",   // Ollama
+	"`inputs` must have less than",     // TGI
 }
 
 // denied are phrases by which a provider says with another status than 401 that it
