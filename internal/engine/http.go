@@ -35,6 +35,11 @@ type Protocol struct {
 	// would answer in another form than the dialect's, or nil; nothing is sent then.
 	Refuse func(r *inference.Request) *fault.Error
 
+	// Recast, where set, writes a whole answer as the dialect has it, where this kind
+	// of upstream has a form of its own; nil where it does not. The request is that of
+	// the caller.
+	Recast func(c *Call, answer *scan.Doc) []byte
+
 	// Lean tells that whole answers hold long arrays of numbers, of which
 	// ReadAnswer looks at the lengths alone.
 	Lean bool

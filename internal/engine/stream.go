@@ -367,6 +367,14 @@ func (s *stream) answer(until time.Time) (Chunk, error) {
 	if err := read(body); err != nil {
 		return Chunk{}, fault.Wrap(fault.Malformed, "the upstream's answer is not JSON", err)
 	}
+	if s.spoken.Recast != nil {
+		if again := s.spoken.Recast(s.call, s.doc); again != nil {
+			body = again
+			if err := read(body); err != nil {
+				return Chunk{}, fault.Wrap(fault.Malformed, "the upstream's answer is not JSON", err)
+			}
+		}
+	}
 	c := Chunk{Last: true}
 	if err := s.spoken.ReadAnswer(s.doc, &c.Event); err != nil {
 		return Chunk{}, err

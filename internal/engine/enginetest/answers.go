@@ -43,7 +43,7 @@ func testRequest(t *testing.T, k Kind) {
 					"Content-Type": {"application/json"}, "Accept": {"application/json"}, "Traceparent": {traceparent},
 				}
 				if stream {
-					want["Accept"] = []string{"text/event-stream"}
+					want["Accept"] = []string{k.own().media()}
 				}
 				for _, f := range append(k.Said, k.Key) {
 					want[canonical(f[0])] = []string{f[1]}
@@ -86,7 +86,7 @@ func (k Kind) checkBody(t *testing.T, d *speech, stream bool, body string) {
 	t.Helper()
 	if d.dialect == k.Dialect {
 		want := strings.Replace(d.sends, "STREAM", fmt.Sprint(stream), 1)
-		if !stream {
+		if !stream && !d.lines {
 			want = strings.Replace(d.asks, "STREAM", "false", 1)
 			want = strings.Replace(want, `"assistant"`, `"served"`, 1)
 		}
@@ -109,6 +109,13 @@ func (k Kind) checkBody(t *testing.T, d *speech, stream bool, body string) {
 			end = `"temperature":1,"stream":true,"store":false}`
 		}
 		if !strings.HasPrefix(body, want) || !strings.HasSuffix(body, end) {
+			t.Errorf("sent %s", body)
+		}
+		return
+	}
+	if k.Dialect == inference.Ollama {
+		want := `{"model":"served","messages":[{"role":"user","content":"café / 1"}],"options":{"num_predict":64,"temperature":1},"stream":` + fmt.Sprint(stream) + `,"truncate":false}`
+		if body != want && body != strings.Replace(want, `"num_predict":64,`, "", 1) {
 			t.Errorf("sent %s", body)
 		}
 		return
@@ -139,24 +146,24 @@ func (k Kind) checkBody(t *testing.T, d *speech, stream bool, body string) {
 
 // framings are the ways in which a server may send the same stream. Each takes
 // its events, and ends the body.
-var framings = map[string]func(events []string) string{
-	"event by event": func(events []string) string { return sse(events...) },
-	"at once":        func(events []string) string { return sse(strings.Join(events, "")) },
-	"in small pieces": func(events []string) string {
+var framings = map[string]func(d *speech, events []string) string{
+	"event by event": func(d *speech, events []string) string { return d.whole(events...) },
+	"at once":        func(d *speech, events []string) string { return d.whole(strings.Join(events, "")) },
+	"in small pieces": func(d *speech, events []string) string {
 		var pieces []string
 		for p := range slices.Chunk([]byte(strings.Join(events, "")), 7) {
 			pieces = append(pieces, string(p))
 		}
-		return sse(pieces...)
+		return d.whole(pieces...)
 	},
-	"to the end of the connection": func(events []string) string {
-		return "HTTP/1.1 200 OK\r\nconnection: close\r\nCONTENT-TYPE: Text/Event-Stream\r\n\r\n" + strings.Join(events, "")
+	"to the end of the connection": func(d *speech, events []string) string {
+		return "HTTP/1.1 200 OK\r\nconnection: close\r\nCONTENT-TYPE: " + strings.ToUpper(d.media()) + "\r\n\r\n" + strings.Join(events, "")
 	},
-	"with a length": func(events []string) string {
-		return answer(200, "text/event-stream", strings.Join(events, ""))
+	"with a length": func(d *speech, events []string) string {
+		return answer(200, d.media(), strings.Join(events, ""))
 	},
-	"with comments between": func(events []string) string {
-		return sse(": OPENROUTER PROCESSING\n\n", strings.Join(events, ": ping\n\n"), ":\n\n")
+	"with comments between": func(d *speech, events []string) string {
+		return d.whole(d.comment(), strings.Join(events, d.comment()), d.comment())
 	},
 }
 
@@ -168,9 +175,9 @@ func testStream(t *testing.T, k Kind) {
 	for name, frame := range framings {
 		for _, f := range own.streams {
 			t.Run(name+" "+f.file, func(t *testing.T) {
-				events := split(load(f.file))
+				events := own.pieces(load(f.file))
 				u := k.play(t, func(r *request) bool {
-					return r.send(frame(events)) && name != "to the end of the connection"
+					return r.send(frame(own, events)) && name != "to the end of the connection"
 				})
 				sent := strings.TrimSuffix(strings.Join(events, ""), own.terminal)
 				if !strings.HasSuffix(strings.Join(events, ""), own.terminal) { // written with spaces
@@ -330,8 +337,8 @@ func testSilence(t *testing.T, k Kind) {
 				pieces := slices.Collect(slices.Chunk([]byte(answer(200, "application/json", load(f.file))), 97))
 				if stream && k.streams() {
 					f = own.streams[0]
-					pieces = [][]byte{[]byte(sseHead[:20]), []byte(sseHead[20:])}
-					for _, e := range split(load(f.file)) {
+					pieces = [][]byte{[]byte(own.head()[:20]), []byte(own.head()[20:])}
+					for _, e := range own.pieces(load(f.file)) {
 						pieces = append(pieces, []byte(chunked(e[:9])), []byte(chunked(e[9:])))
 					}
 				}

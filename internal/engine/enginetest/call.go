@@ -9,6 +9,7 @@ import (
 
 	"headworks/internal/dialect/anthropic"
 	"headworks/internal/dialect/gemini"
+	"headworks/internal/dialect/ollama"
 	"headworks/internal/dialect/openai"
 	"headworks/internal/dialect/responses"
 	"headworks/internal/engine"
@@ -27,6 +28,7 @@ type speech struct {
 	shape   *scan.Shape
 	read    func(*scan.Doc, *inference.Request) error
 	decode  func(*scan.Doc) (*inference.Conversation, []string, error)
+	lines   bool // streams are lines of JSON, and what finishes an answer is its terminal too
 
 	asks, sends   string // a caller's body, and what an upstream gets of it
 	askUsage      string // a member with which a caller asks to see usage
@@ -66,6 +68,7 @@ const (
 	responsesAsks = `{ "model" : "assistant","input":"caf\u00e9 \/ 1","temperature":1.0,"store":false,"x_vendor":{"a":[1e3,-0.0]},"stream":STREAM }` + "\n"
 	geminiAsks    = `{ "contents":[{"role":"user","parts":[{"text":"caf\u00e9 \/ 1"}]}],"generationConfig":{"temperature":1.0},"x_vendor":{"a":[1e3,-0.0]},"x_stream":STREAM }` + "\n"
 	messageAsks   = `{ "model" : "assistant","max_tokens":64,"messages":[{"role":"user","content":"caf\u00e9 \/ 1"}],"temperature":1.0,"x_vendor":{"a":[1e3,-0.0]},"stream":STREAM }` + "\n"
+	ollamaAsks    = `{ "model" : "assistant","messages":[{"role":"user","content":"caf\u00e9 \/ 1"}],"options":{"temperature":1.0,"x":[1e3,-0.0]},"stream":STREAM }` + "\n"
 )
 
 var dialects = []*speech{
@@ -242,6 +245,46 @@ var dialects = []*speech{
 		failureInBody: `{"id":"resp_1","object":"response","status":"failed","error":{"code":"server_error","message":"SECRET of the upstream"},"output":[]}`,
 		prompt:        "input",
 	},
+	{
+		name: "ollama", dialect: inference.Ollama, shape: ollama.Shape(), read: ollama.ReadRequest, decode: ollama.Decode, lines: true,
+		asks:      ollamaAsks,
+		sends:     strings.Replace(strings.Replace(ollamaAsks, `"assistant"`, `"served"`, 1), "STREAM }", `STREAM ,"truncate":false}`, 1),
+		open:      said("", false),
+		word:      said("Hello", false),
+		finish:    said("", true),
+		failure:   `{"error":"SECRET of the upstream"}` + "\n",
+		malformed: `{"model":"served","message":` + "\n",
+		mixed:     strings.Replace(said("foreign", false), "served", "foreign", 1),
+		streams: []told{
+			{
+				file: "ollama/text.ndjson", n: 1, text: "Hello there", finish: inference.Stop,
+				usage: inference.Usage{Input: 26, Output: 282, Known: true},
+			},
+			{
+				file: "ollama/tools.ndjson", n: 1, thought: "Two cities.", finish: inference.ToolCalls,
+				tools: []inference.Part{
+					{ID: "call_ckwpbzrq", Name: "get_weather", Data: `{"city":"Tokyo"}`},
+					{ID: "call_9jzqmgntlotv_1", Name: "get_weather", Data: `{"city": "Paris", "days": 1.0}`},
+				},
+				usage: inference.Usage{Input: 169, Output: 15, Known: true},
+			},
+		},
+		answers: []told{
+			{
+				file: "ollama/text.json", text: `{"age": 22, "available": false}`, finish: inference.Stop,
+				usage: inference.Usage{Input: 34, Output: 12, Known: true},
+			},
+			{
+				file: "ollama/tools.json", finish: inference.ToolCalls,
+				tools: []inference.Part{{ID: "call_3cyzac0twjxs4_0", Name: "get_weather", Data: "{\n            \"city\": \"Tokyo\"\n          }"}},
+				usage: inference.Usage{Input: 169, Output: 18, Known: true},
+			},
+		},
+		refusal:       func(string) string { return `{"error":"SECRET of the upstream"}` },
+		tooLong:       `{"error":"the input length exceeds the context length"}`,
+		failureInBody: `{"error":"SECRET of the upstream"}`,
+		prompt:        "messages",
+	},
 }
 
 // chunk is an event of OpenAI's dialect.
@@ -266,6 +309,15 @@ func readGemini(d *scan.Doc, r *inference.Request) error {
 	return nil
 }
 
+// said is a line of Ollama's.
+func said(text string, done bool) string {
+	line := `{"model":"served","created_at":"2025-07-07T20:22:19.184789Z","message":{"role":"assistant","content":"` + text + `"},"done":false}` + "\n"
+	if done {
+		line = strings.Replace(line, `"done":false`, `"done_reason":"stop","done":true,"prompt_eval_count":5,"eval_count":7`, 1)
+	}
+	return line
+}
+
 // event is one of Anthropic's.
 func event(name, rest string) string {
 	return "event: " + name + "\ndata: {\"type\":\"" + name + "\"" + rest + "}\n\n"
@@ -286,20 +338,19 @@ func (k Kind) own() *speech {
 }
 
 func (k Kind) other() *speech {
-	if len(k.callers()) == 1 {
-		return nil
+	for _, d := range k.callers() {
+		if d.dialect != k.Dialect {
+			return d
+		}
 	}
-	if k.Dialect == dialects[0].dialect {
-		return dialects[1]
-	}
-	return dialects[0]
+	return nil
 }
 
 // good is an answer that is whole, in the form that was asked for.
 func (k Kind) good(r *request) string {
 	d := k.own()
 	if r.stream() {
-		return sse(split(load(d.streams[0].file))...)
+		return d.whole(d.pieces(load(d.streams[0].file))...)
 	}
 	return answer(200, "application/json", load(d.answers[0].file))
 }
@@ -364,12 +415,6 @@ func load(file string) string {
 		panic(err) // embedded: a mistake in this package
 	}
 	return string(b)
-}
-
-// split cuts a stream into its events.
-func split(stream string) []string {
-	events := strings.SplitAfter(stream, "\n\n")
-	return events[:len(events)-1]
 }
 
 // texts returns what deltas say, block by block.

@@ -31,6 +31,10 @@ type Kind struct {
 
 	Said   [][2]string // sent where the caller says no such thing
 	Passed []string    // names of the caller's fields that reach the upstream
+
+	// Elsewhere are the dialects whose callers are answered at another path of the
+	// same upstream.
+	Elsewhere inference.Set
 }
 
 // field is a name and a value of a header.

@@ -2,7 +2,6 @@ package enginetest
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -26,16 +25,16 @@ func testEndings(t *testing.T, k Kind) {
 		"finish alone":                     {begun + own.finish, nil, fault.None},
 		"finish, then a cut":               {begun + own.finish, cut, fault.None},
 		"finish, then silence":             {begun + own.finish, silent, fault.None},
-		"finish, then comments for ever":   {begun + own.finish, comments, fault.None},
+		"finish, then comments for ever":   {begun + own.finish, own.comments, fault.None},
 		"finish, then half a terminal":     {begun + own.finish + own.terminal[:max(0, len(own.terminal)-1)], nil, fault.None},
 		"empty answer":                     {own.open + own.finish + own.terminal, nil, fault.None},
 		"clean end":                        {begun, nil, fault.Interrupted},
 		"cut":                              {begun, cut, fault.Interrupted},
 		"cut before content":               {own.open, cut, fault.Interrupted},
 		"nothing at all":                   {"", nil, fault.Malformed},
-		"comments alone":                   {": ping\n\n: ping\n\n", nil, fault.Interrupted},
+		"comments alone":                   {own.comment() + own.comment(), nil, fault.Interrupted},
 		"no last blank line":               {begun + strings.TrimSuffix(own.finish, "\n"), nil, fault.Interrupted},
-		"no last line end":                 {begun + strings.TrimSuffix(own.finish, "\n\n"), nil, fault.Interrupted},
+		"no last line end":                 {begun + strings.TrimRight(own.finish, "\n"), nil, fault.Interrupted},
 		"terminal without finish":          {begun + own.terminal, nil, fault.Incomplete},
 		"error":                            {begun + own.failure, nil, fault.UpstreamError},
 		"error, then terminal":             {begun + own.failure + own.terminal, nil, fault.UpstreamError},
@@ -43,7 +42,7 @@ func testEndings(t *testing.T, k Kind) {
 		"finish, then error":               {begun + own.finish + own.failure + own.terminal, nil, fault.UpstreamError},
 		"malformed":                        {begun + own.malformed, nil, fault.Malformed},
 		"malformed, then whole":            {begun + own.malformed + own.finish + own.terminal, nil, fault.Malformed},
-		"not an object":                    {begun + "data: 1\n\n" + own.finish + own.terminal, nil, fault.Malformed},
+		"not an object":                    {begun + own.number() + own.finish + own.terminal, nil, fault.Malformed},
 		"another answer":                   {begun + own.mixed + own.finish + own.terminal, nil, fault.Mismatch},
 		"too large an event":               {begun, flood, fault.Oversized},
 		"chunks that are none":             {begun, func(r *request) bool { return r.send("zz\r\n") && r.untilGone() }, fault.Malformed},
@@ -51,6 +50,10 @@ func testEndings(t *testing.T, k Kind) {
 	}
 	if own.terminal == "" {
 		delete(endings, "terminal without finish")
+	}
+	if own.lines { // nothing is read behind what ends the answer
+		delete(endings, "finish, then error")
+		delete(endings, "name and data without blank line")
 	}
 	for name, e := range k.quirks(begun) {
 		endings[name] = ending{e.body, nil, e.want}
@@ -61,7 +64,7 @@ func testEndings(t *testing.T, k Kind) {
 	for name, e := range endings {
 		for _, d := range k.callers() {
 			u := k.play(t, func(r *request) bool {
-				if !r.send(sseHead + chunked(pieces(e.body)...)) {
+				if !r.send(own.head() + chunked(own.pieces(e.body)...)) {
 					return false
 				}
 				if e.then != nil {
@@ -102,9 +105,12 @@ func (k Kind) checkEnding(t *testing.T, u *upstream, d *speech, name string, e e
 	}
 }
 
-// pieces cuts a stream behind each event, its end included.
-func pieces(stream string) []string {
-	return slices.DeleteFunc(strings.SplitAfter(stream, "\n\n"), func(p string) bool { return p == "" })
+// number is an event whose data is no object.
+func (d *speech) number() string {
+	if d.lines {
+		return "1\n"
+	}
+	return "data: 1\n\n"
 }
 
 // quirk is what only upstreams of one dialect send.
@@ -152,6 +158,20 @@ func (k Kind) quirks(begun string) map[string]quirk {
 			"an error of OpenAI's form":   {begun + dialects[0].failure + whole, fault.UpstreamError},
 			"an event not known yet":      {begun + event("response.future", `,"x":1`) + whole, fault.None},
 			"error null":                  {begun + strings.Replace(own.word, `,"item_id"`, `,"error":null,"item_id"`, 1) + whole, fault.None},
+		}
+	}
+	if own.lines {
+		return map[string]quirk{
+			"error null":               {begun + strings.Replace(own.word, `{"model"`, `{"error":null,"model"`, 1) + whole, fault.None},
+			"no error":                 {begun + strings.Replace(own.word, `{"model"`, `{"error":"","model"`, 1) + whole, fault.None},
+			"an error with a status":   {begun + `{"error":"SECRET","status":500}` + "\n", fault.UpstreamError},
+			"an error of OpenAI's":     {begun + `{"error":{"message":"SECRET","type":"server_error"}}` + "\n", fault.UpstreamError},
+			"an error beside the last": {begun + strings.Replace(own.finish, `{"model"`, `{"error":"SECRET","model"`, 1), fault.UpstreamError},
+			"a line that says nothing": {begun + "{}\n" + whole, fault.Malformed},
+			"done is no boolean":       {begun + strings.Replace(own.finish, `"done":true`, `"done":"true"`, 1), fault.Malformed},
+			"done twice in a line":     {begun + strings.Replace(own.finish, `"done":true`, `"done":true,"done":false`, 1), fault.Malformed},
+			"lines that end in CR LF":  {strings.ReplaceAll(begun+whole, "\n", "\r\n"), fault.None},
+			"without a reason":         {begun + strings.Replace(own.finish, `"done_reason":"stop",`, "", 1), fault.None},
 		}
 	}
 	if own.name == "gemini" {
@@ -214,8 +234,8 @@ func (k Kind) quirks(begun string) map[string]quirk {
 const azure = `data: {"choices":[],"created":0,"id":"","model":"","object":"","prompt_filter_results":[{"prompt_index":0}]}` + "\n\n"
 
 // comments sends comments until the engine has had enough.
-func comments(r *request) bool {
-	for r.send(chunked(": ping\n\n")) {
+func (d *speech) comments(r *request) bool {
+	for r.send(chunked(d.comment())) {
 		time.Sleep(time.Millisecond) // an upstream's pace; nothing is judged by it
 	}
 	return false
@@ -233,7 +253,7 @@ func testOtherAnswers(t *testing.T, k Kind) {
 	own := k.own()
 	wholeStream := "data: {}\n\n"
 	if k.streams() {
-		wholeStream = strings.Join(split(load(own.streams[0].file)), "")
+		wholeStream = load(own.streams[0].file)
 	}
 	whole := load(own.answers[0].file)
 	for name, tt := range map[string]struct {
@@ -242,19 +262,19 @@ func testOtherAnswers(t *testing.T, k Kind) {
 	}{
 		"HTML":                        {fault.Malformed, fault.Malformed, answer(200, "text/html", "<html>SECRET</html>")},
 		"HTML that says it is JSON":   {fault.Malformed, fault.Malformed, answer(200, "application/json", "<html>SECRET</html>")},
-		"HTML that says it is events": {fault.Interrupted, fault.Malformed, answer(200, "text/event-stream", "<html>SECRET</html>")},
+		"HTML that says it is events": {fault.Interrupted, fault.Malformed, answer(200, own.media(), "<html>SECRET</html>")},
 		"empty":                       {fault.Malformed, fault.Malformed, answer(200, "", "")},
 		"empty JSON":                  {fault.Malformed, fault.Malformed, answer(200, "application/json", "")},
 		"a JSON value of no meaning":  {fault.Malformed, fault.Malformed, answer(200, "application/json", "{}")},
 		"no type":                     {fault.Malformed, fault.Malformed, answer(200, "", whole)},
 		"an error in JSON":            {fault.UpstreamError, fault.UpstreamError, answer(200, "application/json", own.failureInBody)},
 		"gzip":                        {fault.Malformed, fault.Malformed, answer(200, "application/json", "\x1f\x8b\x08\x00", "Content-Encoding: gzip")},
-		"gzip of events":              {fault.Malformed, fault.Malformed, answer(200, "text/event-stream", "\x1f\x8b\x08\x00", "Content-Encoding: gzip")},
-		"identity is no coding":       {fault.None, fault.Malformed, answer(200, "text/event-stream", wholeStream, "Content-Encoding: identity")},
+		"gzip of events":              {fault.Malformed, fault.Malformed, answer(200, own.media(), "\x1f\x8b\x08\x00", "Content-Encoding: gzip")},
+		"identity is no coding":       {fault.None, fault.Malformed, answer(200, own.media(), wholeStream, "Content-Encoding: identity")},
 		"plain JSON":                  {fault.Malformed, fault.None, answer(200, "application/json", whole)},
 		"JSON cut":                    {fault.Malformed, fault.Malformed, answer(200, "application/json", whole[:len(whole)-3])},
 		"JSON and more":               {fault.Malformed, fault.Malformed, answer(200, "application/json", whole+"{}")},
-		"events":                      {fault.None, fault.Malformed, answer(200, "text/event-stream", wholeStream)},
+		"events":                      {fault.None, fault.Malformed, answer(200, own.media(), wholeStream)},
 		"status 204":                  {fault.UpstreamError, fault.UpstreamError, "HTTP/1.1 204 No Content\r\n\r\n"},
 		"not HTTP":                    {fault.Malformed, fault.Malformed, "SSH-2.0-OpenSSH_9.7\r\n\r\n"},
 		"HTTP/2":                      {fault.Malformed, fault.Malformed, "HTTP/2.0 200 OK\r\n\r\n"},

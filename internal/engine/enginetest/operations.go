@@ -1,10 +1,10 @@
 package enginetest
 
 import (
-	"slices"
 	"strings"
 	"testing"
 
+	"headworks/internal/dialect/ollama"
 	"headworks/internal/dialect/openai/completions"
 	"headworks/internal/dialect/openai/embeddings"
 	"headworks/internal/dialect/openai/rerank"
@@ -46,6 +46,29 @@ var alone = []*speech{
 		refusal: dialects[0].refusal, tooLong: dialects[0].tooLong, failureInBody: dialects[0].failureInBody,
 	},
 	{
+		name: "ollama-generate", dialect: inference.OllamaGenerate, shape: ollama.GenerateShape(), read: ollama.ReadGenerateRequest,
+		decode: ollama.DecodeGenerate, lines: true,
+		asks:      generateAsks,
+		sends:     strings.Replace(strings.Replace(generateAsks, `"assistant"`, `"served"`, 1), "STREAM }", `STREAM ,"truncate":false}`, 1),
+		open:      generated("", false),
+		word:      generated("Hello", false),
+		finish:    generated("", true),
+		failure:   `{"error":"SECRET of the upstream"}` + "\n",
+		malformed: `{"model":"served","response":` + "\n",
+		mixed:     strings.Replace(generated("foreign", false), "served", "foreign", 1),
+		streams: []told{{
+			file: "ollama-generate/text.ndjson", n: 1, text: "The sky", finish: inference.Length,
+			usage: inference.Usage{Input: 26, Output: 259, Known: true},
+		}},
+		answers: []told{{
+			file: "ollama-generate/text.json", text: "The sky is blue because it is the color of the sky.", finish: inference.Stop,
+			usage: inference.Usage{Input: 26, Output: 290, Known: true},
+		}},
+		refusal:       func(string) string { return `{"error":"SECRET of the upstream"}` },
+		tooLong:       `{"error":"the input length exceeds the context length"}`,
+		failureInBody: `{"error":"SECRET of the upstream"}`,
+	},
+	{
 		name: "embeddings", dialect: inference.Embeddings, shape: embeddings.Shape(), read: embeddings.ReadRequest,
 		asks: `{ "model" : "assistant","input":["caf\u00e9 \/ 1","b"],"x_vendor":{"a":[1e3,-0.0]} }` + "\n",
 		answers: []told{
@@ -81,6 +104,13 @@ var alone = []*speech{
 
 const completionsAsk = `{ "model" : "assistant","prompt":"caf\u00e9 \/ 1","temperature":1.0,"x_vendor":{"a":[1e3,-0.0]},"stream":STREAM }` + "\n"
 
+const generateAsks = `{ "model" : "assistant","prompt":"caf\u00e9 \/ 1","options":{"temperature":1.0,"x":[1e3,-0.0]},"stream":STREAM }` + "\n"
+
+// generated is a line of Ollama's /api/generate.
+func generated(text string, done bool) string {
+	return strings.Replace(said(text, done), `"message":{"role":"assistant","content":"`+text+`"}`, `"response":"`+text+`"`, 1)
+}
+
 // completion is an event of OpenAI's completions.
 func completion(text, finish string) string {
 	return `data: {"id":"cmpl-1","object":"text_completion","created":1690759702,"choices":[{"text":"` + text + `","index":0,"logprobs":null,"finish_reason":` + finish + `}],"model":"served"}` + "\n\n"
@@ -93,10 +123,14 @@ func (k Kind) callers() []*speech {
 			return []*speech{d}
 		}
 	}
-	all := slices.Clone(dialects)
-	for i, d := range all {
-		if d.dialect == k.Dialect {
-			all[i] = k.own()
+	var all []*speech
+	for _, d := range dialects {
+		switch {
+		case k.Elsewhere.Has(d.dialect):
+		case d.dialect == k.Dialect:
+			all = append(all, k.own())
+		default:
+			all = append(all, d)
 		}
 	}
 	return all

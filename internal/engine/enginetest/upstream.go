@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/textproto"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -119,7 +120,7 @@ func readRequest(nc net.Conn, br *bufio.Reader) (*request, error) {
 }
 
 // stream reports whether the request asks for one.
-func (r *request) stream() bool { return r.header.Get("Accept") == "text/event-stream" }
+func (r *request) stream() bool { return r.header.Get("Accept") != "application/json" }
 
 // send writes to the engine; false if it is gone.
 func (r *request) send(parts ...string) bool {
@@ -151,8 +152,35 @@ func (u *upstream) seen() (conns int, requests []*request) {
 	return u.conns, append([]*request(nil), u.requests...)
 }
 
-// sseHead is the head of a stream in chunks.
-const sseHead = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\r\n"
+// media is the type of a stream.
+func (d *speech) media() string {
+	if d.lines {
+		return "application/x-ndjson"
+	}
+	return "text/event-stream"
+}
+
+// head is the head of a stream in chunks.
+func (d *speech) head() string {
+	return "HTTP/1.1 200 OK\r\nContent-Type: " + d.media() + "; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\r\n"
+}
+
+// comment is what a server sends to keep a connection alive.
+func (d *speech) comment() string {
+	if d.lines {
+		return " \n"
+	}
+	return ": ping\n\n"
+}
+
+// pieces cuts a stream behind each event, its end included.
+func (d *speech) pieces(stream string) []string {
+	end := "\n\n"
+	if d.lines {
+		end = "\n"
+	}
+	return slices.DeleteFunc(strings.SplitAfter(stream, end), func(p string) bool { return p == "" })
+}
 
 // chunked writes pieces in the chunked coding, without its end.
 func chunked(pieces ...string) string {
@@ -169,8 +197,8 @@ func chunked(pieces ...string) string {
 // chunksEnd is the end of the chunked coding.
 const chunksEnd = "0\r\n\r\n"
 
-// sse returns a whole answer that is a stream.
-func sse(pieces ...string) string { return sseHead + chunked(pieces...) + chunksEnd }
+// whole returns a whole answer that is a stream.
+func (d *speech) whole(pieces ...string) string { return d.head() + chunked(pieces...) + chunksEnd }
 
 // answer returns a whole answer of any other kind.
 func answer(status int, contentType, body string, fields ...string) string {

@@ -197,6 +197,6 @@ var vendors = map[string]vendor{
 
 // asideOf returns the event of a stream before its terminal, which tells usage alone.
 func asideOf(file string) string {
-	events := split(load(file))
+	events := dialects[0].pieces(load(file))
 	return events[len(events)-2]
 }

@@ -1,0 +1,71 @@
+// Package ollama speaks to Ollama: in its own dialect at /api/chat and /api/generate,
+// and for OpenAI's clients at /v1, where chat completions, completions and embeddings
+// go byte for byte. Requests of other dialects go to /api/chat, which can tell more.
+// No other path is asked: the rest loads, changes and removes models.
+//
+// A prompt that does not fit the window is never cut off in silence on the way through
+// /api: unless the caller decides it, truncate is false, and Ollama refuses the
+// prompt. How long the window is, num_ctx, stays what the operator or the caller says:
+// each other value loads the model anew. At /v1 Ollama has no field for either, and
+// what an answer breaks off with is lost there too: the stream ends without a reason
+// to finish, which is told as a cut.
+package ollama
+
+import (
+	"strings"
+
+	"headworks/internal/dialect/ollama"
+	"headworks/internal/engine"
+	"headworks/internal/fault"
+	"headworks/internal/fleet"
+	"headworks/internal/inference"
+	"headworks/internal/wire"
+)
+
+// New returns the engine of an upstream's replicas; an empty key is not sent.
+func New(replicas []fleet.Replica, keys []string) (*engine.HTTP, error) {
+	completions := engine.Completions()
+	completions.Refuse = several
+	return engine.NewHTTP([]engine.Protocol{chat(), generate(), engine.Chat(), completions, engine.Embeddings()}, replicas, engine.Options{
+		Keys: engine.Bearer(keys),
+	})
+}
+
+func chat() engine.Protocol {
+	return engine.Protocol{
+		Dialect:      inference.Ollama,
+		Target:       below("/api/chat"),
+		Framing:      func() engine.Framing { return wire.NewLines(0) },
+		Type:         "application/x-ndjson",
+		Edits:        ollama.Edits,
+		Encode:       ollama.Encode,
+		ReadAnswer:   ollama.ReadAnswer,
+		DecodeAnswer: ollama.DecodeAnswer,
+		ReadError:    ollama.ReadError,
+		NewReader:    func() engine.Reader { return &ollama.Reader{} },
+	}
+}
+
+func generate() engine.Protocol {
+	p := chat()
+	p.Dialect, p.Target, p.Encode = inference.OllamaGenerate, below("/api/generate"), nil
+	return p
+}
+
+// below returns where a path of Ollama's own lies: beside /v1, where the base URL
+// names that.
+func below(path string) func(dst []byte, base, model string, stream bool) []byte {
+	return func(dst []byte, base, _ string, _ bool) []byte {
+		return append(append(dst, strings.TrimSuffix(base, "/v1")...), path...)
+	}
+}
+
+func several(r *inference.Request) *fault.Error {
+	if r.Prompts < 2 {
+		return nil
+	}
+	return &fault.Error{
+		Kind: fault.Unsupported, Param: "prompt",
+		Words: "Ollama takes one prompt at a time; send several requests, or ask a model of another engine",
+	}
+}
