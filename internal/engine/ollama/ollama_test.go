@@ -18,7 +18,7 @@ func TestConformance(t *testing.T) {
 		t.Run(dialect.String(), func(t *testing.T) {
 			elsewhere := inference.SetOf(inference.OpenAI)
 			if dialect == inference.OpenAI {
-				elsewhere = inference.SetOf(inference.Anthropic, inference.Gemini, inference.Ollama)
+				elsewhere = inference.SetOf(inference.Anthropic, inference.Responses, inference.Gemini, inference.Ollama)
 			}
 			enginetest.Run(t, enginetest.Kind{New: New, Dialect: dialect, Path: path, Key: enginetest.Bearer(), Elsewhere: elsewhere})
 		})
