@@ -19,8 +19,11 @@ import (
 	"headworks/internal/engine/gemini"
 	"headworks/internal/engine/lexical"
 	"headworks/internal/engine/llamacpp"
+	"headworks/internal/engine/ollama"
 	"headworks/internal/engine/openai"
+	"headworks/internal/engine/sglang"
 	"headworks/internal/engine/simulated"
+	"headworks/internal/engine/tgi"
 	"headworks/internal/engine/vertex"
 	"headworks/internal/engine/vllm"
 	"headworks/internal/fleet"
@@ -241,6 +244,12 @@ func (r *fleetRoom) engine(name string, u config.Upstream, replicas []fleet.Repl
 		return over(vllm.New(replicas, keys))
 	case config.LlamaCpp:
 		return over(llamacpp.New(replicas, keys))
+	case config.SGLang:
+		return over(sglang.New(replicas, keys))
+	case config.TGI:
+		return over(tgi.New(replicas, keys))
+	case config.Ollama:
+		return over(ollama.New(replicas, keys))
 	case config.Simulated:
 		b.engine = simulated.New(replicas, simulated.Options{
 			Params: u.Engine.Params(), MinTokens: u.Engine.MinOutputTokens, MaxTokens: u.Engine.MaxOutputTokens,

@@ -394,7 +394,7 @@ func notYet(path, field, value string) (string, bool) {
 		return "Redis and Valkey are not in this release; write shared: none, and give each process its own limits", true
 	case path == "state" || path == "shared" || field != "kind":
 		return "", false
-	case slices.Contains([]string{"sglang", "ollama", "tgi", "cohere", "perplexity"}, value):
+	case slices.Contains([]string{"cohere", "perplexity"}, value):
 		return "kind " + value + " is not in this release; where it speaks the OpenAI dialect, write kind: openai and its urls", true
 	default:
 		return "", false

@@ -39,12 +39,12 @@ type Place struct {
 // Places returns where engines listen unless somebody told them otherwise.
 func Places() []Place {
 	return []Place{
-		{"Ollama", "openai", 11434},
+		{"Ollama", "ollama", 11434},
 		{"vLLM", "vllm", 8000},
 		{"llama.cpp", "llamacpp", 8080},
 		{"llama.cpp", "llamacpp", 9931},
 		{"LM Studio", "lmstudio", 1234},
-		{"SGLang", "openai", 30000},
+		{"SGLang", "sglang", 30000},
 	}
 }
 
@@ -216,7 +216,7 @@ func name(id string) bool {
 		strings.IndexFunc(id, func(r rune) bool { return !unicode.IsPrint(r) }) < 0
 }
 
-// identify tells who answered. These engines sign: vLLM, SGLang and llama.cpp in
+// identify tells who answered. These engines sign: vLLM, SGLang, llama.cpp and Ollama in
 // owned_by, llama.cpp in the Server header too. One of them whose signature is
 // missing at its own port is somebody else.
 func identify(e Engine, owner, server string) (name, kind string) {
@@ -224,9 +224,11 @@ func identify(e Engine, owner, server string) (name, kind string) {
 	case owner == "vllm":
 		return "vLLM", "vllm"
 	case owner == "sglang":
-		return "SGLang", "openai"
+		return "SGLang", "sglang"
 	case owner == "llamacpp", server == "llama.cpp":
 		return "llama.cpp", "llamacpp"
+	case owner == "library": // the namespace of Ollama's own models
+		return "Ollama", "ollama"
 	case owner == "":
 		return e.Name, e.Kind
 	}

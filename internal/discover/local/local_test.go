@@ -67,7 +67,7 @@ func find(t *testing.T, places ...Place) []Engine {
 }
 
 func TestFind(t *testing.T) {
-	ollama := Place{Name: "Ollama", Kind: "openai"}
+	ollama := Place{Name: "Ollama", Kind: "ollama"}
 	vllm := Place{Name: "vLLM", Kind: "vllm"}
 	llama := Place{Name: "llama.cpp", Kind: "llamacpp"}
 	tests := []struct {
@@ -78,11 +78,11 @@ func TestFind(t *testing.T) {
 	}{
 		{
 			"Ollama", ollama, answer(200, models("library", "llama3.2", "qwen3:8b")),
-			Engine{Name: "Ollama", Kind: "openai", State: Ready, Models: []string{"llama3.2", "qwen3:8b"}},
+			Engine{Name: "Ollama", Kind: "ollama", State: Ready, Models: []string{"llama3.2", "qwen3:8b"}},
 		},
 		{
 			"Ollama without models", ollama, answer(200, `{"object":"list","data":null}`),
-			Engine{Name: "Ollama", Kind: "openai", State: Ready},
+			Engine{Name: "Ollama", Kind: "ollama", State: Ready},
 		},
 		{
 			"vLLM at its own port", vllm, answer(200, models("vllm", "qwen3-32b")),
@@ -102,9 +102,17 @@ func TestFind(t *testing.T) {
 		},
 		{
 			"SGLang",
-			Place{Name: "SGLang", Kind: "openai"},
+			Place{Name: "SGLang", Kind: "sglang"},
 			answer(200, models("sglang", "m")),
-			Engine{Name: "SGLang", Kind: "openai", State: Ready, Models: []string{"m"}},
+			Engine{Name: "SGLang", Kind: "sglang", State: Ready, Models: []string{"m"}},
+		},
+		{
+			"Ollama at vLLM's port", vllm, answer(200, models("library", "llama3.2")),
+			Engine{Name: "Ollama", Kind: "ollama", State: Ready, Models: []string{"llama3.2"}},
+		},
+		{
+			"a model of one's own", ollama, answer(200, models("me", "me/llama3.2")),
+			Engine{Name: "Ollama", Kind: "ollama", State: Ready, Models: []string{"me/llama3.2"}},
 		},
 		{
 			"a stranger at vLLM's port", vllm, answer(200, models("acme", "m")),
@@ -112,7 +120,7 @@ func TestFind(t *testing.T) {
 		},
 		{
 			"names that cannot be shown are left out", ollama, answer(200, models("", "", "\x1b[2J", strings.Repeat("n", maxName+1), "fine")),
-			Engine{Name: "Ollama", Kind: "openai", State: Ready, Models: []string{"fine"}},
+			Engine{Name: "Ollama", Kind: "ollama", State: Ready, Models: []string{"fine"}},
 		},
 		{"401", vllm, answer(401, models("vllm", "secret")), Engine{Name: "vLLM", Kind: "vllm", State: Locked}},
 		{"403", vllm, answer(403, ""), Engine{Name: "vLLM", Kind: "vllm", State: Locked}},
@@ -304,7 +312,7 @@ func FuzzListed(f *testing.F) {
 	f.Add([]byte(models("vllm", "m")), "")
 	f.Add([]byte(`{"data":null}`), "llama.cpp")
 	f.Fuzz(func(t *testing.T, body []byte, server string) {
-		e := Engine{Name: "Ollama", Kind: "openai"}.listed(body, server)
+		e := Engine{Name: "Ollama", Kind: "ollama"}.listed(body, server)
 		if e.State != Ready && (e.State != Odd || len(e.Models) > 0) {
 			t.Fatalf("state %v with %d models", e.State, len(e.Models))
 		}
