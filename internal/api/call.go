@@ -13,6 +13,7 @@ import (
 	"headworks/internal/dialect"
 	"headworks/internal/engine"
 	"headworks/internal/fault"
+	"headworks/internal/form"
 	"headworks/internal/gateway"
 	"headworks/internal/inference"
 	"headworks/internal/prefix"
@@ -27,6 +28,8 @@ type Dialect struct {
 	Shape        *scan.Shape
 	ReadRequest  func(d *scan.Doc, into *inference.Request) error
 	ReadPath     func(tail string, query []byte, into *inference.Request) error // after ReadRequest, where the path says more
+	FormFields   []string                                                       // of a request that may be a form: what ReadForm wants to see of it
+	ReadForm     func(f *form.Reader, into *inference.Request) error            // nil: there are no forms
 	Render       func(d *scan.Doc, to dialect.Rendering)                        // nil: prompts of this dialect are not foreseen in caches
 	Decode       func(d *scan.Doc) (*inference.Conversation, []string, error)
 	EncodeAnswer func(a *inference.Answer) []byte
@@ -159,6 +162,20 @@ func (k *call) serve(f *Front, x *wire.Exchange, v Visit) {
 func (k *call) read(f *Front, tail string) error {
 	r, x := &k.req, k.x
 	limits := f.limits()
+	if limits.Compress > 0 {
+		if field, ok := x.Header("accept-encoding"); ok && accepts(field) {
+			k.compress, k.squeeze = limits.Compress, &f.squeeze
+		}
+	}
+	media, _ := x.Header("content-type")
+	switch isForm := form.Is(string(media)); {
+	case isForm && k.d.ReadForm != nil:
+		return k.readForm(string(media), limits.Body)
+	case k.d.ReadRequest == nil:
+		e := fault.New(fault.InvalidRequest, "the body is not multipart/form-data; send the file as a form")
+		e.Status = 415
+		return e
+	}
 	asked := time.Now()
 	body, err := x.Body(limits.Body)
 	began := time.Now()
@@ -169,11 +186,6 @@ func (k *call) read(f *Front, tail string) error {
 	if coding, ok := x.Header("content-encoding"); ok && string(coding) != "identity" {
 		if body, err = inflate(string(coding), body, limits.Body); err != nil {
 			return err
-		}
-	}
-	if limits.Compress > 0 {
-		if field, ok := x.Header("accept-encoding"); ok && accepts(field) {
-			k.compress, k.squeeze = limits.Compress, &f.squeeze
 		}
 	}
 	r.Bytes = len(body)
@@ -200,12 +212,20 @@ func (k *call) read(f *Front, tail string) error {
 		r.Blocks = k.blocks
 	}
 	r.Scanned = time.Since(began)
+	r.Body, r.Doc, r.Conversation = body, &k.doc, k.decoded
+	k.follow()
+	return nil
+}
+
+// follow takes from the header what goes on with the request.
+func (k *call) follow() {
+	r, x := &k.req, k.x
+	r.Watch = k.watch
 	for _, name := range sessions {
 		if v, ok := x.Header(name); ok {
 			r.Session = dialect.Session(v)
 		}
 	}
-	r.Body, r.Doc, r.Conversation, r.Watch = body, &k.doc, k.decoded, k.watch
 	for _, name := range k.d.Forwarded {
 		if _, ok := x.Header(name); ok {
 			k.forward(name)
@@ -213,7 +233,6 @@ func (k *call) read(f *Front, tail string) error {
 	}
 	r.Header = k.pass
 	k.trace()
-	return nil
 }
 
 // remember begins a call whose answer is kept, and returns the body to go on with.
@@ -292,7 +311,10 @@ func newID(now time.Time) inference.ID {
 
 // Open implements gateway.Sink.
 func (k *call) Open(h *gateway.Head) error {
-	if err := k.begin(h); err != nil {
+	if k.req.Opaque {
+		return nil
+	}
+	if err := k.begin(h, ""); err != nil {
 		return err
 	}
 	return k.Alive()
@@ -301,7 +323,7 @@ func (k *call) Open(h *gateway.Head) error {
 // Send implements gateway.Sink.
 func (k *call) Send(h *gateway.Head, c *engine.Chunk) error {
 	if !k.x.Began() {
-		if err := k.begin(h); err != nil {
+		if err := k.begin(h, c.Type); err != nil {
 			return err
 		}
 	}
@@ -318,6 +340,9 @@ func (k *call) Send(h *gateway.Head, c *engine.Chunk) error {
 
 // Alive implements gateway.Sink.
 func (k *call) Alive() error {
+	if k.req.Opaque {
+		return nil // sound has no comments
+	}
 	k.out = k.into().KeepAlive(k.out[:0])
 	return k.x.Write(k.out)
 }
@@ -325,7 +350,7 @@ func (k *call) Alive() error {
 // End implements gateway.Sink.
 func (k *call) End(h *gateway.Head, c *engine.Chunk, f *fault.Error) error {
 	switch {
-	case f != nil && f.Kind == fault.ClientClosed:
+	case f != nil && (f.Kind == fault.ClientClosed || k.req.Opaque && k.x.Began()):
 		k.x.Abort()
 		return nil
 	case f != nil && k.x.Began():
@@ -353,15 +378,19 @@ func (k *call) End(h *gateway.Head, c *engine.Chunk, f *fault.Error) error {
 		case c.Answer != nil:
 			body = k.d.EncodeAnswer(c.Answer)
 		}
+		media := jsonType
+		if c.Type != "" {
+			media = c.Type
+		}
 		if k.compress > 0 && len(body) >= k.compress {
 			k.header.Add("Content-Encoding", "gzip")
 			k.header.Add("Vary", "Accept-Encoding")
 			body = k.squeeze.deflate(nil, body)
 		}
-		return k.x.Respond(200, jsonType, &k.header, body)
+		return k.x.Respond(200, media, &k.header, body)
 	}
 	if !k.x.Began() {
-		if err := k.begin(h); err != nil {
+		if err := k.begin(h, c.Type); err != nil {
 			return err
 		}
 	}
@@ -408,11 +437,14 @@ func (k *call) named(a *inference.Answer) {
 
 func (k *call) answerID() string { return k.d.AnswerID + k.req.ID.String() }
 
-func (k *call) begin(h *gateway.Head) error {
+// begin begins a stream, of that media type or of the dialect's.
+func (k *call) begin(h *gateway.Head, stream string) error {
 	k.tell(h)
 	k.header.Add("Cache-Control", "no-cache")
 	k.header.Add("X-Accel-Buffering", "no")
-	stream := k.d.Stream
+	if stream == "" {
+		stream = k.d.Stream
+	}
 	if stream == "" {
 		stream = "text/event-stream; charset=utf-8"
 	}

@@ -96,7 +96,7 @@ func entrance(t *testing.T, e engine.Engine) (url string, f *api.Front) {
 		Engines: []engine.Engine{e},
 	})
 	f = api.NewFront(g, anyone{}, &api.Health{}, func() api.Limits {
-		return api.Limits{Body: 1 << 20, Compress: 64, Origins: []string{"https://app.example.com"}}
+		return api.Limits{Body: 8 << 20, Compress: 64, Origins: []string{"https://app.example.com"}}
 	}, openai.Routes(), between, anthropic.Routes(), gemini.Routes())
 	s := wire.NewServer(f.Serve, wire.Limits{})
 	s.Refuse = f.Misread

@@ -24,6 +24,8 @@ type About struct {
 	Name    string // as the vendor's own description calls the operation
 	Title   string
 	Example string      // a body of JSON that can be sent as it is; empty: there is no body
+	Body    bool        // there is a body of JSON, though no example of one that is served everywhere
+	Form    []string    // fields of a form, of which those of files hold bytes
 	Query   [][2]string // parameters of the query, and what they do
 	Media   []string    // media types of answers; JSON unless set
 	Answer  []byte      // an example of a whole answer, where the dialect's EncodeAnswer gives none
@@ -216,6 +218,18 @@ func (d *description) add(r Route, a About) {
 	if a.Example != "" {
 		op["requestBody"] = object{"required": true, "content": object{jsonType: object{
 			"schema": d.value(r.Dialect.Shape, a.Name+"Request"), "example": json.RawMessage(a.Example),
+		}}}
+	}
+	if a.Body {
+		op["requestBody"] = object{"required": true, "content": object{jsonType: object{"schema": d.value(r.Dialect.Shape, a.Name+"Request")}}}
+	}
+	if len(a.Form) > 0 {
+		properties := object{}
+		for _, name := range a.Form {
+			properties[name] = object{}
+		}
+		op["requestBody"] = object{"required": true, "content": object{"multipart/form-data": object{
+			"schema": object{"type": "object", "required": []string{"model"}, "properties": properties},
 		}}}
 	}
 	d.at(path)[strings.ToLower(r.Method)] = op

@@ -46,22 +46,37 @@ type asking struct {
 
 const unsupported = `"code":"unsupported_parameter"`
 
+// posted is a request that comes as a form.
+const posted = "--b\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\nMODEL\r\n--b--\r\n"
+
+// media returns the type of a request's body.
+func (a asking) media() string {
+	if a.body == posted {
+		return "multipart/form-data; boundary=b"
+	}
+	return "application/json"
+}
+
 // askings are by the names of dialects.
 var askings = map[string]asking{
-	"openai":          {"/v1/chat/completions", `{"model":"MODEL","messages":[{"role":"user","content":"hello"}]}`, unsupported},
-	"anthropic":       {"/v1/messages", `{"model":"MODEL","max_tokens":9,"messages":[{"role":"user","content":"hello"}]}`, `{"type":"error","error":{"type":"invalid_request_error"`},
-	"responses":       {"/v1/responses", `{"model":"MODEL","input":"hello","store":false}`, unsupported},
-	"completions":     {"/v1/completions", `{"model":"MODEL","prompt":"hello"}`, unsupported},
-	"gemini":          {"/v1beta/models/MODEL:generateContent", `{"contents":[{"role":"user","parts":[{"text":"hello"}]}]}`, `"reason":"UNSUPPORTED_PARAMETER"`},
-	"ollama":          {"/api/chat", `{"model":"MODEL","stream":false,"messages":[{"role":"user","content":"hello"}]}`, `{"error":"`},
-	"ollama-generate": {"/api/generate", `{"model":"MODEL","stream":false,"prompt":"hello"}`, `{"error":"`},
-	"embeddings":      {"/v1/embeddings", `{"model":"MODEL","input":"hello"}`, unsupported},
-	"rerank":          {"/v1/rerank", `{"model":"MODEL","query":"hello","documents":["hello"]}`, unsupported},
-	"moderations":     {"/v1/moderations", `{"model":"MODEL","input":"hello"}`, unsupported},
-	"images":          {"/v1/images/generations", `{"model":"MODEL","prompt":"hello"}`, unsupported},
-	"audio":           {"/v1/audio/speech", `{"model":"MODEL","input":"hello","voice":"alloy"}`, unsupported},
-	"anthropic-count": {"/v1/messages/count_tokens", `{"model":"MODEL","messages":[{"role":"user","content":"hello"}]}`, `{"type":"error","error":{"type":"invalid_request_error"`},
-	"gemini-count":    {"/v1beta/models/MODEL:countTokens", `{"contents":[{"role":"user","parts":[{"text":"hello"}]}]}`, `"reason":"UNSUPPORTED_PARAMETER"`},
+	"openai":           {"/v1/chat/completions", `{"model":"MODEL","messages":[{"role":"user","content":"hello"}]}`, unsupported},
+	"anthropic":        {"/v1/messages", `{"model":"MODEL","max_tokens":9,"messages":[{"role":"user","content":"hello"}]}`, `{"type":"error","error":{"type":"invalid_request_error"`},
+	"responses":        {"/v1/responses", `{"model":"MODEL","input":"hello","store":false}`, unsupported},
+	"completions":      {"/v1/completions", `{"model":"MODEL","prompt":"hello"}`, unsupported},
+	"gemini":           {"/v1beta/models/MODEL:generateContent", `{"contents":[{"role":"user","parts":[{"text":"hello"}]}]}`, `"reason":"UNSUPPORTED_PARAMETER"`},
+	"ollama":           {"/api/chat", `{"model":"MODEL","stream":false,"messages":[{"role":"user","content":"hello"}]}`, `{"error":"`},
+	"ollama-generate":  {"/api/generate", `{"model":"MODEL","stream":false,"prompt":"hello"}`, `{"error":"`},
+	"embeddings":       {"/v1/embeddings", `{"model":"MODEL","input":"hello"}`, unsupported},
+	"rerank":           {"/v1/rerank", `{"model":"MODEL","query":"hello","documents":["hello"]}`, unsupported},
+	"moderations":      {"/v1/moderations", `{"model":"MODEL","input":"hello"}`, unsupported},
+	"images":           {"/v1/images/generations", `{"model":"MODEL","prompt":"hello"}`, unsupported},
+	"image-edits":      {"/v1/images/edits", `{"model":"MODEL","prompt":"hello"}`, unsupported},
+	"image-variations": {"/v1/images/variations", posted, unsupported},
+	"speech":           {"/v1/audio/speech", `{"model":"MODEL","input":"hello","voice":"alloy"}`, unsupported},
+	"transcriptions":   {"/v1/audio/transcriptions", posted, unsupported},
+	"translations":     {"/v1/audio/translations", posted, unsupported},
+	"anthropic-count":  {"/v1/messages/count_tokens", `{"model":"MODEL","messages":[{"role":"user","content":"hello"}]}`, `{"type":"error","error":{"type":"invalid_request_error"`},
+	"gemini-count":     {"/v1beta/models/MODEL:countTokens", `{"contents":[{"role":"user","parts":[{"text":"hello"}]}]}`, `"reason":"UNSUPPORTED_PARAMETER"`},
 }
 
 // spoken are the ends of the paths at which upstreams are asked, the dialect that is
@@ -74,7 +89,11 @@ var spoken = []struct{ end, dialect, answer string }{
 	{"/responses", "responses", `{"id":"resp_1","object":"response","created_at":1,"status":"completed","model":"m","output":[{"type":"message","id":"msg_1","status":"completed","role":"assistant","content":[{"type":"output_text","text":"hi","annotations":[]}]}],"usage":{"input_tokens":3,"output_tokens":1,"total_tokens":4}}`},
 	{"/moderations", "moderations", `{"id":"modr-1","model":"m","results":[{"flagged":false,"categories":{},"category_scores":{}}]}`},
 	{"/images/generations", "images", `{"created":1,"data":[{"b64_json":"aGk="}]}`},
-	{"/audio/speech", "audio", `{}`},
+	{"/images/edits", "image-edits", `{"created":1,"data":[{"b64_json":"aGk="}]}`},
+	{"/images/variations", "image-variations", `{"created":1,"data":[{"b64_json":"aGk="}]}`},
+	{"/audio/speech", "speech", "sound"},
+	{"/audio/transcriptions", "transcriptions", `{"text":"hello"}`},
+	{"/audio/translations", "translations", `{"text":"hello"}`},
 	{"/messages/count_tokens", "anthropic-count", `{"input_tokens":3}`},
 	{"/count-tokens:rawPredict", "anthropic-count", `{"input_tokens":3}`},
 	{"/messages", "anthropic", claude},
@@ -115,6 +134,9 @@ func (e *everyone) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			at, answer = s.dialect, s.answer
 			break
 		}
+	}
+	if at == "speech" {
+		w.Header().Set("Content-Type", "audio/mpeg")
 	}
 	e.mu.Lock()
 	e.seen = append(e.seen, at)
@@ -260,7 +282,7 @@ func (i *instance) play(t *testing.T, e *everyone, k catalog.Kind, m served, d i
 	how := askings[d.String()]
 	model := strings.NewReplacer("MODEL", m.model)
 	e.took()
-	r := i.send(t, "POST", i.at(model.Replace(how.path)), pinned, model.Replace(how.body))
+	r := i.send(t, "POST", i.at(model.Replace(how.path)), pinned, model.Replace(how.body), "Content-Type", how.media())
 	seen := e.took()
 	is := cell(m.speaks, d)
 	status := 200

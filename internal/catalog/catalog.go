@@ -33,18 +33,22 @@ var (
 	serving    = chat | completing | embedding
 	ranking    = serving | inference.SetOf(inference.Rerank)
 	vectors    = embedding | inference.SetOf(inference.Rerank)
+	hearing    = inference.SetOf(inference.Transcriptions, inference.Translations)
+	speaking   = inference.SetOf(inference.Speech)
+	drawing    = inference.SetOf(inference.Images)
+	passing    = hearing | speaking | drawing | inference.SetOf(inference.Moderations, inference.ImageEdits, inference.ImageVariations)
 	messages   = inference.SetOf(inference.Anthropic, inference.AnthropicCount)
 	contents   = inference.SetOf(inference.Gemini, inference.GeminiCount)
 )
 
 var kinds = []Kind{
-	{Name: "openai", Title: "OpenAI", URL: "https://api.openai.com/v1", Env: "OPENAI_API_KEY", Speaks: serving, Own: inference.SetOf(inference.Responses)},
+	{Name: "openai", Title: "OpenAI", URL: "https://api.openai.com/v1", Env: "OPENAI_API_KEY", Speaks: serving | passing, Own: inference.SetOf(inference.Responses)},
 	{Name: "anthropic", Title: "Anthropic", URL: "https://api.anthropic.com", Env: "ANTHROPIC_API_KEY", Speaks: messages},
 	{Name: "gemini", Title: "Gemini", URL: "https://generativelanguage.googleapis.com/v1beta", Env: "GEMINI_API_KEY", Speaks: contents | inference.SetOf(inference.Embeddings)},
 	{Name: "vertex", Title: "Vertex AI", URL: "https://aiplatform.googleapis.com", Speaks: contents | messages},
 	{Name: "azure", Title: "Azure OpenAI", Env: "AZURE_OPENAI_API_KEY", Speaks: serving},
 	{Name: "bedrock", Title: "Amazon Bedrock", Env: "AWS_BEARER_TOKEN_BEDROCK", Speaks: inference.SetOf(inference.Converse)},
-	{Name: "vllm", Title: "vLLM", Port: 8000, Speaks: ranking},
+	{Name: "vllm", Title: "vLLM", Port: 8000, Speaks: ranking | hearing},
 	{Name: "llamacpp", Title: "llama.cpp", Port: 8080, Speaks: ranking},
 	{Name: "sglang", Title: "SGLang", Port: 30000, Speaks: ranking},
 	{Name: "tgi", Title: "TGI", Port: 3000, Speaks: chat | completing},

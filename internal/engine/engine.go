@@ -14,6 +14,7 @@ import (
 	"headworks/internal/fleet"
 	"headworks/internal/inference"
 	"headworks/internal/scan"
+	"headworks/internal/wire"
 )
 
 // ErrQuiet is what Next returns when nothing came until the moment it was given.
@@ -35,6 +36,9 @@ type Call struct {
 	Body []byte
 	Doc  *scan.Doc
 
+	// Form, where set, is what a body is that is no JSON; Doc is empty then.
+	Form *Form
+
 	// Conversation reads the body for an engine of another dialect, and names
 	// the fields that cannot be carried.
 	Conversation func() (*inference.Conversation, []string, error)
@@ -51,6 +55,18 @@ type Call struct {
 	Trace string
 }
 
+// Form is a body of multipart/form-data, of which Call.Body holds the beginning or
+// the whole.
+type Form struct {
+	Type  string // the media type, with the boundary
+	Model [2]int // where in the body the name of the model stands: its first byte, and behind its last
+
+	// Rest is what follows; nil where nothing does. It can be sent once, and Length
+	// is its bytes, -1 where only its end tells.
+	Rest   wire.Source
+	Length int64
+}
+
 // Chunk is what came: a piece of a streamed answer, or the whole answer. Its
 // bytes are valid until the next call of Next.
 //
@@ -58,7 +74,8 @@ type Call struct {
 // it does not. A chunk with none of them tells what Event says, or no more than
 // that another part of a whole answer came.
 type Chunk struct {
-	Raw    []byte            // whole events with their blank lines, or a whole body
+	Raw    []byte            // whole events with their blank lines, a whole body, or a piece of an opaque one
+	Type   string            // media type of Raw, where it is neither JSON nor events
 	Deltas []inference.Delta // of a streamed answer
 	Answer *inference.Answer // a whole answer
 

@@ -31,6 +31,10 @@ type Protocol struct {
 	Framing func() Framing
 	Type    string
 
+	// Media are the types that an answer may have beside JSON and events: names, or
+	// beginnings of them that end in a slash. Such an answer passes as it comes.
+	Media []string
+
 	// Refuse, where set, returns the fault of a request that this kind of upstream
 	// would answer in another form than the dialect's, or nil; nothing is sent then.
 	Refuse func(r *inference.Request) *fault.Error

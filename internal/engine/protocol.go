@@ -4,8 +4,11 @@ import (
 	"headworks/internal/dialect/anthropic"
 	"headworks/internal/dialect/gemini"
 	"headworks/internal/dialect/openai"
+	"headworks/internal/dialect/openai/audio"
 	"headworks/internal/dialect/openai/completions"
 	"headworks/internal/dialect/openai/embeddings"
+	"headworks/internal/dialect/openai/images"
+	"headworks/internal/dialect/openai/moderations"
 	"headworks/internal/dialect/openai/rerank"
 	"headworks/internal/dialect/responses"
 	"headworks/internal/inference"
@@ -17,7 +20,7 @@ import (
 func Compatible() []Protocol {
 	p := Chat()
 	p.Encode = openai.EncodeCompatible
-	return []Protocol{p, Completions(), Embeddings(), Rerank()}
+	return append([]Protocol{p, Completions(), Embeddings(), Rerank()}, Passing()...)
 }
 
 // Chat is OpenAI's chat completions.
@@ -68,6 +71,64 @@ func Rerank() Protocol {
 		ReadAnswer: rerank.ReadAnswer,
 		ReadError:  rerank.ReadError,
 	}
+}
+
+// Passing is what is passed on without a look at its content: moderations, images
+// and audio of OpenAI's, each on a path of its own.
+func Passing() []Protocol {
+	all := []Protocol{{
+		Dialect:    inference.Moderations,
+		Path:       "/moderations",
+		ReadAnswer: moderations.ReadAnswer,
+		ReadError:  moderations.ReadError,
+	}, {
+		Dialect:    inference.Images,
+		Path:       "/images/generations",
+		ReadAnswer: images.ReadAnswer,
+		ReadError:  images.ReadError,
+	}, {
+		Dialect:    inference.ImageEdits,
+		Path:       "/images/edits",
+		ReadAnswer: images.ReadAnswer,
+		ReadError:  images.ReadError,
+	}, {
+		Dialect:    inference.ImageVariations,
+		Path:       "/images/variations",
+		ReadAnswer: images.ReadAnswer,
+		ReadError:  images.ReadError,
+	}, {
+		Dialect:    inference.Speech,
+		Path:       "/audio/speech",
+		Media:      []string{"audio/", "application/octet-stream"},
+		ReadAnswer: audio.ReadSpeechAnswer,
+		ReadError:  audio.ReadSpeechError,
+	}, {
+		Dialect:    inference.Transcriptions,
+		Path:       "/audio/transcriptions",
+		Media:      written(),
+		ReadAnswer: audio.ReadAnswer,
+		ReadError:  audio.ReadError,
+	}, {
+		Dialect:    inference.Translations,
+		Path:       "/audio/translations",
+		Media:      written(),
+		ReadAnswer: audio.ReadAnswer,
+		ReadError:  audio.ReadError,
+	}}
+	for i := range all {
+		p := &all[i]
+		p.Edits = openai.Rename
+		if p.Dialect != inference.Moderations {
+			p.NewReader = func() Reader { return &openai.Events{} }
+			p.Framing, p.Type = func() Framing { return wire.NewSplitter(mostPictured) }, "text/event-stream"
+		}
+	}
+	return all
+}
+
+// written are the media types of a transcript that is no JSON.
+func written() []string {
+	return []string{"text/plain", "text/vtt", "text/srt", "application/x-subrip"}
 }
 
 // Messages is Anthropic's messages.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"headworks/internal/dialect"
@@ -41,6 +42,7 @@ type life struct {
 	dropped []string
 	status  int
 	plain   bool        // the answer is one JSON value, though a stream was asked for
+	media   string      // of an answer that is neither JSON nor events
 	event   *wire.Event // read, but kept for the next chunk
 	told    inference.Event
 	err     error     // kept for the next call: what came before it goes first
@@ -87,11 +89,29 @@ func (s *stream) write(ctx context.Context, at *origin, target string) error {
 		fallthrough
 	case p.Refit != nil:
 		s.edits, s.dropped = p.Refit(s.edits, s.dropped, doc, c.Model)
-	case p.Edits != nil && s.same:
+	case p.Edits != nil && s.same && c.Form == nil:
 		s.edits = p.Edits(s.edits, doc, c.Model)
 	}
 	if err := c.Keep(s.dropped); err != nil {
 		return err
+	}
+	media, accept := "application/json", "application/json"
+	s.request = wire.Request{Method: "POST"}
+	if f := c.Form; f != nil {
+		if f.Rest != nil && s.engine.options.Sign != nil {
+			return fault.New(fault.Unsupported, "this upstream wants a request signed whole, and this one is too large for that")
+		}
+		if name := body[f.Model[0]:f.Model[1]]; string(name) != c.Model {
+			s.body = append(append(append(s.body[:0], body[:f.Model[0]]...), c.Model...), body[f.Model[1]:]...)
+			body = s.body
+		}
+		media, s.request.Rest, s.request.Length = f.Type, f.Rest, f.Length
+	}
+	switch {
+	case c.Request.Stream && !c.Request.Opaque:
+		accept = p.Type
+	case len(p.Media) > 0:
+		accept = "*/*"
 	}
 	if len(s.edits) > 0 {
 		s.body = scan.Splice(s.body[:0], body, s.edits)
@@ -111,12 +131,8 @@ func (s *stream) write(ctx context.Context, at *origin, target string) error {
 			s.header.Add(f[0], f[1])
 		}
 	}
-	s.header.Add("Content-Type", "application/json")
-	if c.Request.Stream {
-		s.header.Add("Accept", p.Type)
-	} else {
-		s.header.Add("Accept", "application/json")
-	}
+	s.header.Add("Content-Type", media)
+	s.header.Add("Accept", accept)
 	if c.Trace != "" {
 		s.header.Add("traceparent", c.Trace)
 	}
@@ -126,7 +142,7 @@ func (s *stream) write(ctx context.Context, at *origin, target string) error {
 			return err
 		}
 	}
-	s.request = wire.Request{Method: "POST", Target: target, Header: &s.header, Body: body}
+	s.request.Target, s.request.Header, s.request.Body = target, &s.header, body
 	return nil
 }
 
@@ -230,6 +246,8 @@ func (s *stream) next(until time.Time) (Chunk, error) {
 	switch {
 	case s.status != 200:
 		return Chunk{}, s.refused(until)
+	case s.media != "" && s.call.Request.Stream:
+		return s.relay(until)
 	case s.plain:
 		c, err := s.answer(until)
 		if err == nil && c.Last { // an error would have said so
@@ -280,7 +298,12 @@ func (s *stream) head(until time.Time) error {
 	case s.response.Encoded():
 		s.err = broken("the answer came in a coding that was not asked for")
 		return s.err
-	case isKind(kind, want):
+	case isKind(kind, want) && !s.call.Request.Opaque:
+	case s.spoken.passes(kind) && s.call.Request.Opaque == s.call.Request.Stream:
+		if s.media = string(kind); !s.response.Framed() {
+			s.err = broken("the answer does not say where it ends")
+			return s.err
+		}
 	case isKind(kind, "application/json"):
 		s.plain = true
 	default:
@@ -288,6 +311,36 @@ func (s *stream) head(until time.Time) error {
 		return s.err
 	}
 	return nil
+}
+
+// passes reports whether an answer of that type passes as it is.
+func (p *Protocol) passes(field []byte) bool {
+	kind, _, _ := bytes.Cut(field, []byte{';'})
+	kind = bytes.ToLower(bytes.TrimSpace(kind))
+	for _, m := range p.Media {
+		if string(kind) == m || strings.HasSuffix(m, "/") && bytes.HasPrefix(kind, []byte(m)) && len(kind) > len(m) {
+			return true
+		}
+	}
+	return false
+}
+
+// relay reads a piece of an answer that is bytes, up to its proper end.
+func (s *stream) relay(until time.Time) (Chunk, error) {
+	b, err := s.response.Read(until)
+	switch {
+	case err == nil:
+		s.fed = true
+		return Chunk{Raw: b, Type: s.media, Event: inference.Event{Content: true}}, nil
+	case errors.Is(err, wire.ErrQuiet):
+		return Chunk{}, ErrQuiet
+	case err != io.EOF: // itself: it is the cause of a cut too
+		return Chunk{}, err
+	case !s.fed:
+		return Chunk{}, broken("the answer is empty")
+	}
+	s.last = true
+	return Chunk{Last: true, Event: inference.Event{Finishes: 1, Finish: inference.Stop, Terminal: true}}, nil
 }
 
 func isKind(field []byte, want string) bool {
@@ -357,6 +410,9 @@ func (s *stream) answer(until time.Time) (Chunk, error) {
 	}
 	if err != nil {
 		return Chunk{}, err
+	}
+	if s.media != "" {
+		return Chunk{Raw: body, Type: s.media, Last: true, Event: inference.Event{Content: true, Finishes: 1, Finish: inference.Stop, Terminal: true}}, nil
 	}
 	s.borrow()
 	defer s.giveBack()

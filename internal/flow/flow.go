@@ -50,6 +50,7 @@ type Event struct {
 	Progress time.Time    // of Quiet: when the upstream last gave a sign; zero if never
 	Said     time.Time    // of Quiet: when content last came; zero if never
 	Wrote    time.Time    // of Quiet: when the client last got bytes; zero if never
+	Sent     time.Time    // of Failed and Quiet: when a piece of the request was last sent on that was not kept, so that it cannot be sent again; zero if never
 }
 
 // ActionKind names what to do next.
@@ -164,6 +165,7 @@ type Ticket struct {
 	used     [route.MaxTargets]uint8 // tries per target that an engine got
 	moved    bool                    // it left a replica that was down
 	retrying bool                    // it holds a place in the retry budget
+	spent    bool                    // it cannot be sent again
 	choice   uint8                   // place of Target in the model's list
 	pool     []fleet.Replica         // of Target
 	fleet    *fleet.Snapshot         // the one it was sent in

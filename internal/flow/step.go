@@ -34,6 +34,9 @@ func (p *Policy) Step(t *Ticket, ev Event, s *fleet.Snapshot, now time.Time) Act
 	if ev.Kind == Failed && ev.Fault == nil { // or the answer would pass for whole
 		ev.Fault = fault.Wrap(fault.Internal, internalWords, misstep{t.state, ev.Kind})
 	}
+	if t.spent = t.spent || !ev.Sent.IsZero(); ev.Sent.After(t.sent) {
+		t.sent = ev.Sent // the upstream's time begins when it has the whole
+	}
 	switch ev.Kind {
 	case Left:
 		return p.done(t, fault.New(fault.ClientClosed, "the client closed the connection"), now)
@@ -290,6 +293,9 @@ func (t *Ticket) consider(c Candidate) {
 func (p *Policy) failed(t *Ticket, f *fault.Error, s *fleet.Snapshot, now time.Time) Action {
 	t.last = f
 	out := p.settle(t, f, now)
+	if t.spent {
+		return p.giveUp(t, "the body was sent on as it came, and is not there a second time", now)
+	}
 	a := &t.Attempts[t.Tries-1]
 	if free(f.Kind) {
 		a.Free = true

@@ -165,7 +165,7 @@ func (x *exchange) send(a *flow.Action) flow.Event {
 	x.progress, x.said, x.text, x.usage, x.finish = time.Time{}, time.Time{}, 0, inference.Usage{}, inference.Unfinished
 	x.call = engine.Call{
 		Request: &x.req.Request, Replica: a.Replica, Model: a.Target.Model,
-		Body: x.req.Body, Doc: x.req.Doc, Conversation: x.req.Conversation,
+		Body: x.req.Body, Doc: x.req.Doc, Form: x.req.Form, Conversation: x.req.Conversation,
 		Whole: x.ticket.Model.Loss == fleet.Rejected, Header: x.req.Header, Trace: x.req.Trace,
 	}
 	start := time.Now()
@@ -201,7 +201,7 @@ func (x *exchange) read(until time.Time) flow.Event {
 			}
 			x.watch()
 			if !until.IsZero() && !now.Before(until) {
-				return flow.Event{Kind: flow.Quiet, Progress: x.progress, Said: x.said, Wrote: x.wrote}
+				return flow.Event{Kind: flow.Quiet, Progress: x.progress, Said: x.said, Wrote: x.wrote, Sent: x.sent()}
 			}
 			continue
 		}
@@ -313,7 +313,15 @@ func (x *exchange) failed(err error) flow.Event {
 	if x.ctx.Err() != nil {
 		return x.gone()
 	}
-	return flow.Event{Kind: flow.Failed, Fault: fault.Of(err)}
+	return flow.Event{Kind: flow.Failed, Fault: fault.Of(err), Sent: x.sent()}
+}
+
+// sent returns when some of the request was last sent on that was not held.
+func (x *exchange) sent() time.Time {
+	if f := x.req.Form; f != nil && f.Rest != nil {
+		return f.Rest.Taken()
+	}
+	return time.Time{}
 }
 
 // gone tells why the request may not go on.

@@ -46,6 +46,7 @@ type Request struct {
 
 	Body         []byte
 	Doc          *scan.Doc
+	Form         *engine.Form // of a body that is no JSON
 	Conversation func() (*inference.Conversation, []string, error)
 	Header       []string // to pass through, see engine.Call
 	TraceID      [16]byte

@@ -43,7 +43,9 @@ func (x *exchange) fillHead() {
 	h.Overhead = x.overhead(time.Now())
 	h.CostKnown = false
 	if x.chunk.Last && t.Target != nil {
-		h.Cost, h.CostKnown = price.Cost(t.Target.Price, x.counted())
+		if u := x.counted(); u.Known || x.req.Dialect.Operation().Counted() {
+			h.Cost, h.CostKnown = price.Cost(t.Target.Price, u)
+		}
 	}
 }
 
@@ -61,6 +63,9 @@ func (x *exchange) counted() inference.Usage {
 		return inference.Usage{} // no model has read it
 	}
 	u, whole := x.usage, x.chunk.Last
+	if !x.req.Dialect.Operation().Counted() {
+		return u // only the upstream knows
+	}
 	estimate := (x.text + bytesPerToken - 1) / bytesPerToken
 	if u.Known && (whole || estimate <= u.Output) || x.text == 0 && !whole {
 		return u
@@ -84,7 +89,9 @@ func (x *exchange) fill(f *fault.Error) {
 	r.Finish = x.finish
 	var u inference.Usage // whoever got nothing of an answer pays nothing for it
 	if f == nil || x.committed {
-		u = x.counted()
+		if u = x.counted(); !u.Known && !req.Dialect.Operation().Counted() {
+			return // what it took and what it costs is not known, which is not nothing
+		}
 	}
 	x.fillUsage(u)
 }

@@ -7,27 +7,32 @@ type Dialect uint8
 
 // The dialects.
 const (
-	OpenAI         Dialect = iota // chat completions
-	Anthropic                     // messages
-	Responses                     // OpenAI's responses
-	Completions                   // OpenAI's completions
-	Gemini                        // generateContent and streamGenerateContent
-	Ollama                        // /api/chat
-	OllamaGenerate                // /api/generate
-	Converse                      // Bedrock's; no client speaks it
-	Embeddings                    // OpenAI's embeddings
-	Rerank                        // Cohere's and Jina's rerank
-	Moderations                   // OpenAI's moderations
-	OpenAIImages                  // OpenAI's images
-	OpenAIAudio                   // OpenAI's audio
-	AnthropicCount                // Anthropic's count_tokens
-	GeminiCount                   // Gemini's countTokens
+	OpenAI          Dialect = iota // chat completions
+	Anthropic                      // messages
+	Responses                      // OpenAI's responses
+	Completions                    // OpenAI's completions
+	Gemini                         // generateContent and streamGenerateContent
+	Ollama                         // /api/chat
+	OllamaGenerate                 // /api/generate
+	Converse                       // Bedrock's; no client speaks it
+	Embeddings                     // OpenAI's embeddings
+	Rerank                         // Cohere's and Jina's rerank
+	Moderations                    // OpenAI's moderations
+	Images                         // OpenAI's images/generations
+	ImageEdits                     // OpenAI's images/edits
+	ImageVariations                // OpenAI's images/variations
+	Speech                         // OpenAI's audio/speech
+	Transcriptions                 // OpenAI's audio/transcriptions
+	Translations                   // OpenAI's audio/translations
+	AnthropicCount                 // Anthropic's count_tokens
+	GeminiCount                    // Gemini's countTokens
 	dialects
 )
 
 var dialectNames = [dialects]string{
 	"openai", "anthropic", "responses", "completions", "gemini", "ollama", "ollama-generate", "converse",
-	"embeddings", "rerank", "moderations", "images", "audio", "anthropic-count", "gemini-count",
+	"embeddings", "rerank", "moderations",
+	"images", "image-edits", "image-variations", "speech", "transcriptions", "translations", "anthropic-count", "gemini-count",
 }
 
 func (d Dialect) String() string { return dialectNames[d] }
@@ -44,9 +49,9 @@ func Dialects() []Dialect {
 // Prompt returns the name of the field that holds what a model is to read.
 func (d Dialect) Prompt() string {
 	switch d {
-	case Completions, OllamaGenerate, OpenAIImages:
+	case Completions, OllamaGenerate, Images, ImageEdits, ImageVariations, Transcriptions, Translations:
 		return "prompt"
-	case Responses, Embeddings, Moderations, OpenAIAudio:
+	case Responses, Embeddings, Moderations, Speech:
 		return "input"
 	case Gemini, GeminiCount:
 		return "contents"
@@ -84,9 +89,9 @@ func (d Dialect) Operation() Operation {
 		return Rank
 	case Moderations:
 		return Moderate
-	case OpenAIImages:
+	case Images, ImageEdits, ImageVariations:
 		return Draw
-	case OpenAIAudio:
+	case Speech, Transcriptions, Translations:
 		return Hear
 	case AnthropicCount, GeminiCount:
 		return Count
@@ -108,6 +113,10 @@ func SetOf(list ...Dialect) Set {
 
 // Has reports whether d is in s.
 func (s Set) Has(d Dialect) bool { return s>>d&1 != 0 }
+
+// Counted reports whether what an operation took can be estimated from the text that
+// went in and came out. Of pictures and sound only the upstream knows.
+func (o Operation) Counted() bool { return o != Draw && o != Hear }
 
 // Operations returns what can be asked of whoever speaks the dialects of s. Count is
 // left out: it goes with Chat.

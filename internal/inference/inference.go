@@ -9,6 +9,7 @@ type Request struct {
 	Model     string   // as the caller named it
 	Models    []string // to fall back to, in order, if the caller named any
 	Stream    bool
+	Opaque    bool     // the stream is one of bytes: it has no events, and nothing can be said within it
 	MaxTokens int      // 0: the caller did not say
 	Input     int      // estimated
 	Bytes     int      // of the body

@@ -33,6 +33,7 @@ type Exchange struct {
 	body     []byte
 	bodyBuf  *buffer // of a body that does not fit behind its head
 	bodyErr  error
+	upload   *Upload // of a body that is read in pieces
 	closing  bool    // the connection ends with this answer
 	began    bool    // the answer has a head
 	ended    bool    // the answer is whole
@@ -293,7 +294,13 @@ func (x *Exchange) Context() context.Context { return x.c.ctx }
 // client sends ahead is kept for the next request; one that sent more than a few
 // bytes ahead is not seen to leave.
 func (x *Exchange) Watch() {
-	c := x.c
+	if x.upload.reads() {
+		return
+	}
+	x.c.startWatch()
+}
+
+func (c *conn) startWatch() {
 	if c.watching || c.broken {
 		return
 	}
@@ -501,15 +508,21 @@ func (x *Exchange) readBody(most int64) ([]byte, error) {
 		return nil, tooLarge(most)
 	}
 	c.unwatch()
-	if x.expect && !x.old && c.r == c.w {
-		if err := c.write([]byte("HTTP/1.1 100 Continue\r\n\r\n"), time.Now()); err != nil {
-			return nil, err
-		}
+	if err := x.proceed(); err != nil {
+		return nil, err
 	}
 	if x.unread > 0 {
 		return x.readSized(int(x.unread))
 	}
 	return x.readChunked(most)
+}
+
+// proceed tells a client that waits for it to send its body.
+func (x *Exchange) proceed() error {
+	if x.expect && !x.old && x.c.r == x.c.w {
+		return x.c.write([]byte("HTTP/1.1 100 Continue\r\n\r\n"), time.Now())
+	}
+	return nil
 }
 
 // readSized reads a body of n bytes: in place behind the head if it fits there.

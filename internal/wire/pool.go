@@ -65,6 +65,25 @@ type Request struct {
 	Target string  // path and query, as they go out
 	Header *Header // beside Host and Content-Length; may be nil
 	Body   []byte
+
+	// Rest is what follows Body; nil for nothing. It is read once, on a goroutine of
+	// its own, so that an answer that comes before its end is seen; a request that has
+	// one goes out on a new connection, as it cannot be sent again. Length is its
+	// bytes, -1 where only its end tells.
+	Rest   Source
+	Length int64
+}
+
+// Source is a body that comes in pieces.
+type Source interface {
+	// Read reads at least a byte into p; io.EOF is its end. Its errors are
+	// *fault.Error.
+	Read(p []byte) (int, error)
+	// Stop ends a Read that waits, and every later one, from any goroutine.
+	Stop()
+	// Taken returns when something was read last, the zero time if never; from any
+	// goroutine.
+	Taken() time.Time
 }
 
 // NewPool returns a pool for an origin such as "https://api.example.com" or
@@ -119,7 +138,10 @@ func (p *Pool) Send(ctx context.Context, req *Request) (*Response, error) {
 		return nil, context.Cause(ctx)
 	}
 	now := time.Now()
-	l := p.take(now)
+	var l *link
+	if req.Rest == nil {
+		l = p.take(now)
+	}
 	kept := l != nil
 	if !kept {
 		var err error
@@ -256,7 +278,7 @@ type link struct {
 	since           time.Time // idle
 	head            head
 	fieldRoom       [24]field
-	vec             [2][]byte
+	vec             [3][]byte
 	bufs            net.Buffers
 }
 
@@ -284,7 +306,7 @@ func (l *link) write(req *Request, now time.Time) error {
 	if copied > gather {
 		copied = 0
 	}
-	out := take(len(req.Method) + len(req.Target) + len(l.pool.host) + len(req.Header.bytes()) + headRoom + copied)
+	out := take(len(req.Method) + len(req.Target) + len(l.pool.host) + len(req.Header.bytes()) + headRoom + 2*chunkRoom + copied)
 	defer out.release()
 	b := append(out.b[:0], req.Method...)
 	b = append(b, ' ')
@@ -293,15 +315,26 @@ func (l *link) write(req *Request, now time.Time) error {
 	b = append(b, l.pool.host...)
 	b = append(b, "\r\n"...)
 	b = append(b, req.Header.bytes()...)
-	if len(req.Body) > 0 || req.Method == "POST" || req.Method == "PUT" || req.Method == "PATCH" {
+	chunks := req.Rest != nil && req.Length < 0
+	switch {
+	case chunks:
+		b = append(b, "Transfer-Encoding: chunked\r\n"...)
+	case req.Rest != nil:
+		b = appendLength(b, len(req.Body)+int(req.Length))
+	case len(req.Body) > 0 || req.Method == "POST" || req.Method == "PUT" || req.Method == "PATCH":
 		b = appendLength(b, len(req.Body))
 	}
 	b = append(b, "\r\n"...)
+	tail := ""
+	if chunks && len(req.Body) > 0 {
+		b = appendChunkSize(b, len(req.Body))
+		tail = "\r\n"
+	}
 	if copied == len(req.Body) {
-		_, err := l.nc.Write(append(b, req.Body...))
+		_, err := l.nc.Write(append(append(b, req.Body...), tail...))
 		return err
 	}
-	l.bufs = append(net.Buffers(l.vec[:0]), b, req.Body)
+	l.bufs = append(net.Buffers(l.vec[:0]), b, req.Body, []byte(tail))
 	_, err := l.bufs.WriteTo(l.nc)
 	clear(l.vec[:])
 	return err

@@ -27,6 +27,7 @@ type Response struct {
 	stop func() bool // ends ctx's hold on the link
 
 	writeErr error
+	pump     *pump     // of a request that has a Rest, while it may still be sent
 	err      error     // what ended the answer
 	kept     bool      // the link carried requests before this one
 	resent   bool      // the request was sent again, on a new connection
@@ -50,6 +51,9 @@ func (r *Response) start(l *link, kept bool, now time.Time) {
 	l.head.reset()
 	r.stop = context.AfterFunc(r.ctx, l.cut)
 	r.writeErr = l.write(r.req, now)
+	if r.req.Rest != nil && r.writeErr == nil {
+		r.pump = startPump(l, r.req)
+	}
 }
 
 // Head returns the status, once the whole head has come; 1xx are skipped and a
@@ -60,8 +64,14 @@ func (r *Response) Head(until time.Time) (status int, err error) {
 	if r.err != nil {
 		return 0, r.err
 	}
-	for r.status == 0 {
+	for r.status == 0 || r.pump != nil {
 		l := r.link
+		if r.status != 0 {
+			if err := r.sentWhole(until); err != nil {
+				return 0, err
+			}
+			continue
+		}
 		if l.w > l.head.next {
 			whole, refused := l.head.parse(l.buf.b[:l.w], r.pool.limits.Fields)
 			switch {
@@ -159,6 +169,10 @@ func (r *Response) readHead() error {
 	}
 	return nil
 }
+
+// Framed reports whether the answer says where it ends: the end of the connection
+// may be a cut.
+func (r *Response) Framed() bool { return r.status != 0 && (r.chunked || r.length >= 0 || r.done) }
 
 // Header returns the value of the first field of a name, compared without
 // regard to case. It holds until Close.
@@ -330,6 +344,7 @@ func (r *Response) Close() {
 	if l == nil {
 		return
 	}
+	_ = r.halt() // whoever closes has heard what there was to hear
 	r.link, r.err = nil, errClosed
 	if r.stop() && r.done && r.keep {
 		l.freeBuf()
@@ -354,6 +369,9 @@ func (r *Response) malformed(why string) error {
 func (r *Response) cut(err error) error {
 	if r.ctx.Err() != nil {
 		return r.fail(context.Cause(r.ctx))
+	}
+	if source := r.halt(); source != nil {
+		return r.fail(source)
 	}
 	if r.writeErr != nil {
 		err = r.writeErr

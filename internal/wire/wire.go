@@ -4,8 +4,8 @@
 // Server is the front: one goroutine per connection, handlers run on it, a
 // request has one reading or is refused (RFC 9112, stricter where its leniency
 // lets two parsers disagree). Pool is the way out: kept connections to one
-// origin, a request leaves whole in one write, an answer is read by whoever
-// asked, on its own goroutine. Splitter cuts a byte stream into events (WHATWG
+// origin, a request leaves whole in one write (but for a body that is still coming),
+// an answer is read by whoever asked, on its own goroutine. Splitter cuts a byte stream into events (WHATWG
 // HTML 9.2).
 //
 // Bytes handed out are views into pooled buffers: each method says how long its
