@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"headworks/internal/engine"
@@ -284,4 +285,41 @@ func lateField(media string, body []byte, name, value string) []byte {
 	_, boundary, _ := strings.Cut(media, "boundary=")
 	end := "--" + boundary + "--\r\n"
 	return []byte(strings.TrimSuffix(string(body), end) + "--" + boundary + "\r\nContent-Disposition: form-data; name=\"" + name + "\"\r\n\r\n" + value + "\r\n" + end)
+}
+
+// An upstream that refuses before it has the whole is heard while the client still
+// sends, and what was sent on is not sent again: one try, whatever the error.
+func TestFormsRefusedEarly(t *testing.T) {
+	var asked atomic.Int32
+	url := upstream(t, func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		_, _ = io.CopyN(io.Discard, r.Body, 3<<19) // some of what was not held
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Connection", "close")
+		w.WriteHeader(503)
+		_, _ = io.WriteString(w, `{"error":{"message":"busy"}}`)
+	})
+	body, media := makeForm(t, []string{"model=ours", "@file=" + strings.Repeat("s", 4<<20)})
+	c, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	// A part of the body alone, and no more until the answer is there.
+	_, err = fmt.Fprintf(c, "POST /v1/audio/transcriptions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer any\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s", media, len(body), body[:2<<20])
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	got, _ := io.ReadAll(res.Body)
+	if res.StatusCode < 500 || !strings.Contains(string(got), `{"error":`) || !res.Close {
+		t.Errorf("%s, close %v: %s", res.Status, res.Close, got)
+	}
+	if n := asked.Load(); n != 1 {
+		t.Errorf("the upstream was asked %d times", n)
+	}
 }
