@@ -377,7 +377,9 @@ func newProxy(t *testing.T, g *gateway, without []string) *proxy {
 			if res.StatusCode != http.StatusNotFound {
 				p.refused = append(p.refused, res.Request.URL.Path+": "+string(text))
 			}
-			var said struct{ Error struct{ Message, Type string } }
+			var said struct {
+				Error struct{ Message, Type string }
+			}
 			if err != nil || json.Unmarshal(text, &said) != nil || said.Error.Message == "" || said.Error.Type == "" || res.StatusCode >= 500 {
 				p.wrong = append(p.wrong, fmt.Sprintf("%s %s: %d is no error that says what happened: %v, %s", res.Request.Method, res.Request.URL.Path, res.StatusCode, err, text))
 			}
