@@ -66,7 +66,7 @@ func hold(u *wire.Upload, f *form.Reader) (body []byte, whole bool, err error) {
 			body = grown
 		}
 		n, err := u.Read(body[len(body):cap(body)])
-		if err == io.EOF {
+		if err == io.EOF { //nolint:errorlint // a fault may have it as its cause, and is no end
 			if err := f.End(); err != nil {
 				return body, true, misformed(err)
 			}
@@ -109,7 +109,7 @@ func (r *rest) Read(p []byte) (int, error) {
 	r.taken.Store(time.Now().UnixNano()) // a Read that waits may be stopped, and there is no other
 	n, err := r.upload.Read(p)
 	switch {
-	case err == io.EOF:
+	case err == io.EOF: //nolint:errorlint // a fault may have it as its cause, and is no end
 		if err := r.form.End(); err != nil {
 			return 0, misformed(err)
 		}

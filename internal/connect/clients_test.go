@@ -162,15 +162,16 @@ func TestClientsAreTold(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		all := p.Lines
+		var all strings.Builder
+		all.WriteString(p.Lines)
 		for _, ch := range p.Changes {
-			all += ch.Is
+			all.WriteString(ch.Is)
 		}
-		if !strings.Contains(all, other.URL) || !strings.Contains(all, other.Key) {
-			t.Errorf("%s is not told where to ask, or with which key:\n%s", c.Name, all)
+		if !strings.Contains(all.String(), other.URL) || !strings.Contains(all.String(), other.Key) {
+			t.Errorf("%s is not told where to ask, or with which key:\n%s", c.Name, all.String())
 		}
-		if c.Name != "env" && c.Name != "open-webui" && !strings.Contains(all, "odd ") {
-			t.Errorf("%s is not told the model:\n%s", c.Name, all)
+		if c.Name != "env" && c.Name != "open-webui" && !strings.Contains(all.String(), "odd ") {
+			t.Errorf("%s is not told the model:\n%s", c.Name, all.String())
 		}
 		for _, m := range c.Mind {
 			if m.Words == "" || (m.File == "") != (m.Line == "") {
@@ -190,7 +191,7 @@ func TestPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	told := map[string]bool{}
-	for _, row := range regexp.MustCompile("(?m)^\\| (?:a file|lines).*$").FindAllString(string(page), -1) {
+	for _, row := range regexp.MustCompile(`(?m)^\| (?:a file|lines).*$`).FindAllString(string(page), -1) {
 		for _, m := range regexp.MustCompile("`([a-z-]+)`").FindAllStringSubmatch(row, -1) {
 			c, ok := Find(m[1])
 			if !ok || strings.HasPrefix(row, "| a file") != (len(c.Files) > 0) {

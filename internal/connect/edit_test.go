@@ -3,6 +3,7 @@ package connect
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"reflect"
 	"strings"
 	"testing"
@@ -87,7 +88,7 @@ func TestSetKeeps(t *testing.T) {
 		}
 		got, err := set(src, true, strings.Join(path, "/"), json.RawMessage(to))
 		if err != nil {
-			if u, ok := err.(*unreadable); ok && strings.Contains(u.words, "is expected here, to hold") {
+			if u, ok := errors.AsType[*unreadable](err); ok && strings.Contains(u.words, "is expected here, to hold") {
 				return // it leads through what is no object
 			}
 			t.Fatalf("%s\nset %q: %v", src, path, err)
@@ -152,7 +153,7 @@ func TestEnter(t *testing.T) {
 		"Windows":         {"a: 1\r\nmodels:\r\n  - name: A\r\n", "a: 1\r\nmodels:\r\n  - name: A\r\n  - name: H\r\n    roles:\r\n      - chat\r\n"},
 	} {
 		got, err := enter([]byte(tt.was), e, item)
-		if name == "not indented" && err == errNotSame {
+		if name == "not indented" && errors.Is(err, errNotSame) {
 			// A line of a text that looks like a comment: refused rather than torn.
 			continue
 		}

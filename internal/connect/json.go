@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -150,7 +151,7 @@ func (r *reader) text(i int) (s string, end int, err error) {
 
 func (r *reader) container(i, depth int) (*value, error) {
 	v := &value{kind: r.src[i], start: i, tail: i + 1}
-	closing := byte(v.kind + 2) // } and ] come two after { and [
+	closing := v.kind + 2 // } and ] come two after { and [
 	next, comment, err := r.space(i + 1)
 	for ; err == nil; next, comment, err = r.space(next) {
 		v.tail = max(v.tail, comment)
@@ -360,9 +361,7 @@ func assign(v any, path []string, to any) any {
 	}
 	o := map[string]any{}
 	if was, ok := v.(map[string]any); ok {
-		for k, e := range was {
-			o[k] = e
-		}
+		maps.Copy(o, was)
 	}
 	o[path[0]] = assign(o[path[0]], path[1:], to)
 	return o

@@ -334,7 +334,7 @@ func (s *stream) relay(until time.Time) (Chunk, error) {
 		return Chunk{Raw: b, Type: s.media, Event: inference.Event{Content: true}}, nil
 	case errors.Is(err, wire.ErrQuiet):
 		return Chunk{}, ErrQuiet
-	case err != io.EOF: // itself: it is the cause of a cut too
+	case err != io.EOF: //nolint:errorlint // itself: it is the cause of a cut too
 		return Chunk{}, err
 	case !s.fed:
 		return Chunk{}, broken("the answer is empty")

@@ -388,5 +388,6 @@ func (x *exchange) report(f *fault.Error) {
 	switch f.Kind {
 	case fault.Internal, fault.BudgetUnavailable, fault.Connect, fault.TLS, fault.UpstreamAuth, fault.UpstreamForbidden:
 		x.g.report(x.req.ID, f)
+	default:
 	}
 }

@@ -437,12 +437,16 @@ func TestDenials(t *testing.T) {
 	deny := func(model string) bool {
 		return r.s.Failed(0, model, r.pool, fault.New(fault.UpstreamForbidden, ""), r.now, r.now, r.draw)
 	}
-	if deny("a") || deny("a") || deny("b") {
-		t.Error("out too soon")
+	for _, model := range []string{"a", "a", "b"} {
+		if deny(model) {
+			t.Error("out too soon")
+		}
 	}
 	r.s.Passed(0, "a", r.now, r.now)
-	if deny("a") || deny("a") {
-		t.Error("a success in between is forgotten")
+	for range 2 {
+		if deny("a") {
+			t.Error("a success in between is forgotten")
+		}
 	}
 	if !deny("a") {
 		t.Error("three in a row, and it is not out")

@@ -95,12 +95,13 @@ router_settings: {redis_password: sk-canary-10}
 	if err != nil {
 		t.Fatal(err)
 	}
-	told := string(made)
+	var told strings.Builder
+	told.WriteString(string(made))
 	for _, n := range c.Notes {
-		told += n.Path + n.Words
+		told.WriteString(n.Path + n.Words)
 	}
-	if strings.Contains(told, "canary") {
-		t.Errorf("a secret is told:\n%s", told)
+	if strings.Contains(told.String(), "canary") {
+		t.Errorf("a secret is told:\n%s", told.String())
 	}
 	for _, want := range []string{"${OPENAI_API_KEY}", "${AZURE_API_KEY}", "${LITELLM_MASTER_KEY}"} {
 		if !strings.Contains(string(made), want) {

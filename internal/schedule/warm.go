@@ -100,6 +100,7 @@ func (p *Picker) Pick(policy fleet.Schedule, pool []fleet.Replica, board Board, 
 		if ask.Blocks == 0 && ask.Session != 0 { // too short to be found in a cache, but it has a home
 			return Pick(pool, board, ask.Session, src, found)
 		}
+	default:
 	}
 	p.look(pool, board, ask)
 	r := race{picker: p, pool: pool, ask: ask, policy: policy}

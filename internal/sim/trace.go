@@ -233,7 +233,7 @@ func (t *tracer) csv(line string) error {
 		if err != nil || !(s >= 0 && s < 1e9) {
 			return t.wrong("Timestamp is no number of seconds")
 		}
-		row.at = time.Duration(math.Round(s*1e6)).Abs() * time.Microsecond
+		row.at = time.Duration(math.Round(s*1e6)) * 1000
 	}
 	for i, to := range []*int32{&row.input, &row.output} {
 		n, err := strconv.ParseUint(strings.TrimSuffix(all[t.columns[i+1]], ".0"), 10, 32)

@@ -40,7 +40,7 @@ func (p *pump) run(left int64) {
 	const before = 8 // bytes for the size of a chunk
 	for {
 		n, err := p.rest.Read(b.b[before : len(b.b)-len(lastChunk)])
-		if err == io.EOF {
+		if err == io.EOF { //nolint:errorlint // a fault may have it as its cause, and is no end
 			switch {
 			case p.chunks:
 				p.write = p.send([]byte(lastChunk))

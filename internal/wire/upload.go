@@ -161,7 +161,7 @@ func (u *Upload) finish(err error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.done = true
-	if u.wanted && err == io.EOF {
+	if u.wanted && err == io.EOF { //nolint:errorlint // a fault may have it as its cause, and is no end
 		u.x.c.startWatch()
 	}
 }

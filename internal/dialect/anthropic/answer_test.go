@@ -47,7 +47,8 @@ func TestReadAnswer(t *testing.T) {
 		{"two errors", `{"content":[],"stop_reason":"end_turn","error":{"type":"api_error"},"error":null}`, inference.Event{}, fault.Malformed},
 		{
 			"a key that decides nothing stands twice", `{"id":"a","id":"b","content":[],"stop_reason":"end_turn"}`,
-			inference.Event{Content: true, Terminal: true, Finishes: 1, Finish: inference.Stop}, fault.None,
+			inference.Event{Content: true, Terminal: true, Finishes: 1, Finish: inference.Stop},
+			fault.None,
 		},
 		{"not an object", `"ok"`, inference.Event{}, fault.Malformed},
 	}
@@ -152,7 +153,7 @@ func TestAppendModels(t *testing.T) {
 		"a b": `{"data":[{"type":"model","id":"a","display_name":"a","created_at":"1970-01-01T00:00:00Z"},{"type":"model","id":"b","display_name":"b","created_at":"1970-01-01T00:00:00Z"}],"has_more":false,"first_id":"a","last_id":"b"}`,
 	} {
 		var models []inference.Model
-		for _, name := range strings.Fields(names) {
+		for name := range strings.FieldsSeq(names) {
 			models = append(models, inference.Model{Name: name})
 		}
 		if got := string(AppendModels(nil, models...)); got != want {

@@ -41,8 +41,10 @@ func AppendModel(dst []byte, m inference.Model) []byte {
 			name string
 			of   inference.Ability
 		}{
-			{"image_input", inference.Vision}, {"pdf_input", inference.Documents},
-			{"structured_outputs", inference.JSONSchema}, {"thinking", inference.Reasoning},
+			{"image_input", inference.Vision},
+			{"pdf_input", inference.Documents},
+			{"structured_outputs", inference.JSONSchema},
+			{"thinking", inference.Reasoning},
 		} {
 			dst = append(scan.AppendKey(dst, c.name), `{"supported":`...)
 			if m.Abilities.Has(c.of) {

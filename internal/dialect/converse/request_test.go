@@ -33,53 +33,68 @@ func TestEncode(t *testing.T) {
 	}{
 		"plain": {inference.Conversation{Messages: hi}, "amazon.nova-lite-v1:0", `{` + asks + `}`, nil},
 		"settings": {
-			inference.Conversation{Messages: hi, MaxTokens: 64, Temperature: new(0.5), TopP: new(0.9), Stop: []string{"a"}}, claude,
+			inference.Conversation{Messages: hi, MaxTokens: 64, Temperature: new(0.5), TopP: new(0.9), Stop: []string{"a"}},
+			claude,
 			`{` + asks + `,"inferenceConfig":{"maxTokens":64,"temperature":0.5,"topP":0.9,"stopSequences":["a"]}}`, nil,
 		},
 		"a temperature beyond the scale": {
-			inference.Conversation{Messages: hi, Temperature: new(1.5)}, claude,
-			`{` + asks + `,"inferenceConfig":{"temperature":1}}`, []string{"temperature"},
+			inference.Conversation{Messages: hi, Temperature: new(1.5)},
+			claude,
+			`{` + asks + `,"inferenceConfig":{"temperature":1}}`,
+			[]string{"temperature"},
 		},
 		"system with a cached prefix": {
-			inference.Conversation{System: []inference.Part{{Text: "s", Cache: "default"}}, Messages: user(inference.Part{Text: "hi", Cache: "1h"})}, claude,
+			inference.Conversation{System: []inference.Part{{Text: "s", Cache: "default"}}, Messages: user(inference.Part{Text: "hi", Cache: "1h"})},
+			claude,
 			`{"messages":[{"role":"user","content":[{"text":"hi"},{"cachePoint":{"type":"default","ttl":"1h"}}]}],"system":[{"text":"s"},{"cachePoint":{"type":"default"}}]}`, nil,
 		},
 		"thinking of Claude": {
-			inference.Conversation{Messages: hi, Thinking: 2000, TopK: new(5)}, claude,
+			inference.Conversation{Messages: hi, Thinking: 2000, TopK: new(5)},
+			claude,
 			`{` + asks + `,"additionalModelRequestFields":{"thinking":{"type":"enabled","budget_tokens":2000},"top_k":5}}`, nil,
 		},
 		"adaptive thinking of Claude": {
-			inference.Conversation{Messages: hi, ThinkingMode: "adaptive", Effort: "high"}, claude,
+			inference.Conversation{Messages: hi, ThinkingMode: "adaptive", Effort: "high"},
+			claude,
 			`{` + asks + `,"additionalModelRequestFields":{"thinking":{"type":"adaptive"}},"outputConfig":{"effort":"high"}}`, nil,
 		},
 		"effort of gpt-oss": {
-			inference.Conversation{Messages: hi, Effort: "low"}, "openai.gpt-oss-120b-1:0",
+			inference.Conversation{Messages: hi, Effort: "low"},
+			"openai.gpt-oss-120b-1:0",
 			`{` + asks + `,"additionalModelRequestFields":{"reasoning_effort":"low"}}`, nil,
 		},
 		"effort of Nova": {
-			inference.Conversation{Messages: hi, Effort: "low"}, "us.amazon.nova-2-lite-v1:0",
+			inference.Conversation{Messages: hi, Effort: "low"},
+			"us.amazon.nova-2-lite-v1:0",
 			`{` + asks + `,"additionalModelRequestFields":{"reasoningConfig":{"type":"enabled","maxReasoningEffort":"low"}}}`, nil,
 		},
 		"what another model is not told": {
-			inference.Conversation{Messages: hi, Thinking: 2000, TopK: new(5), Effort: "low"}, "meta.llama3-3-70b-instruct-v1:0",
-			`{` + asks + `}`, []string{"thinking", "top_k", "reasoning_effort"},
+			inference.Conversation{Messages: hi, Thinking: 2000, TopK: new(5), Effort: "low"},
+			"meta.llama3-3-70b-instruct-v1:0",
+			`{` + asks + `}`,
+			[]string{"thinking", "top_k", "reasoning_effort"},
 		},
 		"what nobody is told": {
 			inference.Conversation{
 				Messages: hi, N: 2, Presence: new(1.0), Frequency: new(1.0), LogProbs: new(0), Seed: new(int64(1)), JSON: true, Parallel: new(false), User: "u",
-			}, claude,
-			`{` + asks + `}`, []string{"n", "presence_penalty", "frequency_penalty", "logprobs", "seed", "response_format", "parallel_tool_calls", "user"},
+			},
+			claude,
+			`{` + asks + `}`,
+			[]string{"n", "presence_penalty", "frequency_penalty", "logprobs", "seed", "response_format", "parallel_tool_calls", "user"},
 		},
 		"a schema": {
-			inference.Conversation{Messages: hi, Schema: []byte(`{"type":"object"}`), SchemaName: "answer"}, claude,
+			inference.Conversation{Messages: hi, Schema: []byte(`{"type":"object"}`), SchemaName: "answer"},
+			claude,
 			`{` + asks + `,"outputConfig":{"textFormat":{"type":"json_schema","structure":{"jsonSchema":{"schema":"{\"type\":\"object\"}","name":"answer"}}}}}`, nil,
 		},
 		"tools": {
-			inference.Conversation{Messages: hi, Tools: []inference.Tool{tool, {Name: "search", Hosted: []byte(`{}`)}}, ToolChoice: inference.ToolChoice{Mode: "required"}}, claude,
+			inference.Conversation{Messages: hi, Tools: []inference.Tool{tool, {Name: "search", Hosted: []byte(`{}`)}}, ToolChoice: inference.ToolChoice{Mode: "required"}},
+			claude,
 			`{` + asks + `,"toolConfig":{"tools":[{"toolSpec":{"name":"weather","description":"d","inputSchema":{"json":{"type":"object"}},"strict":true}},{"cachePoint":{"type":"default","ttl":"1h"}}],"toolChoice":{"any":{}}}}`, nil,
 		},
 		"one tool": {
-			inference.Conversation{Messages: hi, Tools: []inference.Tool{{Name: "now"}}, ToolChoice: inference.ToolChoice{Mode: "tool", Name: "now"}}, claude,
+			inference.Conversation{Messages: hi, Tools: []inference.Tool{{Name: "now"}}, ToolChoice: inference.ToolChoice{Mode: "tool", Name: "now"}},
+			claude,
 			`{` + asks + `,"toolConfig":{"tools":[{"toolSpec":{"name":"now","inputSchema":{"json":{"type":"object"}}}}],"toolChoice":{"tool":{"name":"now"}}}}`, nil,
 		},
 		"no tool": {inference.Conversation{Messages: hi, Tools: []inference.Tool{tool}, ToolChoice: inference.ToolChoice{Mode: "none"}}, claude, `{` + asks + `}`, nil},
@@ -88,14 +103,18 @@ func TestEncode(t *testing.T) {
 				Messages: []inference.Message{
 					{Role: inference.User, Parts: []inference.Part{text("hi")}},
 					{Role: inference.Assistant, Parts: []inference.Part{
-						{Kind: inference.Thinking, Text: "t", Signature: "c2ln"}, {Kind: inference.Redacted, Data: "ZGF0YQ=="}, {Kind: inference.Thinking, Text: "of another"},
-						{Kind: inference.ToolUse, ID: "call/1", Name: "now", Data: `{"a":1}`}, {Kind: inference.ToolUse, ID: "2", Name: "now", Data: `nonsense`},
+						{Kind: inference.Thinking, Text: "t", Signature: "c2ln"},
+						{Kind: inference.Redacted, Data: "ZGF0YQ=="},
+						{Kind: inference.Thinking, Text: "of another"},
+						{Kind: inference.ToolUse, ID: "call/1", Name: "now", Data: `{"a":1}`},
+						{Kind: inference.ToolUse, ID: "2", Name: "now", Data: `nonsense`},
 					}},
 					{Role: inference.User, Parts: []inference.Part{{Kind: inference.ToolResult, ID: "call/1", Parts: []inference.Part{text("noon")}}}},
 					{Role: inference.User, Parts: []inference.Part{{Kind: inference.ToolResult, ID: "2", Failed: true}, text("go on")}},
 				},
 				Tools: []inference.Tool{{Name: "now"}}, ToolChoice: inference.ToolChoice{Mode: "none"},
-			}, claude,
+			},
+			claude,
 			`{"messages":[{"role":"user","content":[{"text":"hi"}]},{"role":"assistant","content":[{"reasoningContent":{"reasoningText":{"text":"t","signature":"c2ln"}}},` +
 				`{"reasoningContent":{"redactedContent":"ZGF0YQ=="}},{"toolUse":{"toolUseId":"call_1","name":"now","input":{"a":1}}},{"toolUse":{"toolUseId":"2","name":"now","input":{}}}]},` +
 				`{"role":"user","content":[{"toolResult":{"toolUseId":"call_1","content":[{"text":"noon"}]}},{"toolResult":{"toolUseId":"2","content":[{"text":" "}],"status":"error"}},{"text":"go on"}]}],` +
@@ -107,7 +126,8 @@ func TestEncode(t *testing.T) {
 				inference.Part{Kind: inference.Image, Media: "image/png", Data: "aQ==", Detail: "low"}, inference.Part{Kind: inference.Image, URL: "https://x/y.png"},
 				inference.Part{Kind: inference.Document, Media: "application/pdf", Data: "aQ==", Name: "Q3 report (v1.2).pdf"},
 				inference.Part{Kind: inference.Document, Text: "plain"}, inference.Part{Kind: inference.Audio, Media: "audio/wav", Data: "aQ=="}, text("\n"),
-			)}, claude,
+			)},
+			claude,
 			`{"messages":[{"role":"user","content":[{"image":{"format":"png","source":{"bytes":"aQ=="}}},{"document":{"format":"pdf","name":"Q3 report (v1 2) pdf","source":{"bytes":"aQ=="}}},` +
 				`{"document":{"format":"txt","name":"document 2","source":{"text":"plain"}}}]}]}`,
 			[]string{"content.image_url.detail", "content.image_url", "content.input_audio"},
@@ -116,7 +136,8 @@ func TestEncode(t *testing.T) {
 			inference.Conversation{Messages: []inference.Message{hi[0], {Role: inference.Assistant, Parts: []inference.Part{text("")}}}}, claude, `{` + asks + `}`, nil,
 		},
 		"a word of the system between": {
-			inference.Conversation{Messages: []inference.Message{hi[0], {Role: inference.System, Parts: []inference.Part{text("be brief")}}}}, claude,
+			inference.Conversation{Messages: []inference.Message{hi[0], {Role: inference.System, Parts: []inference.Part{text("be brief")}}}},
+			claude,
 			`{"messages":[{"role":"user","content":[{"text":"hi"},{"text":"be brief"}]}]}`, nil,
 		},
 	} {

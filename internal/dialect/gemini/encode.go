@@ -154,8 +154,8 @@ func (w *writing) ordered(parts []inference.Part) []inference.Part {
 		if p.Kind != inference.ToolResult {
 			return len(w.calls)
 		}
-		for i := len(w.calls) - 1; i >= 0; i-- {
-			if w.calls[i].id == p.ID {
+		for i, call := range slices.Backward(w.calls) {
+			if call.id == p.ID {
 				return i
 			}
 		}

@@ -109,8 +109,13 @@ func request(t *rapid.T) object {
 		tools = append(tools, object{"googleSearch": object{"x": 1.0}}, object{"codeExecution": object{}})
 	}
 	choice := rapid.SampledFrom([]object{
-		{"mode": "AUTO"}, {"mode": "NONE"}, {"mode": "ANY"}, {"mode": "ANY", "allowedFunctionNames": []any{"f"}},
-		{"mode": "ANY", "allowedFunctionNames": []any{"f", "g"}}, {"mode": "VALIDATED"}, {"mode": "AUTO", "streamFunctionCallArguments": true},
+		{"mode": "AUTO"},
+		{"mode": "NONE"},
+		{"mode": "ANY"},
+		{"mode": "ANY", "allowedFunctionNames": []any{"f"}},
+		{"mode": "ANY", "allowedFunctionNames": []any{"f", "g"}},
+		{"mode": "VALIDATED"},
+		{"mode": "AUTO", "streamFunctionCallArguments": true},
 	})
 	config := object{}
 	maybe(t, config, "maxOutputTokens", rapid.IntRange(1, 9999))

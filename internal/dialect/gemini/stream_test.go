@@ -173,7 +173,9 @@ func TestWriter(t *testing.T) {
 // own bytes.
 func TestSignatures(t *testing.T) {
 	a := &inference.Answer{Parts: []inference.Part{
-		{Kind: inference.Thinking, Text: "hm", Signature: "of Claude/+=="}, {Kind: inference.Redacted, Data: "opaque"}, {Kind: inference.Text, Text: "x"},
+		{Kind: inference.Thinking, Text: "hm", Signature: "of Claude/+=="},
+		{Kind: inference.Redacted, Data: "opaque"},
+		{Kind: inference.Text, Text: "x"},
 		{Kind: inference.Thinking, Signature: dialect.ByGoogle + "c2ln"},
 	}, Finish: inference.Stop}
 	var said struct {

@@ -1,6 +1,8 @@
 package gemini
 
 import (
+	"slices"
+
 	"headworks/internal/fault"
 	"headworks/internal/inference"
 	"headworks/internal/scan"
@@ -67,7 +69,7 @@ func (w *Writer) Delta(dst []byte, d inference.Delta) []byte {
 }
 
 func (w *Writer) arguments(d inference.Delta) {
-	for i := len(w.calls) - 1; i >= 0; i-- {
+	for i := range slices.Backward(w.calls) {
 		if c := &w.calls[i]; c.block == d.Index {
 			if w.size += len(d.Text); w.size > maxArguments {
 				w.over = true

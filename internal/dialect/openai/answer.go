@@ -1,6 +1,8 @@
 package openai
 
 import (
+	"strings"
+
 	"headworks/internal/dialect"
 	"headworks/internal/fault"
 	"headworks/internal/inference"
@@ -112,12 +114,12 @@ func answerParts(message scan.Value) []inference.Part {
 			parts = append(parts, inference.Part{Kind: kind, Text: v.Text()})
 		}
 	}
-	thought := ""
+	var thought strings.Builder
 	for t := range thoughts(message) {
-		thought += t.Text()
+		thought.WriteString(t.Text())
 	}
-	if thought != "" {
-		parts = append(parts, inference.Part{Kind: inference.Thinking, Text: thought})
+	if thought.String() != "" {
+		parts = append(parts, inference.Part{Kind: inference.Thinking, Text: thought.String()})
 	}
 	text := message.Get("content")
 	add(inference.Text, text)

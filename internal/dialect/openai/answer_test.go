@@ -53,7 +53,8 @@ func TestReadAnswer(t *testing.T) {
 		{"two messages", `{"choices":[{"message":{"content":"a"},"message":{"content":"b"},"finish_reason":"stop"}]}`, inference.Event{}, fault.Malformed},
 		{
 			"a key that decides nothing stands twice", `{"id":"a","id":"b","choices":[{"message":{"content":"a"},"finish_reason":"stop"}]}`,
-			inference.Event{Content: true, Terminal: true, Text: 1, Finishes: 1, Finish: inference.Stop}, fault.None,
+			inference.Event{Content: true, Terminal: true, Text: 1, Finishes: 1, Finish: inference.Stop},
+			fault.None,
 		},
 		{"not an object", `"ok"`, inference.Event{}, fault.Malformed},
 	}
@@ -174,7 +175,7 @@ func TestAppendModels(t *testing.T) {
 		"a b": `{"object":"list","data":[{"id":"a","object":"model","created":0,"owned_by":"headworks"},{"id":"b","object":"model","created":0,"owned_by":"headworks"}]}`,
 	} {
 		var models []inference.Model
-		for _, name := range strings.Fields(names) {
+		for name := range strings.FieldsSeq(names) {
 			models = append(models, inference.Model{Name: name})
 		}
 		if got := string(AppendModels(nil, models...)); got != want {

@@ -160,7 +160,8 @@ func request(t *rapid.T) object {
 	maybe(t, r, "stop", rapid.SliceOfN(text, 1, 3))
 	maybe(t, r, "tools", rapid.SliceOfN(tool, 1, 3))
 	maybe(t, r, "tool_choice", rapid.SampledFrom([]any{
-		"auto", "none", "required", object{"type": "function", "function": object{"name": "f"}},
+		"auto", "none", "required",
+		object{"type": "function", "function": object{"name": "f"}},
 		object{"type": "allowed_tools", "allowed_tools": object{"mode": "auto", "tools": []any{}}},
 	}))
 	maybe(t, r, "parallel_tool_calls", either)
@@ -225,10 +226,10 @@ func TestForeignIsNamed(t *testing.T) {
 
 func sameWords(a, b string) bool {
 	count := map[string]int{}
-	for _, w := range strings.Fields(a) {
+	for w := range strings.FieldsSeq(a) {
 		count[w]++
 	}
-	for _, w := range strings.Fields(b) {
+	for w := range strings.FieldsSeq(b) {
 		count[w]--
 	}
 	for _, n := range count {

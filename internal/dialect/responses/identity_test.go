@@ -2,6 +2,7 @@ package responses
 
 import (
 	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -185,7 +186,9 @@ func request(t *rapid.T) object {
 	maybe(t, r, "parallel_tool_calls", either)
 	maybe(t, r, "user", word)
 	choices := []any{
-		"auto", "none", "required", object{"type": "function", "name": "f"}, object{"type": "web_search"},
+		"auto", "none", "required",
+		object{"type": "function", "name": "f"},
+		object{"type": "web_search"},
 		object{"type": "allowed_tools", "mode": "auto", "tools": []any{object{"type": "function", "name": "f"}}},
 	}
 	for _, name := range custom {
@@ -230,9 +233,7 @@ func request(t *rapid.T) object {
 
 func clone(o object) object {
 	c := object{}
-	for k, v := range o {
-		c[k] = v
-	}
+	maps.Copy(c, o)
 	return c
 }
 

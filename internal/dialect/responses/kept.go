@@ -186,12 +186,12 @@ func (p *replay) item(v scan.Value, i int) {
 	index := `,"output_index":` + strconv.Itoa(i)
 	var edits []scan.Edit
 	for m := range v.All() {
-		switch key := string(m.Key()); {
-		case key == "status":
+		switch key := string(m.Key()); key {
+		case "status":
 			edits = append(edits, scan.Replace(m, []byte(`"in_progress"`)))
-		case key == "content" || key == "summary":
+		case "content", "summary":
 			edits = append(edits, scan.Replace(m, []byte("[]")))
-		case key == "arguments" || key == "input":
+		case "arguments", "input":
 			edits = append(edits, scan.Replace(m, []byte(`""`)))
 		}
 	}

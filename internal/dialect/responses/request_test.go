@@ -216,8 +216,10 @@ func TestForeignRequest(t *testing.T) {
 		Messages: []inference.Message{
 			{Parts: []inference.Part{{Text: "look"}, {Kind: inference.Image, Media: "image/png", Data: "AAAA"}}},
 			{Role: inference.Assistant, Parts: []inference.Part{
-				{Kind: inference.Thinking, Text: "hm", Signature: "c2ln"}, {Text: "I look."},
-				{Kind: inference.ToolUse, ID: "toolu_1", Name: "f", Data: `{"a":1}`}, {Kind: inference.Foreign, Name: "server_tool_use", Data: "{}"},
+				{Kind: inference.Thinking, Text: "hm", Signature: "c2ln"},
+				{Text: "I look."},
+				{Kind: inference.ToolUse, ID: "toolu_1", Name: "f", Data: `{"a":1}`},
+				{Kind: inference.Foreign, Name: "server_tool_use", Data: "{}"},
 			}},
 			{Parts: []inference.Part{{Kind: inference.ToolResult, ID: "toolu_1", Failed: true, Parts: []inference.Part{{Text: "no"}}}, {Text: "and?"}}},
 		},

@@ -474,7 +474,8 @@ func TestAnyFailure(t *testing.T) {
 		deltas := steps(t)
 		deltas = deltas[:rapid.IntRange(0, len(deltas)-1).Draw(t, "cut")]
 		f := rapid.SampledFrom([]*fault.Error{
-			fault.New(fault.Interrupted, "cut"), fault.New(fault.Stalled, "stalled"), {Kind: fault.ContextTooLong, Words: "long", Param: "input"},
+			fault.New(fault.Interrupted, "cut"), fault.New(fault.Stalled, "stalled"),
+			{Kind: fault.ContextTooLong, Words: "long", Param: "input"},
 			fault.New(fault.UpstreamCapacity, "later"), fault.New(fault.Quota, "spent"), fault.New(fault.Draining, "away"),
 		}).Draw(t, "fault")
 		w := &Writer{ID: "resp_1", Model: "m", Asked: Ask(&scan.Doc{}, true)}

@@ -20,9 +20,17 @@ type Asked struct {
 // repeated are the members that every response has, and what stands there where the
 // request says nothing.
 var repeated = [...][2]string{
-	{"instructions", "null"}, {"max_output_tokens", "null"}, {"metadata", "{}"}, {"parallel_tool_calls", "true"},
-	{"previous_response_id", "null"}, {"reasoning", `{"effort":null,"summary":null}`}, {"temperature", "null"},
-	{"text", `{"format":{"type":"text"}}`}, {"tool_choice", `"auto"`}, {"tools", "[]"}, {"top_p", "null"},
+	{"instructions", "null"},
+	{"max_output_tokens", "null"},
+	{"metadata", "{}"},
+	{"parallel_tool_calls", "true"},
+	{"previous_response_id", "null"},
+	{"reasoning", `{"effort":null,"summary":null}`},
+	{"temperature", "null"},
+	{"text", `{"format":{"type":"text"}}`},
+	{"tool_choice", `"auto"`},
+	{"tools", "[]"},
+	{"top_p", "null"},
 	{"truncation", `"disabled"`},
 }
 

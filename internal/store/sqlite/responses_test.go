@@ -17,7 +17,7 @@ import (
 func response(key string, n, previous int) *Response {
 	r := &Response{
 		Key: key, ID: fmt.Sprint("resp_", n), Created: noon.Add(time.Duration(n) * time.Minute),
-		Input: []byte(fmt.Sprintf(`{"n":%d}`, n)), Answer: []byte(`{"output":[]}`), Items: []string{fmt.Sprint("msg_", n)},
+		Input: fmt.Appendf(nil, `{"n":%d}`, n), Answer: []byte(`{"output":[]}`), Items: []string{fmt.Sprint("msg_", n)},
 	}
 	if previous > 0 {
 		r.Previous = fmt.Sprint("resp_", previous)

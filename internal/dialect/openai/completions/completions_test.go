@@ -267,8 +267,11 @@ func TestWriter(t *testing.T) {
 	usage := inference.Usage{Input: 5, Output: 7, Known: true}
 	var out []byte
 	for _, x := range []inference.Delta{
-		{Kind: inference.Begin}, {Kind: inference.ThoughtDelta, Text: "hm"}, {Kind: inference.TextDelta, Text: "a\n"},
-		{Kind: inference.RefusalDelta, Text: "b"}, {Kind: inference.End, Finish: inference.ContentFilter, Usage: usage},
+		{Kind: inference.Begin},
+		{Kind: inference.ThoughtDelta, Text: "hm"},
+		{Kind: inference.TextDelta, Text: "a\n"},
+		{Kind: inference.RefusalDelta, Text: "b"},
+		{Kind: inference.End, Finish: inference.ContentFilter, Usage: usage},
 	} {
 		out = w.Delta(out, x)
 	}
@@ -277,7 +280,7 @@ func TestWriter(t *testing.T) {
 	var d scan.Doc
 	told := inference.Event{}
 	terminal := false
-	for _, e := range strings.Split(strings.TrimSpace(string(out)), "\n\n") {
+	for e := range strings.SplitSeq(strings.TrimSpace(string(out)), "\n\n") {
 		ev, err := r.Read(nil, []byte(strings.TrimPrefix(e, "data: ")), &d)
 		if err != nil {
 			t.Fatalf("%v in %s", err, e)
