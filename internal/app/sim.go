@@ -1,87 +1,498 @@
 package app
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
 
 	"headworks/internal/admit"
 	"headworks/internal/config"
 	"headworks/internal/engine/extract"
+	"headworks/internal/fleet"
 	"headworks/internal/flow"
 	"headworks/internal/latency"
+	"headworks/internal/record"
 	"headworks/internal/sim"
+	"headworks/internal/tenant"
 )
 
-// Simulation says what to simulate.
+// Simulation says what to simulate. Its zero value is the built-in chat, once.
 type Simulation struct {
-	Requests int
-	Seed     uint64
-	Config   string  // a file; empty is the built-in world
+	Requests int     // of the built-in chat, 10,000 unless set; of a trace, the first so many, all unless set
+	Seed     uint64  // of the first run
+	Seeds    int     // how many runs of each policy, with one seed after the other; 0 is one
+	Config   string  // a file; empty is a built-in world
 	Model    string  // of the file; empty is the first
 	Rate     float64 // requests a second; 0 is about 70 % of what the model's first target can serve
+	Stages   string  // in the place of requests and rate, such as 15x50s,3x20s: each once the one before has ended
+	Load     string  // ChatLoad (also if empty) or LadderLoad
+	Trace    string  // a file, in the place of Load
+	Speed    float64 // of a trace: how many times as fast as it was; 0 is 1
+	Raw      bool    // of a trace: requests of one stamp come at once
+
+	Policies  []string // how replicas are chosen, in the place of what the file says; empty is as it says
+	Events    []string // see sim.ParseEvent
+	EventFile string   // one a line
+	Gateways  int      // 0 is one
+	Objective sim.Objective
+
+	Progress func(done, all int) // called now and then, by several goroutines; all is how many records there will be
 }
 
-// Simulated is what came of it.
+// The loads that are built in.
+const (
+	ChatLoad   = "chat"
+	LadderLoad = "ladder"
+)
+
+// mostSeeds and mostGateways bound a simulation.
+const (
+	mostSeeds    = 100
+	mostGateways = 64
+)
+
+// ErrSimulation marks what is wrong with the wish to simulate, rather than with a
+// configuration.
+var ErrSimulation = errors.New("cannot be simulated")
+
+func cannot(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", ErrSimulation, fmt.Sprintf(format, args...))
+}
+
+// Simulated is what came of it. One run has its figures at the top, several have
+// them by policy.
 type Simulated struct {
-	sim.Result
-	Simulated bool     `json:"simulated"` // always
-	Seed      uint64   `json:"seed"`
-	Rate      float64  `json:"rate"`
-	Model     string   `json:"model"`
-	Assumed   []string `json:"assumed"` // upstreams whose engines the file says nothing of
+	*sim.Result               // of the only run
+	Simulated   bool          `json:"simulated"` // always
+	Model       string        `json:"model"`
+	Load        SimulatedLoad `json:"load"`
+	Rate        float64       `json:"rate"` // requests a second, as asked for; of stages and traces the mean
+	Seed        uint64        `json:"seed"` // of the first run
+	Seeds       int           `json:"seeds"`
+	Gateways    int           `json:"gateways"`
+	Objective   SimulatedGoal `json:"objective"`
+	Policy      string        `json:"policy,omitempty"` // of the only run
+	Engines     []Modelled    `json:"engines"`
+	Events      []string      `json:"events,omitempty"`
+	Policies    []sim.Summary `json:"policies,omitempty"`
 }
 
-// Simulate runs a load through the decisions that serve, in virtual time.
+// SimulatedLoad is what requests came, and from where.
+type SimulatedLoad struct {
+	Name        string      `json:"name"` // of the built-in load, or of the file
+	Format      string      `json:"format,omitempty"`
+	Requests    int         `json:"requests"`
+	Skipped     int         `json:"skipped,omitempty"` // rows of the file that are no request
+	Speed       float64     `json:"speed,omitempty"`
+	Raw         bool        `json:"raw,omitempty"`
+	TickMS      float64     `json:"tick_ms,omitempty"` // distance of two stamps of the file, over which arrivals are spread
+	IdealHit    float64     `json:"ideal_prefix_hit_ratio,omitempty"`
+	Stages      []sim.Stage `json:"-"`
+	StagesAsked []string    `json:"stages,omitempty"`
+}
+
+// SimulatedGoal is the objective in milliseconds; 0 is none.
+type SimulatedGoal struct {
+	TTFT float64 `json:"ttft_ms"`
+	TPOT float64 `json:"tpot_ms"`
+}
+
+// Modelled says as what an upstream's engines were modelled.
+type Modelled struct {
+	Upstream string `json:"upstream"`
+	Replicas int    `json:"replicas"`
+	As       string `json:"as"`
+}
+
+// Simulate runs a load through the decisions that serve, in virtual time: each
+// policy with each seed.
 func Simulate(o Simulation) (Simulated, error) {
-	world, load := sim.BuiltIn(o.Requests, o.Seed)
-	limits := config.Default().Limits
-	out := Simulated{Simulated: true, Seed: o.Seed, Assumed: []string{}}
-	if o.Config != "" {
-		c, report := config.Load(o.Config)
-		if !report.OK() {
-			return out, fmt.Errorf("%w\n%s", ErrConfig, report.Text(""))
-		}
-		w, _, drop, err := newFleetRoom(func(string, int) []extract.Passage { return nil }).build(c)
-		if err != nil {
-			return out, err
-		}
-		drop()
-		if len(w.Fleet.Models) == 0 {
-			return out, errors.New("the file names no model to simulate")
-		}
-		limits = c.Limits
-		world.Fleet, world.Region, world.Engines = w.Fleet, w.Region, nil
-		for _, u := range w.Fleet.Upstreams {
-			p, _ := latency.Profile(latency.Qwen32B)
-			if e := c.Upstreams[u.Name].Engine; e != nil {
-				p = e.Params()
-			} else {
-				out.Assumed = append(out.Assumed, u.Name+" as "+latency.Qwen32B)
-			}
-			world.Engines = append(world.Engines, p)
-		}
-		load.Model = w.Fleet.Models[0].Name
-		load.Rate = 0
+	p, err := prepare(o)
+	if err != nil {
+		return Simulated{}, err
 	}
-	if o.Model != "" {
-		load.Model = o.Model
+	results := p.run(o.Progress)
+	out := p.out
+	if len(results) == 1 && len(results[0]) == 1 {
+		out.Result, out.Policy = &results[0][0], p.policies[0]
+		return out, nil
 	}
-	m, ok := world.Fleet.Model(load.Model)
-	if !ok {
-		return out, fmt.Errorf("the file has no model %q", load.Model)
+	for i, runs := range results {
+		out.Policies = append(out.Policies, sim.Summarise(p.policies[i], runs))
 	}
-	if load.Rate == 0 {
-		first := m.Targets[0].Upstream
-		load.Rate = 0.7 * capacity(world.Engines[first]) * float64(len(world.Fleet.Upstreams[first].Replicas))
-	}
-	if o.Rate > 0 {
-		load.Rate = o.Rate
-	}
-	p := flow.NewPolicy(admit.Limits{InFlight: limits.InFlight, Queue: limits.Queue})
-	p.Rules.QueueWait, p.Rules.Seed = limits.QueueWait, o.Seed
-	out.Result = sim.Run(world, p, load, nil)
-	out.Rate, out.Model = load.Rate, load.Model
 	return out, nil
+}
+
+// plan is a simulation that can run.
+type plan struct {
+	world    sim.World
+	limits   config.Limits
+	policies []string
+	load     func(seed uint64) sim.Load
+	all      int // requests of a run
+	out      Simulated
+}
+
+func prepare(o Simulation) (*plan, error) {
+	if o.Seeds < 0 || o.Seeds > mostSeeds {
+		return nil, cannot("there are 1 to %d seeds", mostSeeds)
+	}
+	if o.Gateways < 0 || o.Gateways > mostGateways {
+		return nil, cannot("there are 1 to %d gateways", mostGateways)
+	}
+	p := &plan{limits: config.Default().Limits}
+	p.out = Simulated{
+		Simulated: true, Seed: o.Seed, Seeds: max(o.Seeds, 1), Gateways: max(o.Gateways, 1), Events: o.Events,
+		Objective: SimulatedGoal{TTFT: float64(o.Objective.TTFT.Microseconds()) / 1000, TPOT: float64(o.Objective.TPOT.Microseconds()) / 1000},
+	}
+	if err := p.build(o); err != nil {
+		return nil, err
+	}
+	p.world.Objective = o.Objective
+	if err := p.bring(o); err != nil {
+		return nil, err
+	}
+	if err := p.befall(o); err != nil {
+		return nil, err
+	}
+	p.policies = o.Policies
+	for i, name := range p.policies {
+		if _, ok := schedules[name]; !ok {
+			return nil, cannot("no policy is called %q; there are %s", name, strings.Join(Policies(), ", "))
+		}
+		if slices.Contains(p.policies[:i], name) {
+			return nil, cannot("the policy %s is there twice", name)
+		}
+	}
+	if len(p.policies) == 0 {
+		p.policies = []string{asFile}
+		u := p.world.Fleet.Upstreams[p.first()].Schedule.String()
+		if o.Config == "" {
+			p.policies[0] = u
+		}
+	}
+	return p, nil
+}
+
+// asFile names the policies that the configuration has, each upstream its own.
+const asFile = "as configured"
+
+// Policies returns the names of the ways to choose a replica, in order.
+func Policies() []string {
+	var names []string
+	for name := range schedules {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// build makes the world.
+func (p *plan) build(o Simulation) error {
+	if o.Config == "" {
+		p.world, _ = sim.BuiltIn(0, o.Seed)
+		if o.Load == LadderLoad {
+			p.world = sim.LadderPool()
+			p.limits.InFlight = 1 << 20 // the published pool has no gate before it
+		}
+		u := &p.world.Fleet.Upstreams[0]
+		p.out.Engines = []Modelled{{u.Name, len(u.Replicas), latency.Qwen32B}}
+		p.out.Model = p.world.Fleet.Models[0].Name
+		if o.Model != "" && o.Model != p.out.Model {
+			return cannot("the built-in world has one model, %s; name a file with --config", p.out.Model)
+		}
+		return nil
+	}
+	c, report := config.Load(o.Config)
+	if !report.OK() {
+		return fmt.Errorf("%w\n%s", ErrConfig, report.Text(""))
+	}
+	w, _, drop, err := newFleetRoom(func(string, int) []extract.Passage { return nil }).build(c)
+	if err != nil {
+		return err
+	}
+	drop()
+	if len(w.Fleet.Models) == 0 {
+		return errors.New("the file names no model to simulate")
+	}
+	p.limits = c.Limits
+	p.world, _ = sim.BuiltIn(0, o.Seed)
+	p.world.Fleet, p.world.Region, p.world.Engines = w.Fleet, w.Region, nil
+	p.out.Model = w.Fleet.Models[0].Name
+	if o.Model != "" {
+		p.out.Model = o.Model
+	}
+	m, ok := w.Fleet.Model(p.out.Model)
+	if !ok {
+		return fmt.Errorf("the file has no model %q", p.out.Model)
+	}
+	for i := range w.Fleet.Upstreams {
+		u := &w.Fleet.Upstreams[i]
+		params, _ := latency.Profile(latency.DemoSmall) // of those that no request reaches
+		at := slices.IndexFunc(m.Targets, func(t fleet.Target) bool { return t.Upstream == i })
+		if at >= 0 {
+			var as string
+			if params, as, err = modelled(u, c.Upstreams[u.Name], m.Targets[at].Model); err != nil {
+				return err
+			}
+			p.out.Engines = append(p.out.Engines, Modelled{u.Name, len(u.Replicas), as})
+		}
+		p.world.Engines = append(p.world.Engines, params)
+	}
+	return nil
+}
+
+// modelled returns how the engines of an upstream are modelled, and in words.
+func modelled(u *fleet.Upstream, c config.Upstream, model string) (latency.Params, string, error) {
+	if e := c.Engine; e != nil {
+		return e.Params(), "its engine in the file", nil
+	}
+	if name, ok := latency.Known(u.Hardware, model); ok {
+		p, _ := latency.Profile(name)
+		return p, name, nil
+	}
+	if config.BuiltIn(u.Kind) {
+		return latency.Params{}, "", fmt.Errorf("upstream %s is of kind %s, which runs no model that could be simulated; name another model with --model", u.Name, u.Kind)
+	}
+	return latency.Params{}, "", fmt.Errorf("upstream %s: nothing says how fast its engines are. Give it engine: {profile: %s}, or the figures that headworks sim calibrate finds from your measurements; or hardware: 2xh100 where it runs Qwen3-32B", u.Name, latency.Qwen32B)
+}
+
+// first returns the upstream of the model's first target.
+func (p *plan) first() int {
+	m, _ := p.world.Fleet.Model(p.out.Model)
+	return m.Targets[0].Upstream
+}
+
+// bring makes the load.
+func (p *plan) bring(o Simulation) error {
+	caller := &tenant.Caller{Key: "sim", Tenant: "sim"}
+	model, start := p.out.Model, p.world.Start
+	switch {
+	case o.Trace != "" && (o.Load != "" || o.Rate > 0 || o.Stages != ""):
+		return cannot("a trace says itself when requests come; --speed replays it faster")
+	case o.Trace == "" && (o.Speed != 0 || o.Raw):
+		return cannot("--speed and --raw are of a trace; name one with --trace")
+	case o.Stages != "" && (o.Rate > 0 || o.Requests > 0):
+		return cannot("stages have rates and numbers of requests of their own")
+	}
+	stages, err := parseStages(o.Stages)
+	if err != nil {
+		return err
+	}
+	switch {
+	case o.Trace != "":
+		return p.bringTrace(o)
+	case o.Load == LadderLoad:
+		if o.Rate > 0 || o.Requests > 0 {
+			return cannot("the ladder has rates and numbers of requests of its own; --stages changes them")
+		}
+		p.load = func(seed uint64) sim.Load {
+			l := sim.Ladder(seed, start)
+			l.Model = model
+			if stages != nil {
+				l.Stages = stages
+			}
+			return l
+		}
+		if stages == nil {
+			stages = sim.Ladder(0, start).Stages
+		}
+		p.out.Load = SimulatedLoad{Name: LadderLoad}
+	case o.Load == "" || o.Load == ChatLoad:
+		n := o.Requests
+		if n == 0 {
+			n = 10_000
+		}
+		rate := o.Rate
+		if rate == 0 {
+			rate = 30 // as sim.BuiltIn has it
+			if o.Config != "" {
+				first := p.first()
+				rate = 0.7 * capacity(p.world.Engines[first]) * float64(len(p.world.Fleet.Upstreams[first].Replicas))
+			}
+		}
+		p.load = func(seed uint64) sim.Load {
+			_, l := sim.BuiltIn(n, seed)
+			l.Model, l.Rate, l.Stages, l.Pause, l.Caller = model, rate, stages, stagePause, caller
+			return l
+		}
+		p.all, p.out.Rate = n, rate
+		p.out.Load = SimulatedLoad{Name: ChatLoad, Requests: n}
+	default:
+		return cannot("no load is called %q; there are %s and %s, and traces by --trace", o.Load, ChatLoad, LadderLoad)
+	}
+	if stages != nil {
+		p.all = 0
+		seconds := 0.0
+		for _, s := range stages {
+			p.all += s.Requests()
+			seconds += s.Length.Seconds()
+			p.out.Load.StagesAsked = append(p.out.Load.StagesAsked, fmt.Sprintf("%gx%v", s.Rate, s.Length))
+		}
+		p.out.Load.Stages, p.out.Load.Requests, p.out.Rate = stages, p.all, float64(p.all)/seconds
+	}
+	return nil
+}
+
+// stagePause is between two stages, after the first has ended.
+const stagePause = 30 * time.Second
+
+// mostStages bounds a load in stages.
+const mostStages = 100
+
+// parseStages reads RATExLENGTH,...; nothing is nil.
+func parseStages(text string) (stages []sim.Stage, err error) {
+	if text == "" {
+		return nil, nil
+	}
+	for part := range strings.SplitSeq(text, ",") {
+		rate, length, ok := strings.Cut(strings.TrimSpace(part), "x")
+		s := sim.Stage{}
+		s.Rate, err = strconv.ParseFloat(rate, 64)
+		if ok && err == nil {
+			s.Length, err = time.ParseDuration(length)
+		}
+		if !ok || err != nil || !(s.Rate > 0 && s.Rate <= 1e6) || s.Length <= 0 || s.Length > 100*time.Hour || s.Requests() < 1 {
+			return nil, cannot("a stage is RATExLENGTH, such as 15x50s for 15 requests a second during 50 s; stages are separated by commas")
+		}
+		if stages = append(stages, s); len(stages) > mostStages {
+			return nil, cannot("more than %d stages", mostStages)
+		}
+	}
+	return stages, nil
+}
+
+func (p *plan) bringTrace(o Simulation) error {
+	if o.Speed < 0 || o.Speed > 1e6 {
+		return cannot("--speed is a number above 0")
+	}
+	f, err := os.Open(o.Trace)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }()
+	t, err := sim.ReadTrace(filepath.Base(o.Trace), f, o.Requests)
+	if err != nil {
+		return err
+	}
+	speed := o.Speed
+	if speed == 0 {
+		speed = 1
+	}
+	model, start, caller := p.out.Model, p.world.Start, &tenant.Caller{Key: "sim", Tenant: "sim"}
+	p.load = func(seed uint64) sim.Load {
+		return &sim.Replay{Trace: t, Speed: speed, Raw: o.Raw, Seed: seed, Start: start, Model: model, Caller: caller}
+	}
+	p.all = t.Rows()
+	if s := t.Length().Seconds(); s > 0 {
+		p.out.Rate = float64(t.Rows()) / s * speed
+	}
+	p.out.Load = SimulatedLoad{
+		Name: filepath.Base(o.Trace), Format: t.Format.String(), Requests: t.Rows(), Skipped: t.Skipped,
+		Speed: speed, Raw: o.Raw, TickMS: float64(t.Tick.Microseconds()) / 1000, IdealHit: t.Ideal(),
+	}
+	return nil
+}
+
+// befall reads the events.
+func (p *plan) befall(o Simulation) error {
+	add := func(where, text string) error {
+		e, err := sim.ParseEvent(text, p.world.Fleet)
+		if err != nil {
+			return cannot("%s: %v", where, err)
+		}
+		p.world.Events = append(p.world.Events, e)
+		return nil
+	}
+	for _, text := range o.Events {
+		if err := add("--event", text); err != nil {
+			return err
+		}
+	}
+	if o.EventFile == "" {
+		return nil
+	}
+	f, err := os.Open(o.EventFile)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }()
+	lines := bufio.NewScanner(io.LimitReader(f, 1<<20))
+	for n := 1; lines.Scan(); n++ {
+		text, _, _ := strings.Cut(lines.Text(), "#")
+		if text = strings.TrimSpace(text); text == "" {
+			continue
+		}
+		if err := add(fmt.Sprintf("%s:%d", filepath.Base(o.EventFile), n), text); err != nil {
+			return err
+		}
+		p.out.Events = append(p.out.Events, text)
+	}
+	if err := lines.Err(); err != nil {
+		return fmt.Errorf("%s: %w", filepath.Base(o.EventFile), err)
+	}
+	return nil
+}
+
+// run plays every policy with every seed, several at once, and returns the results
+// by policy and seed.
+func (p *plan) run(progress func(done, all int)) [][]sim.Result {
+	results := make([][]sim.Result, len(p.policies))
+	type job struct{ policy, seed int }
+	jobs := make(chan job)
+	var wg sync.WaitGroup
+	var done atomic.Int64
+	all := p.all * len(p.policies) * p.out.Seeds
+	keep := func(*record.Record) {
+		if n := done.Add(1); progress != nil && n%4096 == 0 {
+			progress(int(n), all)
+		}
+	}
+	for range min(runtime.GOMAXPROCS(0), len(p.policies)*p.out.Seeds) {
+		wg.Go(func() {
+			for j := range jobs {
+				results[j.policy][j.seed] = p.play(p.policies[j.policy], p.out.Seed+uint64(j.seed), keep)
+			}
+		})
+	}
+	for i := range p.policies {
+		results[i] = make([]sim.Result, p.out.Seeds)
+		for seed := range p.out.Seeds {
+			jobs <- job{i, seed}
+		}
+	}
+	close(jobs)
+	wg.Wait()
+	return results
+}
+
+func (p *plan) play(policy string, seed uint64, keep func(*record.Record)) sim.Result {
+	w := p.world
+	if schedule, ok := schedules[policy]; ok {
+		f := *w.Fleet
+		f.Upstreams = slices.Clone(f.Upstreams)
+		for i := range f.Upstreams {
+			f.Upstreams[i].Schedule = schedule
+		}
+		w.Fleet = &f
+	}
+	var gateways []*flow.Policy
+	for range p.out.Gateways {
+		g := flow.NewPolicy(admit.Limits{InFlight: p.limits.InFlight, Queue: p.limits.Queue})
+		g.Rules.QueueWait, g.Rules.Seed = p.limits.QueueWait, seed
+		gateways = append(gateways, g)
+	}
+	return sim.RunGateways(w, gateways, p.load(seed), keep)
 }
 
 // The mean lengths of the load that sim.BuiltIn draws, in tokens.

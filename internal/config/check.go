@@ -183,11 +183,10 @@ func (r *reader) upstream(path, name string, u Upstream) {
 		}
 		seen[u.URLs[i]] = i
 	}
-	if r.given[join(path, "engine")] && u.Kind != Simulated {
-		r.at(join(path, "engine"), BadValue, "engine describes a simulated engine; kind is "+u.Kind)
-		return
-	}
 	if u.Kind != Simulated {
+		if r.given[join(path, "engine")] {
+			r.modelled(path, u)
+		}
 		return
 	}
 	if u.Engine == nil {
@@ -201,6 +200,32 @@ func (r *reader) upstream(path, name string, u Upstream) {
 	}
 	if err := u.Engine.Params().Check(); err != nil {
 		r.at(join(path, "engine"), BadValue, strings.TrimPrefix(err.Error(), "latency: "))
+	}
+}
+
+// modelled checks how the simulator models an upstream that is none of its own. A
+// profile is only assumed for what is simulated anyway.
+func (r *reader) modelled(path string, u Upstream) {
+	at := join(path, "engine")
+	if BuiltIn(u.Kind) || u.Engine == nil {
+		r.at(at, BadValue, "engine describes an engine that runs a model; kind is "+u.Kind)
+		return
+	}
+	for _, name := range []string{"replicas", "min_output_tokens", "max_output_tokens"} {
+		if r.given[join(at, name)] {
+			r.at(join(at, name), BadValue, name+" is for kind simulated; kind is "+u.Kind)
+		}
+	}
+	if !r.given[join(at, "profile")] {
+		for _, name := range []string{"prefill", "step_base", "kv_tokens"} {
+			if !r.given[join(at, name)] {
+				r.at(at, BadValue, "an engine needs a profile to start from, or prefill, step_base and kv_tokens at least")
+				return
+			}
+		}
+	}
+	if err := u.Engine.Params().Check(); err != nil {
+		r.at(at, BadValue, strings.TrimPrefix(err.Error(), "latency: "))
 	}
 }
 

@@ -100,7 +100,7 @@ type Upstream struct {
 	Schedule    string          `json:"schedule,omitzero" enum:"prefix,least-requests,two-choices,session,lmetric,round-robin" jsonschema:"how one of several replicas is chosen"`
 	KVTokens    int             `json:"kv_tokens,omitzero" min:"1024" max:"1073741824" jsonschema:"tokens that the KV cache of each replica holds, where known"`
 	PrefillRate float64         `json:"prefill_rate,omitzero" min:"1" max:"100000000" jsonschema:"prompt tokens that each replica reads a second, where known"`
-	Engine      *Engine         `json:"engine,omitzero" jsonschema:"how a simulated engine behaves"`
+	Engine      *Engine         `json:"engine,omitzero" jsonschema:"how a simulated engine behaves; of other kinds, how the simulator models theirs"`
 }
 
 // DefaultURL returns where a kind is reached unless the file says otherwise; empty
@@ -126,7 +126,7 @@ func BuiltIn(kind string) bool {
 	return k.BuiltIn
 }
 
-// Engine says how fast a simulated engine is and how much it holds. What is zero
+// Engine says how fast an engine is, as the simulator models it, and how much it holds. What is zero
 // is the profile's.
 type Engine struct {
 	Profile         string        `json:"profile,omitzero" enum:"demo-small,demo-large,qwen3-32b-2xh100" jsonschema:"the engine to start from"`
@@ -365,7 +365,7 @@ func (c *Config) Counts() Counts {
 	n := Counts{Upstreams: len(c.Upstreams), Models: len(c.Models), Tiers: len(c.Tiers), Keys: len(c.Keys)}
 	for _, u := range c.Upstreams {
 		switch {
-		case u.Engine != nil:
+		case u.Engine != nil && u.Kind == Simulated:
 			n.Replicas += u.Engine.Replicas
 		case BuiltIn(u.Kind):
 			n.Replicas++

@@ -340,6 +340,23 @@ func TestProfiles(t *testing.T) {
 // replicas, round robin, 60 requests of 7,200 tokens of which about 5,950 are not
 // cached, 1,000 out. Published mean TTFT .415 s, 1,797 tok/s; with 60 requests, 8 %
 // is sampling.
+func TestKnown(t *testing.T) {
+	for _, tt := range []struct{ hardware, model, want string }{
+		{"2xH100", "Qwen/Qwen3-32B", Qwen32B},
+		{"2x h100", "qwen3-32b", Qwen32B},
+		{"1xh100", "meta-llama/Llama-2-7b-chat-hf", DemoSmall},
+		{"h100", "llama-2-7b", DemoSmall},
+		{"qwen3-32b-2xh100", "anything", Qwen32B},
+		{"h100", "qwen3-32b", ""},
+		{"2xh100", "qwen3-30b", ""},
+		{"", "", ""},
+	} {
+		if got, ok := Known(tt.hardware, tt.model); got != tt.want || ok != (got != "") {
+			t.Errorf("%s on %s is %q", tt.model, tt.hardware, got)
+		}
+	}
+}
+
 func TestCalibration(t *testing.T) {
 	p, _ := Profile(Qwen32B)
 	var ttft, rate float64

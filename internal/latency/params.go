@@ -2,6 +2,7 @@ package latency
 
 import (
 	"errors"
+	"strings"
 	"time"
 )
 
@@ -97,6 +98,26 @@ const (
 	DemoSmall = "demo-small"
 	DemoLarge = "demo-large"
 )
+
+// Known returns the name of the profile that was made of a model on a kind of
+// hardware, as 2xh100; or of which hardware is the name.
+func Known(hardware, model string) (profile string, ok bool) {
+	hardware = strings.ToLower(strings.ReplaceAll(hardware, " ", ""))
+	model = strings.ToLower(model)
+	if _, ok := Profile(hardware); ok {
+		return hardware, true
+	}
+	for _, k := range [...]struct{ hardware, model, profile string }{
+		{"2xh100", "qwen3-32b", Qwen32B},
+		{"h100", "llama-2-7b", DemoSmall},
+		{"4xh100", "llama-3.1-70b", DemoLarge},
+	} {
+		if strings.TrimPrefix(hardware, "1x") == k.hardware && strings.Contains(model, k.model) {
+			return k.profile, true
+		}
+	}
+	return "", false
+}
 
 // Profile returns the parameters of a named engine.
 func Profile(name string) (Params, bool) {

@@ -174,6 +174,40 @@ func TestLadder(t *testing.T) {
 	}
 }
 
+// TestLadderCalibrated: the row of the lowest rate is met as well by an engine that
+// is calibrated from it alone, as headworks sim calibrate does.
+func TestLadderCalibrated(t *testing.T) {
+	engine, err := latency.Measured{
+		Rate: 3. / 8, Output: 1000, Prompt: 7200, Uncached: 5540, Residual: 0,
+		Cold: 415 * time.Millisecond, Warm: 133 * time.Millisecond,
+		Weights: 32.8e9, KVBytes: 131_072, Bandwidth: 3.35e12,
+	}.Params()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tokens, first []float64
+	for _, k := range publishedRows(t) {
+		for seed := range uint64(3) {
+			w := LadderPool()
+			sizes := w.Engines[0]
+			w.Engines[0] = engine
+			w.Engines[0].KVTokens, w.Engines[0].BlockSize = sizes.KVTokens, sizes.BlockSize
+			w.Engines[0].StepTokens, w.Engines[0].MaxSequences = sizes.StepTokens, sizes.MaxSequences
+			w.Fleet.Upstreams[0].Schedule = k.policy
+			l := Ladder(seed, w.Start)
+			l.Stages = l.Stages[:2]
+			f := Run(w, flow.NewPolicy(admit.Limits{InFlight: 1 << 20}), l, nil).Stages[1]
+			t.Logf("%v: %.0f tokens/s, TTFT %.3f s, p90 %.3f s", k.policy, f.Throughput, f.TTFT.Mean/1000, f.TTFT.P90/1000)
+			tokens = append(tokens, math.Abs(f.Throughput/k.output-1))
+			first = append(first, math.Abs(f.TTFT.Mean/1000/k.mean-1), math.Abs(f.TTFT.P90/1000/k.p90-1))
+		}
+	}
+	t.Logf("median error: throughput %.1f %%, TTFT %.1f %%", 100*median(tokens), 100*median(first))
+	if median(tokens) > .10 || median(first) > .15 {
+		t.Error("further from the published rows than 10 and 15 %")
+	}
+}
+
 func median(v []float64) float64 {
 	slices.Sort(v)
 	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2

@@ -40,7 +40,8 @@ type Stage struct {
 	Length time.Duration
 }
 
-func (s Stage) requests() int { return int(math.Round(s.Rate * s.Length.Seconds())) }
+// Requests returns how many come.
+func (s Stage) Requests() int { return int(math.Round(s.Rate * s.Length.Seconds())) }
 
 // stairs is when requests come in stages. The next one begins once all of the one
 // before have ended, and a pause later.
@@ -56,7 +57,7 @@ func (t *stairs) next(stages []Stage, seed uint64) (time.Duration, bool) {
 	if t.src == nil {
 		t.src = rand.New(rand.NewPCG(seed, 0))
 	}
-	if t.stage == len(stages) || t.n == stages[t.stage].requests() {
+	if t.stage == len(stages) || t.n == stages[t.stage].Requests() {
 		return 0, false
 	}
 	t.n++
