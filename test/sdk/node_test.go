@@ -51,20 +51,26 @@ type nodeSaw struct {
 	Answer   json.RawMessage
 }
 
-// startNode starts the clients for Node, or skips the test, loudly, where they
-// cannot be had.
+// startNode starts the official clients for Node, or skips the test, loudly, where
+// they cannot be had.
 func startNode(t *testing.T) *node {
+	t.Helper()
+	return startScript(t, "client.mjs", "openai", "@anthropic-ai/sdk", "@google/genai")
+}
+
+// startScript starts a script of the folder node, which needs these packages.
+func startScript(t *testing.T, script string, packages ...string) *node {
 	t.Helper()
 	program, err := exec.LookPath("node")
 	if err != nil {
 		t.Skip("SKIPPED the clients for Node: there is no node")
 	}
-	for _, name := range []string{"openai", "@anthropic-ai/sdk", "@google/genai"} {
+	for _, name := range packages {
 		if _, err := os.Stat(filepath.Join("node", "node_modules", name, "package.json")); err != nil {
 			t.Skipf("SKIPPED the clients for Node: %s is not installed; make test does it where the registry can be reached", name)
 		}
 	}
-	cmd := exec.Command(program, "client.mjs")
+	cmd := exec.Command(program, script)
 	cmd.Dir = "node"
 	log := &log{}
 	cmd.Stderr = log

@@ -74,6 +74,60 @@ func TestSuites(t *testing.T) {
 	}
 }
 
+// TestNodeSuites: OpenAI's and Anthropic's clients for Node ask what the cases for Go
+// ask. The vendors make the cases of all their clients from one document, and the
+// packages for Node hold none.
+func TestNodeSuites(t *testing.T) {
+	t.Parallel()
+	n := startNode(t)
+	asked := map[string]int{}
+	for _, s := range suites {
+		cases := s.cases(t)
+		g := serve(t, "upstreams:\n  lab: {kind: "+s.rounds[0].kind+", key: "+lent+", urls: [\""+play(t, knowsAll).url+"\"]}\nmodels:"+modelsOfSuites("lab"))
+		list := s.list(t, cases)
+		for in, program := range s.build(t, cases, list) {
+			runs := map[string][]string{}
+			for _, names := range cases[in] {
+				for _, name := range names {
+					if w, listed := of(list[name], "native"); !listed || w.without != "" {
+						runs[w.without] = append(runs[w.without], name)
+					}
+				}
+			}
+			for without, names := range runs {
+				_, served := s.run(t, g, program, names, without)
+				for _, sent := range served {
+					q := question{How: "whole", Body: fields(t, sent.Body)}
+					switch sent.Path {
+					case "/v1/chat/completions":
+						q.Client = "openai"
+					case "/v1/responses":
+						q.Client = "responses"
+					case "/v1/messages":
+						q.Client = "anthropic"
+					case "/v1/embeddings":
+						q.Client, q.How = "openai", "embeddings"
+					case "/v1/completions":
+						q.Client, q.How = "openai", "completions"
+					default:
+						continue
+					}
+					saw := n.must(t, g, q)
+					if saw.Error != "" || saw.Attempts != 1 {
+						t.Errorf("%s for Node: %s, %d attempts, with %s", q.Client, saw.Error, saw.Attempts, sent.Body)
+					}
+					asked[q.Client+" "+q.How]++
+				}
+			}
+		}
+	}
+	for _, client := range []string{"openai whole", "openai embeddings", "openai completions", "responses whole", "anthropic whole"} {
+		if asked[client] == 0 {
+			t.Errorf("%s was asked nothing", client)
+		}
+	}
+}
+
 // cases are those that ask for a server, by package and then by file.
 func (s suite) cases(t *testing.T) map[string]map[string][]string {
 	t.Helper()
@@ -252,7 +306,7 @@ models:`+modelsOfSuites("lab"))
 				}
 			}
 		}
-		saw := s.run(t, g, program, plain, "")
+		saw, _ := s.run(t, g, program, plain, "")
 		for _, name := range plain {
 			w, waive := of(list[name], r.name)
 			switch {
@@ -267,7 +321,7 @@ models:`+modelsOfSuites("lab"))
 			}
 		}
 		for _, without := range slices.Sorted(maps.Keys(less)) {
-			saw := s.run(t, g, program, less[without], without)
+			saw, _ := s.run(t, g, program, less[without], without)
 			for _, name := range less[without] {
 				if saw[name] != "PASS" {
 					t.Errorf("%s does not pass without %s: %s", name, without, saw[name])
@@ -281,12 +335,13 @@ models:`+modelsOfSuites("lab"))
 	}
 }
 
-// run runs cases of one program, one after the other, and returns how each ended.
+// run runs cases of one program, one after the other, and returns how each ended,
+// and what they asked and got.
 // All that comes back and is no success must be an error that says what happened.
-func (s suite) run(t *testing.T, g *gateway, program string, names []string, without string) map[string]string {
+func (s suite) run(t *testing.T, g *gateway, program string, names []string, without string) (saw map[string]string, served []got) {
 	t.Helper()
 	if len(names) == 0 {
-		return nil
+		return nil, nil
 	}
 	short := make([]string, len(names))
 	for i, name := range names {
@@ -302,7 +357,7 @@ func (s suite) run(t *testing.T, g *gateway, program string, names []string, wit
 	if ctx.Err() != nil {
 		t.Fatalf("the cases did not end: %v\n%s", err, out)
 	}
-	saw := map[string]string{}
+	saw = map[string]string{}
 	for _, m := range regexp.MustCompile(`(?m)^--- (PASS|FAIL|SKIP): (\w+)`).FindAllSubmatch(out, -1) {
 		for i := range short {
 			if short[i] == string(m[2]) {
@@ -319,7 +374,7 @@ func (s suite) run(t *testing.T, g *gateway, program string, names []string, wit
 		t.Error(wrong)
 	}
 	t.Logf("refused without %q:\n%s", without, strings.Join(p.refused, "\n"))
-	return saw
+	return saw, p.served
 }
 
 // failure is the reason that a case gave.
@@ -339,7 +394,11 @@ type proxy struct {
 	mu      sync.Mutex
 	wrong   []string // answers that are no errors and no successes
 	refused []string // what was refused but for paths that do not exist
+	served  []got    // what was not
 }
+
+// sentBody is the key of a request's body among its context's values.
+type sentBody struct{}
 
 func newProxy(t *testing.T, g *gateway, without []string) *proxy {
 	t.Helper()
@@ -354,19 +413,26 @@ func newProxy(t *testing.T, g *gateway, without []string) *proxy {
 			if r.Out.Header.Get("Authorization") != "" {
 				r.Out.Header.Set("Authorization", "Bearer "+secret)
 			}
-			if len(without) > 0 && r.Out.Body != nil {
-				text, err := io.ReadAll(r.Out.Body)
-				var body map[string]json.RawMessage
-				if err == nil && json.Unmarshal(text, &body) == nil {
-					for _, name := range without {
-						delete(body, name)
-					}
-					text = must(json.Marshal(body))
-				}
-				r.Out.Body, r.Out.ContentLength = io.NopCloser(bytes.NewReader(text)), int64(len(text))
+			if r.Out.Body == nil {
+				return
 			}
+			text, err := io.ReadAll(r.Out.Body)
+			var body map[string]json.RawMessage
+			if err == nil && len(without) > 0 && json.Unmarshal(text, &body) == nil {
+				for _, name := range without {
+					delete(body, name)
+				}
+				text = must(json.Marshal(body))
+			}
+			r.Out.Body, r.Out.ContentLength = io.NopCloser(bytes.NewReader(text)), int64(len(text))
+			r.Out = r.Out.WithContext(context.WithValue(r.Out.Context(), sentBody{}, string(text)))
 		},
 		ModifyResponse: func(res *http.Response) error {
+			if sent, ok := res.Request.Context().Value(sentBody{}).(string); ok && res.StatusCode == http.StatusOK {
+				p.mu.Lock()
+				defer p.mu.Unlock()
+				p.served = append(p.served, got{Path: res.Request.URL.Path, Body: sent})
+			}
 			if res.StatusCode < 300 || res.Request.Method == http.MethodGet && (res.Request.URL.Path == "/v1" || res.Request.URL.Path == "/") {
 				return nil
 			}
@@ -415,7 +481,7 @@ func knowsAll(w http.ResponseWriter, r *http.Request) {
 	_, name, _ := strings.Cut(r.URL.Path, "/v1")
 	if a, ok := said[name]; ok {
 		if r.Header.Get("Accept") == "text/event-stream" {
-			a = map[string]answer{"/chat/completions": streams(chatStream), "/messages": streams(messagesStream)}[name]
+			a = map[string]answer{"/chat/completions": streams(chatStream), "/completions": streams(completionStream), "/messages": streams(messagesStream)}[name]
 		}
 		a(w, r)
 		return
