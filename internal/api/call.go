@@ -39,6 +39,10 @@ type Dialect struct {
 	AppendModel  func(dst []byte, m inference.Model) []byte
 	NewWriter    func(id string, created time.Time, req *inference.Request) Writer
 
+	// Idle, where set, returns the answer to a request that asks nothing of a model but
+	// to be there, and nil for any other.
+	Idle func(d *scan.Doc, r *inference.Request, now time.Time) []byte
+
 	// Begin, where set, begins a call of a dialect that keeps its answers, once the
 	// request was read: it returns who writes the answer and keeps it, and the body
 	// to go on with where the caller's own refers to what is kept.
@@ -154,6 +158,13 @@ func (k *call) serve(f *Front, x *wire.Exchange, v Visit) {
 		_ = k.End(&gateway.Head{ID: r.ID}, nil, e) // fails only if the client is gone
 		f.gateway.Refuse(r, e)
 		return
+	}
+	if k.d.Idle != nil {
+		if body := k.d.Idle(&k.doc, &r.Request, r.Arrived); body != nil {
+			_, err := f.model(r.Model, v)
+			f.Tell(x, k.d, body, err)
+			return
+		}
 	}
 	f.gateway.Do(x.Context(), r, k)
 }

@@ -27,6 +27,7 @@ import (
 	"headworks/internal/api/admin"
 	"headworks/internal/api/anthropic"
 	"headworks/internal/api/gemini"
+	"headworks/internal/api/ollama"
 	"headworks/internal/api/openai"
 	"headworks/internal/api/responses"
 	"headworks/internal/bridge"
@@ -155,7 +156,7 @@ func (a *App) warnings() *log.Logger { return slog.NewLogLogger(a.log.Handler(),
 
 // routes returns the paths of all surfaces.
 func (a *App) routes() [][]api.Route {
-	return [][]api.Route{openai.Routes(), anthropic.Routes(), gemini.Routes(), responses.Routes(a.answers, a.answers.keeps)}
+	return [][]api.Route{openai.Routes(), anthropic.Routes(), gemini.Routes(), ollama.Routes(), responses.Routes(a.answers, a.answers.keeps)}
 }
 
 // failed writes down the cause of a fault that is the operator's to mend. The record
