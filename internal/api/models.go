@@ -105,6 +105,7 @@ func describe(s *fleet.Snapshot, m *fleet.Model) inference.Model {
 		t := &m.Targets[i]
 		told.Window = max(told.Window, t.Window)
 		told.Output = max(told.Output, t.Output)
+		told.Speaks |= t.Speaks
 		told.Abilities = told.Abilities.Both(t.Can)
 		if !told.Price.Known {
 			told.Price = t.Price

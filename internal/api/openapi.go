@@ -40,7 +40,7 @@ func Streamed() []string { return []string{jsonType, Events} }
 
 // ExampleModel is a model as an example of a list has it.
 func ExampleModel() inference.Model {
-	return inference.Model{Name: exampleModel, Created: exampleTime().Unix(), Window: 32768, Output: 4096}
+	return inference.Model{Name: exampleModel, Created: exampleTime().Unix(), Window: 32768, Output: 4096, Speaks: inference.SetOf(inference.OpenAI)}
 }
 
 // ExampleAnswer is an answer as an example has it.

@@ -110,4 +110,5 @@ type Model struct {
 	Output    int   // tokens of the longest answer
 	Abilities Abilities
 	Price     Price
+	Speaks    Set // what its upstreams speak
 }

@@ -3,7 +3,6 @@ package ollama
 import (
 	"headworks/internal/api"
 	"headworks/internal/dialect/ollama"
-	"headworks/internal/inference"
 )
 
 // about is what the description of all routes says of these.
@@ -36,7 +35,7 @@ func newAbout(d, running *api.Dialect, version []byte) about {
 		}},
 		tags:    []api.About{{Name: "listTags", Title: "Models that the key may use", Answer: d.AppendModels(nil, model)}},
 		running: []api.About{{Name: "listRunning", Title: "Models that are ready to answer: all that the key may use", Answer: running.AppendModels(nil, model)}},
-		show:    []api.About{{Name: "showModel", Title: "What is known of a model", Example: name, Answer: ollama.AppendModel(nil, inference.Model{Name: model.Name, Created: model.Created, Window: model.Window})}},
+		show:    []api.About{{Name: "showModel", Title: "What is known of a model", Example: name, Answer: ollama.AppendModel(nil, model)}},
 		version: []api.About{{Name: "version", Title: "The version of Ollama whose API this is", Answer: version}},
 	}
 }

@@ -240,7 +240,7 @@ func (c *calling) add(id, name, arguments string) {
 		c.broken = true
 		return
 	}
-	if c.n > 0 {
+	if len(c.list) > 0 {
 		c.list = append(c.list, ',')
 	}
 	c.list = append(c.list, '{')

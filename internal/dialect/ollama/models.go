@@ -70,12 +70,15 @@ func appendDetails(dst []byte) []byte {
 // known tools are said to be, since clients do not offer them otherwise; whoever
 // serves the model tells if they are not.
 func appendCapabilities(dst []byte, m *inference.Model) []byte {
-	dst = append(scan.AppendKey(dst, "capabilities"), `["completion"`...)
+	chats, embeds := m.Speaks.Serves(inference.Ollama), m.Speaks.Serves(inference.Embeddings)
+	dst = append(scan.AppendKey(dst, "capabilities"), '[')
 	for _, c := range []struct {
 		name string
 		has  bool
 	}{
-		{"tools", m.Abilities.Has(inference.Tools) || !m.Abilities.Known()},
+		{"completion", chats},
+		{"embedding", embeds && !chats}, // most that chat have a path for vectors, and only some a model
+		{"tools", chats && (m.Abilities.Has(inference.Tools) || !m.Abilities.Known())},
 		{"vision", m.Abilities.Has(inference.Vision)},
 		{"audio", m.Abilities.Has(inference.Hearing)},
 		{"thinking", m.Abilities.Has(inference.Reasoning)},
