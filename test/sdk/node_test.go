@@ -55,7 +55,7 @@ type nodeSaw struct {
 // they cannot be had.
 func startNode(t *testing.T) *node {
 	t.Helper()
-	return startScript(t, "client.mjs", "openai", "@anthropic-ai/sdk", "@google/genai")
+	return startScript(t, "client.mjs", "openai", "ollama", "@anthropic-ai/sdk", "@google/genai")
 }
 
 // startScript starts a script of the folder node, which needs these packages.

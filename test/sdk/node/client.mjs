@@ -1,15 +1,17 @@
 // The official clients for Node, asked line by line: each line of standard input
 // is a question in JSON, each line of standard output what a client made of it.
 //
-//   {"id", "client": "openai" | "responses" | "anthropic" | "gemini", "how", "base", "key", "tries", "body"}
+//   {"id", "client": "openai" | "responses" | "anthropic" | "gemini" | "ollama", "how", "base", "key", "tries", "body"}
 //   {"id", "text", "finished", "code", "status", "attempts", "error", "answer"}
 //
 // how is whole, iterate (a stream as it comes), help (the client's own helper,
-// which gathers a stream), models, completions or embeddings.
+// which gathers a stream), models, completions or embeddings; of Ollama's client
+// also list, show, embed or generate.
 import { createInterface } from 'node:readline';
 import OpenAI from 'openai';
 import Anthropic from '@anthropic-ai/sdk';
 import { GoogleGenAI } from '@google/genai';
+import { Ollama } from 'ollama';
 
 const dialects = {
   openai: {
@@ -50,6 +52,14 @@ const dialects = {
     finished: (event) => Boolean(event.candidates?.[0]?.finishReason),
     code: (error) => error.name,
   },
+  ollama: {
+    make: (options) => new Ollama({ host: options.baseURL, fetch: options.fetch, headers: { Authorization: `Bearer ${options.apiKey}` } }),
+    whole: (c, body) => c.chat(body),
+    iterate: (c, body) => c.chat({ ...body, stream: true }),
+    text: (event) => event.message?.content ?? '',
+    finished: (event) => event.done,
+    code: (error) => error.name,
+  },
 };
 
 async function answer(q) {
@@ -76,6 +86,21 @@ async function answer(q) {
       case 'models':
         a.answer = [];
         for await (const m of await client.models.list()) a.answer.push(m.id ?? m.name);
+        break;
+      case 'list':
+        a.answer = await client.list();
+        break;
+      case 'show':
+        a.answer = await client.show(q.body);
+        break;
+      case 'embed':
+        a.answer = await client.embed(q.body);
+        break;
+      case 'generate':
+        for await (const event of await client.generate({ ...q.body, stream: true })) {
+          a.text += event.response;
+          a.finished ||= event.done;
+        }
         break;
       case 'completions':
         for await (const event of await client.completions.create({ ...q.body, stream: true })) {
@@ -106,7 +131,7 @@ async function answer(q) {
   } catch (error) {
     a.error = `${error?.constructor?.name}: ${error?.message}`;
     a.code = d.code(error) ?? '';
-    a.status = error.status ?? 0;
+    a.status = error.status ?? error.status_code ?? 0;
   }
   return a;
 }
