@@ -32,6 +32,9 @@ type Kind struct {
 	Said   [][2]string // sent where the caller says no such thing
 	Passed []string    // names of the caller's fields that reach the upstream
 
+	// One tells that the kind takes no request for several answers.
+	One bool
+
 	// Elsewhere are the dialects whose callers are answered at another path of the
 	// same upstream.
 	Elsewhere inference.Set

@@ -24,9 +24,9 @@ import (
 
 // New returns the engine of an upstream's replicas; an empty key is not sent.
 func New(replicas []fleet.Replica, keys []string) (*engine.HTTP, error) {
-	completions := engine.Completions()
-	completions.Refuse = several
-	return engine.NewHTTP([]engine.Protocol{chat(), generate(), engine.Chat(), completions, engine.Embeddings()}, replicas, engine.Options{
+	compatible, completions := engine.Chat(), engine.Completions()
+	compatible.Refuse, completions.Refuse = several, several
+	return engine.NewHTTP([]engine.Protocol{chat(), generate(), compatible, completions, engine.Embeddings()}, replicas, engine.Options{
 		Keys: engine.Bearer(keys),
 	})
 }
@@ -60,12 +60,17 @@ func below(path string) func(dst []byte, base, model string, stream bool) []byte
 	}
 }
 
+// several refuses what Ollama would answer in part, or not at all.
 func several(r *inference.Request) *fault.Error {
-	if r.Prompts < 2 {
+	param := "n"
+	switch {
+	case r.Prompts > 1:
+		param = "prompt"
+	case r.N < 2:
 		return nil
 	}
 	return &fault.Error{
-		Kind: fault.Unsupported, Param: "prompt",
-		Words: "Ollama takes one prompt at a time; send several requests, or ask a model of another engine",
+		Kind: fault.Unsupported, Param: param,
+		Words: "Ollama takes one prompt at a time and gives one answer; send several requests, or ask a model of another engine",
 	}
 }

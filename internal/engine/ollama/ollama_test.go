@@ -20,7 +20,7 @@ func TestConformance(t *testing.T) {
 			if dialect == inference.OpenAI {
 				elsewhere = inference.SetOf(inference.Anthropic, inference.Responses, inference.Gemini, inference.Ollama)
 			}
-			enginetest.Run(t, enginetest.Kind{New: New, Dialect: dialect, Path: path, Key: enginetest.Bearer(), Elsewhere: elsewhere})
+			enginetest.Run(t, enginetest.Kind{New: New, Dialect: dialect, Path: path, Key: enginetest.Bearer(), Elsewhere: elsewhere, One: true})
 		})
 	}
 }
@@ -35,10 +35,14 @@ func TestTargets(t *testing.T) {
 	}
 }
 
-func TestSeveralPrompts(t *testing.T) {
-	for prompts, want := range map[int]bool{0: false, 1: false, 2: true} {
-		if got := several(&inference.Request{Prompts: prompts}) != nil; got != want {
-			t.Errorf("%d prompts are refused: %v", prompts, got)
+func TestSeveral(t *testing.T) {
+	for asked, want := range map[[2]int]string{{1, 0}: "", {1, 1}: "", {2, 0}: "n", {2, 1}: "n", {2, 2}: "prompt"} {
+		got := ""
+		if f := several(&inference.Request{N: asked[0], Prompts: asked[1]}); f != nil {
+			got = f.Param
+		}
+		if got != want {
+			t.Errorf("%d answers to %d prompts: %q is refused, want %q", asked[0], asked[1], got, want)
 		}
 	}
 }

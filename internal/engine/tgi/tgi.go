@@ -1,7 +1,8 @@
 // Package tgi speaks to Hugging Face's Text Generation Inference. Of its paths only
 // chat completions and completions are ever asked.
 //
-// What it does otherwise than others: it refuses a top_p of 1, which asks for nothing
+// What it does otherwise than others: it gives one answer whatever n is, so more are
+// refused before anything is sent. It refuses a top_p of 1, which asks for nothing
 // and many clients send, so it is not told of it. An error has its words in a field
 // error and its kind in error_type; one of the model has status 424, and one in
 // mid-stream says 422 whatever it is.
@@ -23,6 +24,7 @@ func New(replicas []fleet.Replica, keys []string) (*engine.HTTP, error) {
 	chat, completions := engine.Chat(), engine.Completions()
 	chat.Encode, chat.Edits, chat.ReadError = encode, edits, readError
 	completions.Edits, completions.ReadError = edits, readError
+	chat.Refuse, completions.Refuse = several, several
 	return engine.NewHTTP([]engine.Protocol{chat, completions}, replicas, engine.Options{Keys: engine.Bearer(keys)})
 }
 
@@ -48,6 +50,17 @@ func edits(dst []scan.Edit, d *scan.Doc, model string) []scan.Edit {
 		i++
 	}
 	return slices.Insert(dst, i, none)
+}
+
+// several refuses a request for several answers: TGI gives one whatever n is.
+func several(r *inference.Request) *fault.Error {
+	if r.N <= max(1, r.Prompts) {
+		return nil
+	}
+	return &fault.Error{
+		Kind: fault.Unsupported, Param: "n",
+		Words: "TGI gives one answer to a prompt; send several requests, or ask a model of another engine",
+	}
 }
 
 // failedDependency is what TGI says where the model failed (its router/src/server.rs).

@@ -16,7 +16,7 @@ func TestConformance(t *testing.T) {
 		inference.Completions: "/v1/completions",
 	} {
 		t.Run(dialect.String(), func(t *testing.T) {
-			enginetest.Run(t, enginetest.Kind{New: New, Dialect: dialect, Path: path, Key: enginetest.Bearer()})
+			enginetest.Run(t, enginetest.Kind{New: New, Dialect: dialect, Path: path, Key: enginetest.Bearer(), One: true})
 		})
 	}
 }
@@ -54,6 +54,14 @@ func TestTopP(t *testing.T) {
 		body, _ := encode(c, "m", false)
 		if said := strings.Contains(string(body), "top_p"); said != (p < 1) || c.TopP != &p {
 			t.Errorf("top_p %v is sent: %v", p, said)
+		}
+	}
+}
+
+func TestSeveral(t *testing.T) {
+	for asked, want := range map[[2]int]bool{{1, 0}: false, {2, 0}: true, {2, 2}: false, {4, 2}: true} {
+		if got := several(&inference.Request{N: asked[0], Prompts: asked[1]}) != nil; got != want {
+			t.Errorf("%d answers to %d prompts are refused: %v", asked[0], asked[1], got)
 		}
 	}
 }
