@@ -514,7 +514,7 @@ func TestCloseInTheMiddleTellsTheUpstream(t *testing.T) {
 }
 
 func TestHeadersOfAnAnswer(t *testing.T) {
-	testPool(t, script{answers("HTTP/1.1 429 Slow Down\r\nContent-Type: text/event-stream\r\nRetry-After: 3\r\nContent-Encoding: gzip\r\nContent-Length: 5000\r\n\r\n" + strings.Repeat("a", 5000))}, func(t *testing.T, p *Pool, _ *int) {
+	testPool(t, script{answers("HTTP/1.1 429 Slow Down\r\nContent-Type: text/event-stream\r\nRetry-After: 3\r\nContent-Encoding: br\r\nContent-Length: 5000\r\n\r\n" + strings.Repeat("a", 5000))}, func(t *testing.T, p *Pool, _ *int) {
 		r, err := p.Send(t.Context(), chat)
 		if err != nil {
 			t.Fatal(err)

@@ -44,6 +44,9 @@ type Response struct {
 	chunks  chunked
 	keep    bool // the connection may carry another request
 	done    bool // the message was read to its end
+
+	inflater *inflater // of a body that comes as gzip
+	whole    []byte    // of it, for Body
 }
 
 func (r *Response) start(l *link, kept bool, now time.Time) {
@@ -166,6 +169,8 @@ func (r *Response) readHead() error {
 	}
 	if r.length = r.left; r.done {
 		r.end()
+	} else if coding, ok := r.Header("content-encoding"); ok && (equalFold(coding, "gzip") || equalFold(coding, "x-gzip")) {
+		r.inflater = newInflater()
 	}
 	return nil
 }
@@ -191,11 +196,11 @@ func (r *Response) Headers() iter.Seq2[[]byte, []byte] {
 	return r.link.head.all(r.link.buf.b)
 }
 
-// Encoded reports whether the body has a content coding. None is asked for, so
-// none is decoded.
+// Encoded reports whether the body has a content coding that is not decoded here: none
+// is asked for, and gzip alone is taken all the same.
 func (r *Response) Encoded() bool {
 	coding, ok := r.Header("content-encoding")
-	return ok && len(coding) > 0 && !equalFold(coding, "identity")
+	return ok && len(coding) > 0 && !equalFold(coding, "identity") && r.inflater == nil
 }
 
 // Received returns how many bytes Body has so far, without their framing; at
@@ -214,6 +219,46 @@ func (r *Response) Read(until time.Time) ([]byte, error) {
 	if _, err := r.Head(until); err != nil {
 		return nil, err
 	}
+	if r.inflater != nil {
+		return r.inflate(until)
+	}
+	return r.read(until)
+}
+
+// inflate reads and decodes.
+func (r *Response) inflate(until time.Time) ([]byte, error) {
+	if r.err != nil {
+		return nil, r.err
+	}
+	z := r.inflater
+	for {
+		p, err := z.more()
+		switch {
+		case len(p) > 0:
+			return p, nil
+		case err == nil:
+		case errors.Is(err, errHungry):
+			p, err := r.read(until)
+			switch {
+			case err == nil:
+				z.feed(p)
+			case errors.Is(err, io.EOF):
+				z.ended = true
+			default:
+				return nil, err
+			}
+		case errors.Is(err, io.EOF):
+			r.err = io.EOF
+			return nil, io.EOF
+		case errors.Is(err, errBomb):
+			return nil, r.fail(fault.Wrap(fault.Oversized, "the upstream's answer is too large", err))
+		default:
+			return nil, r.malformed("the answer is not gzip, or not whole, though it says so")
+		}
+	}
+}
+
+func (r *Response) read(until time.Time) ([]byte, error) {
 	for {
 		l := r.link
 		switch {
@@ -246,6 +291,9 @@ func (r *Response) Read(until time.Time) ([]byte, error) {
 func (r *Response) Body(most int64, until time.Time) ([]byte, error) {
 	if _, err := r.Head(until); err != nil {
 		return nil, err
+	}
+	if r.inflater != nil {
+		return r.inflateAll(most, until)
 	}
 	l := r.link
 	for !r.done && r.err == nil {
@@ -284,6 +332,23 @@ func (r *Response) Body(most int64, until time.Time) ([]byte, error) {
 		return nil, r.fail(fault.Wrap(fault.Oversized, "the upstream's answer is too large", nil))
 	}
 	return l.buf.b[r.base : r.base+r.got : r.base+r.got], nil
+}
+
+// inflateAll is Body of what comes as gzip.
+func (r *Response) inflateAll(most int64, until time.Time) ([]byte, error) {
+	for {
+		p, err := r.inflate(until)
+		switch {
+		case errors.Is(err, io.EOF):
+			return r.whole, nil
+		case err != nil:
+			return nil, err
+		case int64(len(r.whole)+len(p)) > most:
+			return nil, r.fail(fault.Wrap(fault.Oversized, "the upstream's answer is too large", nil))
+		}
+		r.whole = append(r.whole, p...)
+		r.got = len(r.whole)
+	}
 }
 
 // unframe takes what was read and returns its payload, in place.
@@ -345,6 +410,9 @@ func (r *Response) Close() {
 		return
 	}
 	_ = r.halt() // whoever closes has heard what there was to hear
+	if r.inflater != nil {
+		r.inflater.stop()
+	}
 	r.link, r.err = nil, errClosed
 	if r.stop() && r.done && r.keep {
 		l.freeBuf()
@@ -375,6 +443,9 @@ func (r *Response) cut(err error) error {
 	}
 	if r.writeErr != nil {
 		err = r.writeErr
+	}
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF // io.EOF is the proper end alone
 	}
 	return r.fail(fault.Wrap(fault.Interrupted, "the upstream broke off before its answer was whole", err))
 }

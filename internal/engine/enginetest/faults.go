@@ -1,7 +1,9 @@
 package enginetest
 
 import (
+	"compress/gzip"
 	"fmt"
+	"io"
 	"strings"
 	"sync"
 	"testing"
@@ -248,6 +250,21 @@ func flood(r *request) bool {
 	return false
 }
 
+// zipped returns a body as gzip.
+func zipped(body string) string {
+	var b strings.Builder
+	z := gzip.NewWriter(&b)
+	_, _ = io.WriteString(z, body) // memory takes all
+	_ = z.Close()
+	return b.String()
+}
+
+// cutGzip returns gzip without its end.
+func cutGzip(body string) string {
+	z := zipped(body)
+	return z[:len(z)-9]
+}
+
 // testOtherAnswers sends with status 200 what was not asked for.
 func testOtherAnswers(t *testing.T, k Kind) {
 	own := k.own()
@@ -270,6 +287,10 @@ func testOtherAnswers(t *testing.T, k Kind) {
 		"an error in JSON":            {fault.UpstreamError, fault.UpstreamError, answer(200, "application/json", own.failureInBody)},
 		"gzip":                        {fault.Malformed, fault.Malformed, answer(200, "application/json", "\x1f\x8b\x08\x00", "Content-Encoding: gzip")},
 		"gzip of events":              {fault.Malformed, fault.Malformed, answer(200, own.media(), "\x1f\x8b\x08\x00", "Content-Encoding: gzip")},
+		"whole gzip":                  {fault.Malformed, fault.None, answer(200, "application/json", zipped(whole), "Content-Encoding: gzip")},
+		"whole gzip of events":        {fault.None, fault.Malformed, answer(200, own.media(), zipped(wholeStream), "Content-Encoding: gzip")},
+		"gzip cut":                    {fault.Malformed, fault.Malformed, answer(200, "application/json", cutGzip(whole), "Content-Encoding: gzip")},
+		"gzip within gzip":            {fault.Malformed, fault.Malformed, answer(200, "application/json", zipped(zipped(whole)), "Content-Encoding: gzip, gzip")},
 		"identity is no coding":       {fault.None, fault.Malformed, answer(200, own.media(), wholeStream, "Content-Encoding: identity")},
 		"plain JSON":                  {fault.Malformed, fault.None, answer(200, "application/json", whole)},
 		"JSON cut":                    {fault.Malformed, fault.Malformed, answer(200, "application/json", whole[:len(whole)-3])},
