@@ -46,7 +46,7 @@ func newSimRunCommand(t *terminal) *cobra.Command {
 			}
 			told := t.progress()
 			o.Progress = told.tell
-			r, err := app.Simulate(o)
+			r, err := app.Simulate(c.Context(), o)
 			told.end()
 			switch {
 			case errors.Is(err, app.ErrConfig):
@@ -96,6 +96,11 @@ func showSimulated(w io.Writer, r *app.Simulated) {
 	table(w, facts...)
 	fmt.Fprintln(w)
 	table(w, r.Rows()...)
+	if rows := r.VersusRows(); rows != nil {
+		fmt.Fprintf(w, "\nless %s, seed by seed:\n", rows[0][0])
+		rows[0][0] = ""
+		table(w, rows...)
+	}
 	if rows := r.StageRows(); rows != nil {
 		fmt.Fprintln(w)
 		table(w, rows...)

@@ -2,6 +2,7 @@ package app
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -116,12 +117,15 @@ type Modelled struct {
 
 // Simulate runs a load through the decisions that serve, in virtual time: each
 // policy with each seed.
-func Simulate(o Simulation) (Simulated, error) {
+func Simulate(ctx context.Context, o Simulation) (Simulated, error) {
 	p, err := prepare(o)
 	if err != nil {
 		return Simulated{}, err
 	}
-	results := p.run(o.Progress)
+	results := p.run(ctx, o.Progress)
+	if ctx.Err() != nil {
+		return Simulated{}, errors.New("the simulation was interrupted")
+	}
 	out := p.out
 	if len(results) == 1 && len(results[0]) == 1 {
 		out.Result, out.Policy = &results[0][0], p.policies[0]
@@ -129,6 +133,9 @@ func Simulate(o Simulation) (Simulated, error) {
 	}
 	for i, runs := range results {
 		out.Policies = append(out.Policies, sim.Summarise(p.policies[i], runs))
+		if i > 0 {
+			out.Policies[i].Compare(&out.Policies[0])
+		}
 	}
 	return out, nil
 }
@@ -446,7 +453,7 @@ func (p *plan) befall(o Simulation) error {
 
 // run plays every policy with every seed, several at once, and returns the results
 // by policy and seed.
-func (p *plan) run(progress func(done, all int)) [][]sim.Result {
+func (p *plan) run(ctx context.Context, progress func(done, all int)) [][]sim.Result {
 	results := make([][]sim.Result, len(p.policies))
 	type job struct{ policy, seed int }
 	jobs := make(chan job)
@@ -461,7 +468,7 @@ func (p *plan) run(progress func(done, all int)) [][]sim.Result {
 	for range min(runtime.GOMAXPROCS(0), len(p.policies)*p.out.Seeds) {
 		wg.Go(func() {
 			for j := range jobs {
-				results[j.policy][j.seed] = p.play(p.policies[j.policy], p.out.Seed+uint64(j.seed), keep)
+				results[j.policy][j.seed] = p.play(ctx, p.policies[j.policy], p.out.Seed+uint64(j.seed), keep)
 			}
 		})
 	}
@@ -476,7 +483,7 @@ func (p *plan) run(progress func(done, all int)) [][]sim.Result {
 	return results
 }
 
-func (p *plan) play(policy string, seed uint64, keep func(*record.Record)) sim.Result {
+func (p *plan) play(ctx context.Context, policy string, seed uint64, keep func(*record.Record)) sim.Result {
 	w := p.world
 	if schedule, ok := schedules[policy]; ok {
 		f := *w.Fleet
@@ -492,7 +499,28 @@ func (p *plan) play(policy string, seed uint64, keep func(*record.Record)) sim.R
 		g.Rules.QueueWait, g.Rules.Seed = p.limits.QueueWait, seed
 		gateways = append(gateways, g)
 	}
-	return sim.RunGateways(w, gateways, p.load(seed), keep)
+	return sim.RunGateways(w, gateways, &until{Load: p.load(seed), ctx: ctx}, keep)
+}
+
+// until is a load that ends when a context does.
+type until struct {
+	sim.Load
+	ctx context.Context
+	n   int
+}
+
+// Next implements sim.Load.
+func (u *until) Next() (sim.Arrival, bool) {
+	if u.n++; u.n%256 == 0 && u.ctx.Err() != nil {
+		return sim.Arrival{}, false
+	}
+	return u.Load.Next()
+}
+
+// Drained implements sim.Staged.
+func (u *until) Drained(at time.Duration) bool {
+	staged, ok := u.Load.(sim.Staged)
+	return ok && u.ctx.Err() == nil && staged.Drained(at)
 }
 
 // The mean lengths of the load that sim.BuiltIn draws, in tokens.

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"encoding/json"
 	"encoding/xml"
 	"errors"
@@ -25,7 +26,7 @@ func TestSimulatedPage(t *testing.T) {
 		"stages":   {Stages: "20x5s,40x5s", Seeds: 2, Policies: []string{"prefix", "lmetric"}, Events: []string{"2s..3s hang pool/1"}, Gateways: 2},
 		"a ladder": {Load: LadderLoad, Stages: "15x10s,3x10s", Policies: []string{"prefix"}},
 	} {
-		r, err := Simulate(o)
+		r, err := Simulate(t.Context(), o)
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
@@ -49,6 +50,9 @@ func TestSimulatedPage(t *testing.T) {
 			}
 		}
 		want := []string{"prefers-color-scheme: dark", "<rect", "TTFT p99, ms", "TPOT p90, ms", "prefix hits, %", "within the objective, %"}
+		if o.Seeds > 1 {
+			want = append(want, "Less prefix, seed by seed")
+		}
 		want = append(want, o.Policies...)
 		want = append(want, o.Events...)
 		for _, s := range want {
@@ -65,11 +69,11 @@ func TestSimulatedPage(t *testing.T) {
 // TestSimulateIsRepeatable: seeds run side by side, and that changes nothing.
 func TestSimulateIsRepeatable(t *testing.T) {
 	o := Simulation{Requests: 1000, Seeds: 3, Policies: []string{"prefix", "least-requests"}, Gateways: 2, Objective: objective}
-	a, err := Simulate(o)
+	a, err := Simulate(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, _ := Simulate(o)
+	b, _ := Simulate(t.Context(), o)
 	seen := map[string]bool{}
 	for i, p := range a.Policies {
 		for j, r := range p.Runs {
@@ -108,12 +112,21 @@ func TestSimulateRefuses(t *testing.T) {
 		"an extractor": {Simulation{Config: file}, "runs no model that could be simulated", false},
 		"a model":      {Simulation{Config: file, Model: "x"}, "no model \"x\"", false},
 	} {
-		_, err := Simulate(tt.o)
+		_, err := Simulate(t.Context(), tt.o)
 		if err == nil || !strings.Contains(err.Error(), tt.words) || errors.Is(err, ErrSimulation) != tt.wish {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if r, err := Simulate(Simulation{Config: file, Model: "m", Requests: 100}); err != nil || r.Requests != 100 || r.Policy != asFile {
+	if r, err := Simulate(t.Context(), Simulation{Config: file, Model: "m", Requests: 100}); err != nil || r.Requests != 100 || r.Policy != asFile {
 		t.Errorf("%+v, %v", r, err)
+	}
+}
+
+// TestSimulateEnds: who interrupts a long simulation does not wait for its end.
+func TestSimulateEnds(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	o := Simulation{Requests: 1 << 30, Seeds: 2, Progress: func(int, int) { cancel() }}
+	if _, err := Simulate(ctx, o); err == nil {
+		t.Error("it went on to its end")
 	}
 }

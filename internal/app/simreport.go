@@ -118,6 +118,29 @@ func (s *Simulated) Rows() [][]string {
 	return rows
 }
 
+// VersusRows returns a table of how the policies differ from the first one, seed by
+// seed; nil if there is nothing to tell. The name of the first one stands in its
+// corner.
+func (s *Simulated) VersusRows() [][]string {
+	if len(s.Policies) < 2 || s.Policies[1].Versus == nil {
+		return nil
+	}
+	head := []string{s.Policies[0].Policy}
+	for _, p := range s.Policies[1:] {
+		head = append(head, p.Policy)
+	}
+	rows := [][]string{head}
+	for _, m := range measures() {
+		row := []string{m.Name}
+		for _, p := range s.Policies[1:] {
+			signed := "%+" + m.form[1:]
+			row = append(row, strings.Replace(figure(m.of(p.Versus), m.unit, signed), "± +", "± ", 1))
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
 // StageRows returns a table of the stages, if the load has any: a row for each stage
 // and policy.
 func (s *Simulated) StageRows() [][]string {
@@ -189,18 +212,25 @@ func (s *Simulated) HTML(w io.Writer) error {
 	}
 	rows, stages := s.Rows(), s.StageRows()
 	data := struct {
-		Facts     [][2]string
-		Head      []string
-		Rows      [][]string
-		StageHead []string
-		StageRows [][]string
-		Charts    []chart
-		Runs      []sim.Summary
-		Version   string
-		ManySeeds bool
+		Facts      [][2]string
+		Head       []string
+		Rows       [][]string
+		First      string
+		VersusHead []string
+		VersusRows [][]string
+		StageHead  []string
+		StageRows  [][]string
+		Charts     []chart
+		Runs       []sim.Summary
+		Version    string
+		ManySeeds  bool
 	}{Facts: s.Facts(), Head: rows[0], Rows: rows[1:], Charts: s.charts(), Runs: s.Summaries(), Version: Version, ManySeeds: s.Seeds > 1}
 	if stages != nil {
 		data.StageHead, data.StageRows = stages[0], stages[1:]
+	}
+	if versus := s.VersusRows(); versus != nil {
+		data.First, versus[0][0] = versus[0][0], ""
+		data.VersusHead, data.VersusRows = versus[0], versus[1:]
 	}
 	return t.Execute(w, data)
 }
@@ -240,6 +270,12 @@ code { font-size: .85em; overflow-wrap: anywhere; }
 <tbody>{{range .Rows}}<tr>{{range $i, $c := .}}{{if eq $i 0}}<th scope="row">{{$c}}</th>{{else}}<td>{{$c}}</td>{{end}}{{end}}</tr>
 {{end}}</tbody></table></div>
 {{if .ManySeeds}}<p>± is half of the interval that holds the mean with a confidence of 95 % (Student's t over the seeds).</p>{{else}}<p>One seed is one day: without more of them nothing tells chance from difference.</p>{{end}}
+{{if .VersusRows}}<h2>Less {{.First}}, seed by seed</h2>
+<div class="scroll"><table>
+<thead><tr>{{range .VersusHead}}<th scope="col">{{.}}</th>{{end}}</tr></thead>
+<tbody>{{range .VersusRows}}<tr>{{range $i, $c := .}}{{if eq $i 0}}<th scope="row">{{$c}}</th>{{else}}<td>{{$c}}</td>{{end}}{{end}}</tr>
+{{end}}</tbody></table></div>
+<p>All policies had the same arrivals, so an interval here that leaves out 0 is a difference.</p>{{end}}
 {{if .StageRows}}<h2>By stage</h2>
 <div class="scroll"><table>
 <thead><tr>{{range .StageHead}}<th scope="col">{{.}}</th>{{end}}</tr></thead>

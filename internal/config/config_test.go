@@ -369,6 +369,28 @@ upstreams:
 	if _, r := Parse("f.yaml", []byte("upstreams: {a: {kind: simulated, engine: {max_batch: 9000}}}"), lookup(nil)); r.OK() {
 		t.Error("a batch that no step has room for is accepted")
 	}
+	// Of other kinds it says how the simulator models them, and that has to be said.
+	c = valid(t, `
+upstreams:
+  pool: {kind: vllm, urls: ["http://10.0.0.1:8000", "http://10.0.0.2:8000"], engine: {profile: qwen3-32b-2xh100, prefill: 20000}}
+`, nil)
+	own, _ = latency.Profile(latency.Qwen32B)
+	own.PerPrefillToken = 50 * latency.Microsecond
+	if got := c.Upstreams["pool"].Engine.Params(); got != own || c.Counts().Replicas != 2 {
+		t.Errorf("of a vllm: %+v, want %+v; %d replicas", got, own, c.Counts().Replicas)
+	}
+	for engine, kind := range map[string]string{
+		"{prefill: 20000}": "vllm", "{}": "vllm", "{profile: demo-small, replicas: 2}": "vllm", "{profile: demo-small, min_output_tokens: 3}": "vllm",
+		"{profile: demo-small, max_batch: 9000}": "vllm", "{profile: demo-small}": "local-extract",
+	} {
+		text := "upstreams: {a: {kind: " + kind + ", urls: [\"http://10.0.0.1:8000\"], engine: " + engine + "}}"
+		if kind == "local-extract" {
+			text = "upstreams: {a: {kind: local-extract, engine: " + engine + "}}"
+		}
+		if _, r := Parse("f.yaml", []byte(text), lookup(nil)); r.OK() || !strings.Contains(r.Text(""), "engine") {
+			t.Errorf("%s of a %s is accepted: %s", engine, kind, r.Text(""))
+		}
+	}
 	for _, f := range fieldsOf(reflect.TypeFor[Engine]()) {
 		for _, name := range f.enum {
 			if _, ok := latency.Profile(name); !ok {

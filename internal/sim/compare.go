@@ -47,7 +47,34 @@ type Summary struct {
 	Failed Interval `json:"failed"` // share of the requests
 	Spread
 	Stages []Spread `json:"stages,omitempty"` // of a load in stages, in order
-	Runs   []Result `json:"runs"`             // by seed
+	// Versus is how its figures differ from another policy's, this minus that, seed
+	// by seed: both had the same arrivals, so most of what chance does falls out.
+	Versus *Spread  `json:"versus_first,omitempty"`
+	Runs   []Result `json:"runs"` // by seed
+}
+
+// Compare notes how s differs from another policy with the same seeds, if there are
+// enough of them to tell.
+func (s *Summary) Compare(other *Summary) {
+	if len(s.Runs) < 2 || len(s.Runs) != len(other.Runs) {
+		return
+	}
+	differences := make([]Result, len(s.Runs))
+	for i := range differences {
+		differences[i].Figures = s.Runs[i].minus(&other.Runs[i].Figures)
+	}
+	v := spreadOf(differences, func(r *Result) *Figures { return &r.Figures })
+	s.Versus = &v
+}
+
+func (f *Figures) minus(o *Figures) Figures {
+	percentiles := func(a, b Percentiles) Percentiles {
+		return Percentiles{a.Mean - b.Mean, a.P50 - b.P50, a.P90 - b.P90, a.P95 - b.P95, a.P99 - b.P99}
+	}
+	return Figures{
+		Throughput: f.Throughput - o.Throughput, TTFT: percentiles(f.TTFT, o.TTFT), TPOT: percentiles(f.TPOT, o.TPOT),
+		Within: f.Within - o.Within, Hit: f.Hit - o.Hit, Preemptions: f.Preemptions - o.Preemptions,
+	}
 }
 
 // Spread is Figures over several runs.

@@ -29,4 +29,14 @@ func TestSummarise(t *testing.T) {
 	if s.Policy != "x" || s.Failed.Mean != .2 || s.Throughput.Mean != 150 || s.TTFT.P99.Mean != 6 || len(s.Stages) != 2 || math.Abs(s.Stages[1].Hit.Mean-.8) > 1e-9 || len(s.Runs) != 2 {
 		t.Errorf("%+v", s)
 	}
+	// Both are 10 lower, whatever the seed did.
+	lower := Summarise("y", []Result{{Figures: Figures{Throughput: 90, TTFT: Percentiles{P99: 4}}}, {Figures: Figures{Throughput: 190, TTFT: Percentiles{P99: 8}}}})
+	lower.Compare(&s)
+	if v := lower.Versus; v.Throughput != (Interval{-10, -10, -10}) || v.TTFT.P99.Mean != 0 || v.TTFT.P99.Half() < 1 {
+		t.Errorf("%+v", lower.Versus)
+	}
+	one := Summarise("z", runs[:1])
+	if one.Compare(&one); one.Versus != nil {
+		t.Error("one seed tells nothing")
+	}
 }

@@ -16,6 +16,7 @@ import (
 	"headworks/internal/flow"
 	"headworks/internal/latency"
 	"headworks/internal/record"
+	"headworks/internal/tenant"
 )
 
 // within returns the share of answers whose first token came within 2 s and the
@@ -35,6 +36,10 @@ func within(w World, s fleet.Schedule, l Load) float64 {
 // TestDefaultIsNeverBelowLeastRequests holds on every workload that is built in,
 // with prompts that share beginnings and with those that do not.
 func TestDefaultIsNeverBelowLeastRequests(t *testing.T) {
+	traces := map[string]*Trace{}
+	for _, name := range []string{"mooncake/conversation.jsonl.gz", "mooncake/synthetic.jsonl", "azure-llm-2023/code.csv", "azure-llm-2023/conv.csv"} {
+		traces[name] = trace(t, name, 0)
+	}
 	for seed := range uint64(3) {
 		loads := map[string]func() (World, Load){
 			"chat": func() (World, Load) {
@@ -62,6 +67,13 @@ func TestDefaultIsNeverBelowLeastRequests(t *testing.T) {
 				l.Groups, l.Stages = 3000, []Stage{{10, time.Minute}, {15, time.Minute}}
 				return w, l
 			},
+		}
+		for name, tr := range traces {
+			for _, speed := range []float64{1, 2} {
+				loads[fmt.Sprint(name, ", x", speed)] = func() (World, Load) {
+					return LadderPool(), &Replay{Trace: tr, Speed: speed, Seed: seed, Start: time.Unix(0, 0), Model: "assistant", Caller: &tenant.Caller{}}
+				}
+			}
 		}
 		for name, build := range loads {
 			w, l := build()
@@ -211,6 +223,24 @@ func TestLadderCalibrated(t *testing.T) {
 func median(v []float64) float64 {
 	slices.Sort(v)
 	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
+}
+
+// TestOverloadIsShared: at three times its speed the conversations' excerpt is more
+// than eight replicas can serve. Then fewer answers are within an objective by prefix
+// than by least requests, which keeps some replicas short of work; all the same it is
+// more tokens a second, and the last answers come sooner.
+func TestOverloadIsShared(t *testing.T) {
+	tr := trace(t, "mooncake/conversation.jsonl.gz", 0)
+	of := func(s fleet.Schedule) Result {
+		w := LadderPool()
+		w.Fleet.Upstreams[0].Schedule = s
+		l := &Replay{Trace: tr, Speed: 3, Seed: 1, Start: w.Start, Model: "assistant", Caller: &tenant.Caller{}}
+		return Run(w, flow.NewPolicy(admit.Limits{InFlight: 1 << 20}), l, nil)
+	}
+	prefix, least := of(fleet.ByPrefix), of(fleet.LeastRequests)
+	if prefix.Throughput < least.Throughput || prefix.TTFT.P99 > least.TTFT.P99 {
+		t.Errorf("by prefix %.0f tokens/s and %.0f ms at p99, by least requests %.0f and %.0f", prefix.Throughput, prefix.TTFT.P99, least.Throughput, least.TTFT.P99)
+	}
 }
 
 // TestLadderIsShared: prompts of a group are equal as far as they share, and differ

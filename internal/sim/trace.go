@@ -39,10 +39,11 @@ func (f Format) String() string {
 // mooncakeBlock is how many tokens one of Mooncake's hash_ids stands for.
 const mooncakeBlock = 512
 
-// Bounds of a trace in memory, about 128 MiB each.
+// Bounds of a trace in memory: about 128 MiB for its rows, and as much for hashes and
+// for finding out which of them repeat.
 const (
 	maxTraceRows   = 1 << 22
-	maxTraceHashes = 1 << 24
+	maxTraceHashes = 1 << 22
 	maxTraceLine   = 1 << 20 // bytes
 	maxRowTokens   = 1 << 27
 )
