@@ -35,7 +35,8 @@ import (
 //
 // Its models are chat and messages, served in the dialect of that name by the
 // broken upstream, and chat+spare and messages+spare, which fall back to one that
-// works. With the prefix quick/ their timeouts are short.
+// works. With the prefix quick/ their timeouts are short, but not so short that the one
+// that works would miss them on a busy machine.
 type lab struct {
 	addr    string
 	server  *wire.Server
@@ -74,17 +75,21 @@ func newLab(t *testing.T, broken, working func(*asked) bool) *lab {
 	}
 	s.Replicas = len(s.Upstreams)
 	target := func(up int) fleet.Target { return fleet.Target{Upstream: up, Model: "served"} }
+	short := func(d time.Duration) fleet.Timeouts {
+		return fleet.Timeouts{FirstToken: d, FirstTokenSet: true, Idle: d, Total: time.Minute}
+	}
+	long := fleet.Timeouts{FirstToken: time.Minute, Idle: time.Minute, Total: 2 * time.Minute}
 	for _, times := range []struct {
-		prefix string
-		fleet.Timeouts
+		prefix        string
+		alone, spared fleet.Timeouts
 	}{
-		{"", fleet.Timeouts{FirstToken: time.Minute, Idle: time.Minute, Total: 2 * time.Minute}},
-		{"quick/", fleet.Timeouts{FirstToken: quick, FirstTokenSet: true, Idle: quick, Total: time.Minute}},
+		{"", long, long},
+		{"quick/", short(quick), short(8 * quick)},
 	} {
 		for up, name := range []string{"chat", "messages"} {
 			s.Models = append(s.Models,
-				fleet.Model{Name: times.prefix + name, Targets: []fleet.Target{target(up)}, Timeouts: times.Timeouts},
-				fleet.Model{Name: times.prefix + name + "+spare", Targets: []fleet.Target{target(up), target(up + 2)}, Timeouts: times.Timeouts},
+				fleet.Model{Name: times.prefix + name, Targets: []fleet.Target{target(up)}, Timeouts: times.alone},
+				fleet.Model{Name: times.prefix + name + "+spare", Targets: []fleet.Target{target(up), target(up + 2)}, Timeouts: times.spared},
 			)
 		}
 	}
