@@ -16,6 +16,7 @@ import (
 	"headworks/internal/api"
 	"headworks/internal/api/anthropic"
 	"headworks/internal/api/gemini"
+	"headworks/internal/api/ollama"
 	"headworks/internal/api/openai"
 	"headworks/internal/engine"
 	"headworks/internal/fault"
@@ -97,7 +98,7 @@ func entrance(t *testing.T, e engine.Engine) (url string, f *api.Front) {
 	})
 	f = api.NewFront(g, anyone{}, &api.Health{}, func() api.Limits {
 		return api.Limits{Body: 8 << 20, Compress: 64, Origins: []string{"https://app.example.com"}}
-	}, openai.Routes(), between, anthropic.Routes(), gemini.Routes())
+	}, openai.Routes(), between, anthropic.Routes(), gemini.Routes(), ollama.Routes())
 	s := wire.NewServer(f.Serve, wire.Limits{})
 	s.Refuse = f.Misread
 	ln, err := net.Listen("tcp", "127.0.0.1:0")

@@ -89,3 +89,53 @@ func post(t *testing.T, url, body string) (*http.Response, string) {
 	r.Header.Set("Authorization", "Bearer any")
 	return send(t, r)
 }
+
+// Ollama's clients ask for a model by a body, have one loaded before they need it, and
+// ask for vectors in their own form. What the key may not use does not exist.
+func TestOllamaModels(t *testing.T) {
+	url := front(t, lexical.New())
+	post := func(path, body string) (*http.Response, string) {
+		t.Helper()
+		r, err := http.NewRequest("POST", url+path, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Authorization", "Bearer any")
+		return send(t, r)
+	}
+	for _, tt := range []struct {
+		path, body string
+		status     int
+		says       string
+	}{
+		{"/api/show", `{"model":"ours"}`, 200, `"model_info":{"general.architecture":"headworks"`},
+		{"/ollama/api/show", `{"name":"lab/org/model"}`, 200, `"details":{`},
+		{"/api/show", `{"model":"theirs"}`, 404, `{"error":"no such model`},
+		{"/api/show", `{}`, 400, `{"error":"model is missing"}`},
+		{"/api/show", `{"model":1}`, 400, `{"error":"model must be a string"}`},
+		{"/api/show", `{"model":"a","model":"b"}`, 400, `{"error":"the body is not JSON with a single reading`},
+		{"/api/generate", `{"model":"ours"}`, 200, `"response":"","done":true,"done_reason":"load"}`},
+		{"/api/chat", `{"model":"ours","messages":[],"keep_alive":0}`, 200, `"done":true,"done_reason":"unload"}`},
+		{"/api/generate", `{"model":"theirs"}`, 404, `{"error":"no such model`},
+		{"/api/embed", `{"model":"ours","input":["a","b"],"dimensions":8}`, 200, `{"model":"ours","embeddings":[[`},
+		{"/api/embeddings", `{"model":"ours","prompt":"a"}`, 200, `{"embedding":[`},
+		{"/api/embeddings", `{"model":"ours","prompt":["a"]}`, 400, `{"error":"prompt must be a string`},
+		{"/api/embed", `{"model":"ours","input":[1,2]}`, 400, `{"error":"input must hold strings"}`},
+		{"/api/pull", `{"model":"ours"}`, 404, `not_found`},
+	} {
+		res, got := post(tt.path, tt.body)
+		if res.StatusCode != tt.status || !strings.Contains(got, tt.says) || res.Header.Get("X-Request-Id") == "" {
+			t.Errorf("%s %s: %d %s", tt.path, tt.body, res.StatusCode, got)
+		}
+	}
+	for path, says := range map[string]string{
+		"/api/tags": `{"models":[{"name":"ours","model":"ours","size":0,"digest":"`, "/api/ps": `"expires_at":"2300-`, "/ollama/api/version": `{"version":"`,
+	} {
+		if res, got := talk(t, "GET", url+path, "Authorization", "Bearer any"); res.StatusCode != 200 || !strings.Contains(got, says) || strings.Contains(got, "theirs") {
+			t.Errorf("%s: %d %s", path, res.StatusCode, got)
+		}
+		if res, got := talk(t, "GET", url+path); res.StatusCode != 401 || !strings.HasPrefix(got, `{"error":"`) {
+			t.Errorf("%s without a key: %d %s", path, res.StatusCode, got)
+		}
+	}
+}
