@@ -29,7 +29,7 @@ func (s *Simulated) Facts() [][2]string {
 		switch {
 		case s.Load.Raw:
 			load += ", requests of one stamp at once"
-		case s.Load.TickMS > 0:
+		case s.Load.TickMS >= 1:
 			load += fmt.Sprintf(", arrivals of one stamp spread over up to %g ms", s.Load.TickMS)
 		}
 		load += ")"
