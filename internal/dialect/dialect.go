@@ -511,3 +511,57 @@ func number(digits []byte) int {
 	}
 	return n
 }
+
+// Function reads a tool as OpenAI writes it; one that is no function runs at the
+// provider.
+func (f *Fields) Function(t scan.Value) inference.Tool {
+	if kind := t.Get("type"); !kind.Is("function") {
+		return inference.Tool{Name: kind.Text(), Hosted: t.Raw()}
+	}
+	var tool inference.Tool
+	for m := range t.All() {
+		switch string(m.Key()) {
+		case "type", "function":
+		case "cache_control":
+			tool.Cache = Cache(m)
+		default:
+			tool.Private = append(tool.Private, Private("tools.", m))
+		}
+	}
+	for m := range t.Get("function").All() {
+		switch string(m.Key()) {
+		case "name":
+			tool.Name = f.Text(m, "tools.function.name")
+		case "description":
+			tool.Description = f.Text(m, "tools.function.description")
+		case "parameters":
+			if f.Want(m, scan.Object, "tools.function.parameters") {
+				tool.Schema = m.Raw()
+			}
+		case "strict":
+			tool.Strict = f.OptionalBool(m, "tools.function.strict")
+		default:
+			tool.Private = append(tool.Private, Private("tools.function.", m))
+		}
+	}
+	return tool
+}
+
+// MaxName bounds what is remembered of an id or a model's name, in bytes.
+const MaxName = 512
+
+// Same reports whether v is what it was in the events before. Azure leaves both id and
+// model empty in some.
+func Same(known *[]byte, v scan.Value) bool {
+	now := v.Bytes()
+	switch {
+	case len(now) == 0:
+		return true
+	case len(now) > MaxName:
+		return false
+	case len(*known) == 0:
+		*known = append(*known, now...)
+		return true
+	}
+	return bytes.Equal(*known, now)
+}

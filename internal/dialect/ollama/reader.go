@@ -9,8 +9,6 @@ import (
 	"headworks/internal/scan"
 )
 
-const maxName = 512
-
 // Reader follows one streamed answer, line by line, of either path. It says what each
 // line tells and refuses what does not belong there. The zero Reader is ready; Reset
 // makes it ready for the next answer and keeps its memory.
@@ -53,7 +51,7 @@ func (r *Reader) Read(_, data []byte, d *scan.Doc) (inference.Event, error) {
 	}
 	if name := root.Get("model").Bytes(); len(name) > 0 {
 		switch {
-		case len(r.model) == 0 && len(name) <= maxName:
+		case len(r.model) == 0 && len(name) <= dialect.MaxName:
 			r.model = append(r.model, name...)
 		case !bytes.Equal(r.model, name):
 			return inference.Event{}, dialect.Broken(fault.Mismatch, "the model changed")

@@ -103,39 +103,7 @@ func (r *reading) logProbs(root scan.Value) {
 	}
 }
 
-func (r *reading) tool(t scan.Value) {
-	if kind := t.Get("type"); !kind.Is("function") {
-		r.c.Tools = append(r.c.Tools, inference.Tool{Name: kind.Text(), Hosted: t.Raw()})
-		return
-	}
-	var tool inference.Tool
-	for m := range t.All() {
-		switch string(m.Key()) {
-		case "type", "function":
-		case "cache_control":
-			tool.Cache = dialect.Cache(m)
-		default:
-			tool.Private = append(tool.Private, dialect.Private("tools.", m))
-		}
-	}
-	for m := range t.Get("function").All() {
-		switch string(m.Key()) {
-		case "name":
-			tool.Name = r.Text(m, "tools.function.name")
-		case "description":
-			tool.Description = r.Text(m, "tools.function.description")
-		case "parameters":
-			if r.Want(m, scan.Object, "tools.function.parameters") {
-				tool.Schema = m.Raw()
-			}
-		case "strict":
-			tool.Strict = r.OptionalBool(m, "tools.function.strict")
-		default:
-			tool.Private = append(tool.Private, dialect.Private("tools.function.", m))
-		}
-	}
-	r.c.Tools = append(r.c.Tools, tool)
-}
+func (r *reading) tool(t scan.Value) { r.c.Tools = append(r.c.Tools, r.Function(t)) }
 
 func (r *reading) choice(v scan.Value) {
 	name := v.Get("function").Get("name")

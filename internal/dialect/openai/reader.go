@@ -44,8 +44,6 @@ type toolBlock struct {
 	block int
 }
 
-const maxName = 512
-
 // Reset makes r ready for an answer of n choices; 0 is 1.
 func (r *Reader) Reset(n int) {
 	*r = Reader{
@@ -136,11 +134,11 @@ func (r *Reader) chunk(root scan.Value) (inference.Event, error) {
 			}
 			groq = m.Get("usage")
 		case "id":
-			if !same(&r.id, m) {
+			if !dialect.Same(&r.id, m) {
 				broken = dialect.Broken(fault.Mismatch, "the id changed")
 			}
 		case "model":
-			if !same(&r.model, m) {
+			if !dialect.Same(&r.model, m) {
 				broken = dialect.Broken(fault.Mismatch, "the model changed")
 			}
 		}
@@ -170,22 +168,6 @@ func (r *Reader) chunk(root scan.Value) (inference.Event, error) {
 		r.hop.usage = e.Usage
 	}
 	return e, nil
-}
-
-// same reports whether v is what it was in the events before. Azure leaves both
-// id and model empty in some.
-func same(known *[]byte, v scan.Value) bool {
-	now := v.Bytes()
-	switch {
-	case len(now) == 0:
-		return true
-	case len(now) > maxName:
-		return false
-	case len(*known) == 0:
-		*known = append(*known, now...)
-		return true
-	}
-	return bytes.Equal(*known, now)
 }
 
 func (r *Reader) choice(c scan.Value, e *inference.Event) error {

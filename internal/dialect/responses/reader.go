@@ -52,8 +52,6 @@ type toolBlock struct {
 	closed bool
 }
 
-const maxName = 512
-
 // Reset makes r ready for another answer. This dialect has one choice, whatever n
 // is.
 func (r *Reader) Reset(int) { *r = Reader{id: r.id[:0], hop: hop{tools: r.hop.tools[:0]}} }
@@ -157,7 +155,7 @@ func (r *Reader) response(v scan.Value) error {
 		return f
 	}
 	switch {
-	case len(id) > maxName, len(r.id) > 0 && len(id) > 0 && !bytes.Equal(id, r.id):
+	case len(id) > dialect.MaxName, len(r.id) > 0 && len(id) > 0 && !bytes.Equal(id, r.id):
 		return dialect.Broken(fault.Mismatch, "the id changed")
 	case len(r.id) == 0:
 		r.id = append(r.id, id...)

@@ -9,9 +9,6 @@ import (
 	"headworks/internal/scan"
 )
 
-// maxName bounds what is remembered of an id or a model's name.
-const maxName = 512
-
 // Reader follows one streamed answer, event by event. It says what each event
 // tells and refuses what does not belong there. Reset makes it ready and keeps its
 // memory. Its answers go to callers of this dialect alone.
@@ -94,11 +91,11 @@ func (r *Reader) event(root scan.Value) (inference.Event, error) {
 		case "usage":
 			e.Usage = kin.Usage(m)
 		case "id":
-			if !same(&r.id, m) {
+			if !dialect.Same(&r.id, m) {
 				return e, dialect.Broken(fault.Mismatch, "the id changed")
 			}
 		case "model":
-			if !same(&r.model, m) {
+			if !dialect.Same(&r.model, m) {
 				return e, dialect.Broken(fault.Mismatch, "the model changed")
 			}
 		}
@@ -119,21 +116,6 @@ func (r *Reader) event(root scan.Value) (inference.Event, error) {
 	}
 	e.Aside = e.Usage.Known && choices.Len() == 0
 	return e, nil
-}
-
-// same reports whether v is what it was in the events before, or empty.
-func same(known *[]byte, v scan.Value) bool {
-	now := v.Bytes()
-	switch {
-	case len(now) == 0:
-		return true
-	case len(now) > maxName:
-		return false
-	case len(*known) == 0:
-		*known = append(*known, now...)
-		return true
-	}
-	return bytes.Equal(*known, now)
 }
 
 func (r *Reader) choice(c scan.Value, e *inference.Event) error {
