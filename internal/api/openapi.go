@@ -23,7 +23,7 @@ type About struct {
 	Tail    string // what follows the path of a route to all that lie below it, names in braces
 	Name    string // as the vendor's own description calls the operation
 	Title   string
-	Example string      // a body of JSON that can be sent as it is; empty: there is no body
+	Example string      // a body of JSON that can be sent as it is
 	Body    bool        // there is a body of JSON, though no example of one that is served everywhere
 	Form    []string    // fields of a form, of which those of files hold bytes
 	Query   [][2]string // parameters of the query, and what they do

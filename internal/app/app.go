@@ -74,25 +74,26 @@ type App struct {
 	hidden  telemetry.Redactor
 	since   time.Time
 
-	data     *os.Root
-	store    *sqlite.Store
-	facts    *facts.Store
-	ledger   *meter.Ledger
-	metrics  *telemetry.Metrics
-	requests *telemetry.RequestLog
-	keys     *keyring
-	answers  *shelf
-	gateway  *gateway.Gateway
-	room     *fleetRoom
-	health   *api.Health
-	server   *wire.Server
-	entrance *api.Front
-	bridge   *bridge.Bridge
-	cert     *certificate // nil where the API is not encrypted
-	front    net.Listener
-	back     net.Listener
-	local    tenant.Secret
-	found    Found
+	data      *os.Root
+	store     *sqlite.Store
+	facts     *facts.Store
+	ledger    *meter.Ledger
+	metrics   *telemetry.Metrics
+	requests  *telemetry.RequestLog
+	keys      *keyring
+	answers   *shelf
+	gateway   *gateway.Gateway
+	room      *fleetRoom
+	health    *api.Health
+	server    *wire.Server
+	entrance  *api.Front
+	bridge    *bridge.Bridge
+	cert      *certificate // nil where the API is not encrypted
+	adminCert *certificate // the same of the admin listener
+	front     net.Listener
+	back      net.Listener
+	local     tenant.Secret
+	found     Found
 
 	limits  atomic.Pointer[api.Limits]
 	reload  sync.Mutex // guards config, seen, restart, room
@@ -201,13 +202,21 @@ func (a *App) listen() (err error) {
 		return err
 	}
 	if a.config.TLS.On() {
-		if a.cert, err = newCertificate(a.config.TLS, a.log); err != nil {
+		if a.cert, err = newCertificate("tls", a.config.TLS, a.log); err != nil {
 			return err
 		}
 		a.front = a.cert.listener(a.front)
 	}
-	a.back, err = listen(a.config.Admin.Listen, "admin-listen")
-	return err
+	if a.back, err = listen(a.config.Admin.Listen, "admin-listen"); err != nil {
+		return err
+	}
+	if a.config.Admin.TLS.On() {
+		if a.adminCert, err = newCertificate("admin.tls", a.config.Admin.TLS, a.log); err != nil {
+			return err
+		}
+		a.back = a.adminCert.listener(a.back)
+	}
+	return nil
 }
 
 func listen(addr, flag string) (net.Listener, error) {
@@ -353,15 +362,18 @@ func (a *App) Close() {
 
 // BaseURL is what OpenAI's clients on this machine are given.
 func (a *App) BaseURL() string {
-	scheme := "http://"
-	if a.cert != nil {
-		scheme = "https://"
+	return scheme(a.cert) + reached(a.front.Addr()) + "/v1"
+}
+
+func scheme(c *certificate) string {
+	if c != nil {
+		return "https://"
 	}
-	return scheme + reached(a.front.Addr()) + "/v1"
+	return "http://"
 }
 
 // AdminURL is where the admin API is, seen from this machine.
-func (a *App) AdminURL() string { return "http://" + reached(a.back.Addr()) }
+func (a *App) AdminURL() string { return scheme(a.adminCert) + reached(a.back.Addr()) }
 
 // reached returns where a listener is reached from this machine: one that listens
 // on all addresses has no URL that says so.
@@ -488,7 +500,7 @@ func (a *App) Run(ctx context.Context, ready func()) error {
 
 // leaveNote tells commands where this instance is.
 func (a *App) leaveNote() {
-	note, err := json.Marshal(admin.Instance{BaseURL: a.BaseURL(), Admin: a.AdminURL(), PID: os.Getpid()})
+	note, err := json.Marshal(admin.Instance{BaseURL: a.BaseURL(), Admin: a.AdminURL(), AdminCert: a.adminCert.file(), PID: os.Getpid()})
 	if err == nil {
 		a.noted = true
 		err = a.data.WriteFile(admin.InstanceFile, append(note, '\n'), 0o600)

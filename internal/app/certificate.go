@@ -8,13 +8,14 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
 	"headworks/internal/config"
 )
 
-// certificate is what the API proves with who it is. Its files are read again when
+// certificate is what a listener proves with who it is. Its files are read again when
 // they change, so that a renewed one needs neither a restart nor a reload.
 type certificate struct {
 	files config.TLS
@@ -32,14 +33,27 @@ const (
 	soon  = 14 * 24 * time.Hour // before a certificate ends that nobody renewed
 )
 
-// newCertificate reads the files, which must be good.
-func newCertificate(files config.TLS, log *slog.Logger) (*certificate, error) {
+// newCertificate reads the files, which must be good, of a section of the
+// configuration.
+func newCertificate(section string, files config.TLS, log *slog.Logger) (*certificate, error) {
 	c := &certificate{files: files, log: log}
 	c.look(time.Now())
 	if c.held == nil {
-		return nil, fmt.Errorf("tls.cert and tls.key: %s", c.failed)
+		return nil, fmt.Errorf("%s.cert and %s.key: %s", section, section, c.failed)
 	}
 	return c, nil
+}
+
+// file returns where the certificate is read from, whatever folder is asked from;
+// empty without one.
+func (c *certificate) file() string {
+	if c == nil {
+		return ""
+	}
+	if at, err := filepath.Abs(c.files.Cert); err == nil {
+		return at
+	}
+	return c.files.Cert
 }
 
 // listener encrypts what another accepts, TLS 1.2 at least.

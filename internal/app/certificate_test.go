@@ -124,6 +124,38 @@ func TestTLS(t *testing.T) {
 	}
 }
 
+// TestAdminTLS: the admin listener has a certificate of its own, by which the commands
+// of this machine know it, a renewed one too.
+func TestAdminTLS(t *testing.T) {
+	e := newLab(t, false)
+	dir := t.TempDir()
+	cert, key, _ := issue(t, dir, 1, time.Now().Add(365*24*time.Hour))
+	i := serve(t, file("admin: {tls: {cert: "+cert+", key: "+key+"}}\n", e.URL))
+	if !strings.HasPrefix(i.AdminURL(), "https://") || !strings.HasPrefix(i.BaseURL(), "http://") {
+		t.Fatalf("%s and %s", i.AdminURL(), i.BaseURL())
+	}
+	if _, err := i.admin.Status(t.Context()); err != nil { // as the commands found it
+		t.Fatal(err)
+	}
+	issue(t, dir, 2, time.Now().Add(365*24*time.Hour))
+	eventually(t, "the commands take the renewed certificate", func() bool {
+		a, err := client.Find(i.data, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = a.Status(t.Context())
+		return err == nil
+	})
+	// An authority vouches for neither.
+	a, err := client.Find(i.data, i.AdminURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.Status(t.Context()); err == nil {
+		t.Error("a certificate of nobody's is trusted")
+	}
+}
+
 // TestTLSNeedsItsFiles: a process that cannot prove who it is does not start.
 func TestTLSNeedsItsFiles(t *testing.T) {
 	e := newLab(t, false)
@@ -131,6 +163,7 @@ func TestTLSNeedsItsFiles(t *testing.T) {
 	cert, key, _ := issue(t, dir, 1, time.Now().Add(time.Hour))
 	for name, tt := range map[string]struct{ section, words string }{
 		"no key":     {"tls: {cert: " + cert + "}", "tls"},
+		"admin":      {"admin: {tls: {key: " + key + "}}", "admin.tls"},
 		"no file":    {"tls: {cert: " + cert + ", key: " + key + ".not}", "no such file"},
 		"not a pair": {"tls: {cert: " + key + ", key: " + cert + "}", "PEM"},
 	} {

@@ -9,6 +9,7 @@ import (
 	"crypto/tls"
 	"encoding/hex"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -42,6 +43,7 @@ func Find(dir, adminURL string) (*Admin, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w with its data in %s: start one with headworks up, or name its folder with --data", ErrAbsent, dir)
 	}
+	certificate := ""
 	if adminURL == "" {
 		written, err := os.ReadFile(filepath.Join(dir, admin.InstanceFile))
 		if err != nil {
@@ -52,13 +54,37 @@ func Find(dir, adminURL string) (*Admin, error) {
 			return nil, fmt.Errorf("reading %s: %w", admin.InstanceFile, err)
 		}
 		adminURL = i.Admin
+		if certificate, err = fingerprint(i.AdminCert); err != nil {
+			return nil, err
+		}
 	}
-	web, err := to(adminURL, "")
+	web, err := to(adminURL, certificate)
 	if err != nil {
 		return nil, err
 	}
 	web.Timeout = 30 * time.Second
 	return &Admin{URL: strings.TrimRight(adminURL, "/"), Token: strings.TrimSpace(string(token)), http: web}, nil
+}
+
+// fingerprint returns the SHA-256 of the first certificate of a file, in hex; nothing
+// of no file.
+func fingerprint(file string) (string, error) {
+	if file == "" {
+		return "", nil
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return "", fmt.Errorf("the certificate of the admin API: %w", err)
+	}
+	p, rest := pem.Decode(b)
+	for p != nil && p.Type != "CERTIFICATE" {
+		p, rest = pem.Decode(rest)
+	}
+	if p == nil {
+		return "", fmt.Errorf("the certificate of the admin API: there is none in %s", file)
+	}
+	sum := sha256.Sum256(p.Bytes)
+	return hex.EncodeToString(sum[:]), nil
 }
 
 // to returns a client that reaches the host of a URL and no other: a token and a

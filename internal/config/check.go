@@ -22,8 +22,10 @@ func (r *reader) check() {
 	if c.Listen == c.Admin.Listen && !strings.HasSuffix(c.Listen, ":0") {
 		r.at("admin.listen", BadValue, "the admin API cannot share the address of the API: both are "+c.Listen)
 	}
-	if (c.TLS.Cert == "") != (c.TLS.Key == "") {
-		r.at("tls", BadValue, "a certificate needs its key and a key its certificate: give tls.cert and tls.key, or neither")
+	for at, t := range map[string]TLS{"tls": c.TLS, "admin.tls": c.Admin.TLS} {
+		if (t.Cert == "") != (t.Key == "") {
+			r.at(at, BadValue, "a certificate needs its key and a key its certificate: give "+at+".cert and "+at+".key, or neither")
+		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Upstreams)) {
 		r.upstream(join("upstreams", name), name, c.Upstreams[name])

@@ -50,8 +50,8 @@ func (c *Config) defaults() {
 	c.DrainDelay, c.DrainTimeout = 5*time.Second, 10*time.Minute
 }
 
-// TLS is the certificate of the API and its key; without one, what is served is not
-// encrypted.
+// TLS is the certificate of a listener and its key; without one, what is served is
+// not encrypted.
 type TLS struct {
 	Cert string `json:"cert,omitzero" jsonschema:"file of the certificate and those that lead to its authority, in PEM"`
 	Key  string `json:"key,omitzero" jsonschema:"file of the certificate's private key, in PEM"`
@@ -63,6 +63,7 @@ func (t *TLS) On() bool { return t.Cert != "" }
 // Admin is where operators and scrapers come in.
 type Admin struct {
 	Listen string `json:"listen,omitzero" jsonschema:"address of the admin API and /metrics"`
+	TLS    TLS    `json:"tls,omitzero" jsonschema:"encrypts what the admin listener serves"`
 }
 
 func (a *Admin) defaults() { a.Listen = "127.0.0.1:7301" }
@@ -414,7 +415,7 @@ func Guard(running, next *Config) *Problem {
 func Restart(changes []Change) []string {
 	var paths []string
 	for _, c := range changes {
-		if slices.Contains([]string{"listen", "tls.cert", "tls.key", "admin.listen", "data", "state", "shared"}, c.Path) {
+		if slices.Contains([]string{"listen", "tls.cert", "tls.key", "admin.listen", "admin.tls.cert", "admin.tls.key", "data", "state", "shared"}, c.Path) {
 			paths = append(paths, c.Path)
 		}
 	}

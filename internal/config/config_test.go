@@ -116,6 +116,8 @@ func TestDefaults(t *testing.T) {
 tls.cert none
 tls.key none
 admin.listen 127.0.0.1:7301
+admin.tls.cert none
+admin.tls.key none
 region local
 data ./data
 state sqlite

@@ -134,9 +134,10 @@ type Replica struct {
 // Instance is what a running process leaves in its data folder, in InstanceFile, so
 // that commands find it.
 type Instance struct {
-	BaseURL string `json:"base_url"`
-	Admin   string `json:"admin"`
-	PID     int    `json:"pid"`
+	BaseURL   string `json:"base_url"`
+	Admin     string `json:"admin"`
+	AdminCert string `json:"admin_certificate,omitempty"` // file of the certificate that Admin shows
+	PID       int    `json:"pid"`
 }
 
 // InstanceFile is the file of an Instance.
