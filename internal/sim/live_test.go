@@ -34,10 +34,12 @@ func TestLiveAndSimAgree(t *testing.T) {
 		limits   admit.Limits
 		replicas int
 		rate     float64
+		shared   bool // prompts begin alike
 	}{
-		"a choice":      {admit.Limits{}, 4, 15},
-		"a queue":       {admit.Limits{InFlight: 12, Queue: 20}, 1, 6},
-		"a busy engine": {admit.Limits{}, 1, 10},
+		"a choice":          {admit.Limits{}, 4, 15, false},
+		"a queue":           {admit.Limits{InFlight: 12, Queue: 20}, 1, 6, false},
+		"a busy engine":     {admit.Limits{}, 1, 10, false},
+		"shared beginnings": {admit.Limits{}, 4, 15, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			limits := tt.limits
@@ -51,6 +53,9 @@ func TestLiveAndSimAgree(t *testing.T) {
 				arrivals := take(load)
 				for i := range arrivals {
 					// Half of the clients have no patience.
+					if tt.shared {
+						share(&arrivals[i].Request, i)
+					}
 					if a := &arrivals[i]; i%2 == 0 {
 						a.Request.MaxTokens = 30
 						a.Leaves = time.Duration(100+i*2) * time.Millisecond
@@ -66,12 +71,15 @@ func TestLiveAndSimAgree(t *testing.T) {
 					}
 				}
 				virtual := make(map[inference.ID]record.Record)
-				ends, waited := make(map[fault.Kind]int), 0
+				ends, waited, hits := make(map[fault.Kind]int), 0, int64(0)
 				sim.Run(world, flow.NewPolicy(limits), &list{arrivals}, func(r *record.Record) {
 					virtual[r.ID] = *r
 					ends[r.Fault]++
 					if r.Queue > 0 {
 						waited++
+					}
+					for _, c := range r.Kept() {
+						hits += c.Hit
 					}
 				})
 
@@ -84,11 +92,27 @@ func TestLiveAndSimAgree(t *testing.T) {
 						t.Fatalf("%v, -live +sim:\n%s", a.Request.ID, diff)
 					}
 				}
+				if tt.shared != (hits > 100_000) {
+					t.Errorf("caches were thought to hold %d tokens", hits)
+				}
 				if ends[fault.None] < 150 || ends[fault.ClientClosed] < 20 || (limits.InFlight > 0) != (waited > 50) {
 					t.Errorf("the load tells little: %v, %d waited", ends, waited)
 				}
 			})
 		})
+	}
+}
+
+// share gives a request the beginning that every seventh has, and a part of its own.
+func share(r *inference.Request, i int) {
+	const group, own = 25, 6 // blocks
+	r.Input, r.Blocks = (group+own)*latency.PrefixTokens+1, nil
+	for k := range group + own {
+		of := i % 7
+		if k >= group {
+			of = 1000 + i
+		}
+		r.Blocks = append(r.Blocks, uint64(of)<<16|uint64(k)|1<<40)
 	}
 }
 
