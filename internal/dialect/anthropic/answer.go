@@ -115,13 +115,14 @@ func EncodeAnswer(a *inference.Answer) []byte {
 		w.block(p)
 	}
 	w.b = appendReason(append(w.b, ']'), a.Finish, a.StopSequence)
+	w.b = append(w.b, `,"container":null,"diagnostics":null`...)
 	w.b = appendUsage(scan.AppendKey(w.b, "usage"), a.Usage)
 	return append(w.b, '}')
 }
 
 func appendReason(dst []byte, f inference.Finish, sequence string) []byte {
 	dst = scan.AppendString(scan.AppendKey(dst, "stop_reason"), reasons[f])
-	dst = scan.AppendKey(dst, "stop_sequence")
+	dst = scan.AppendKey(append(dst, `,"stop_details":null`...), "stop_sequence")
 	if f != inference.StopSequence {
 		return append(dst, "null"...)
 	}

@@ -119,19 +119,34 @@ func (c *counts) usage() inference.Usage {
 	}
 }
 
+// appendUsage writes all that the reference has of usage; what nobody knows is null.
 func appendUsage(dst []byte, u inference.Usage) []byte {
-	dst = appendInt(append(dst, '{'), "input_tokens", max(0, u.Input-u.CacheRead-u.CacheWrite))
-	dst = appendInt(dst, "cache_creation_input_tokens", u.CacheWrite)
+	dst = appendCounts(append(dst, '{'), u)
 	if u.CacheWriteHour > 0 {
 		dst = appendInt(append(scan.AppendKey(dst, "cache_creation"), '{'), "ephemeral_5m_input_tokens", max(0, u.CacheWrite-u.CacheWriteHour))
 		dst = append(appendInt(dst, "ephemeral_1h_input_tokens", u.CacheWriteHour), '}')
+	} else {
+		dst = append(dst, `,"cache_creation":null`...)
 	}
+	return append(dst, `,"inference_geo":null,"service_tier":null,"speed":null}`...)
+}
+
+// appendSum is appendUsage for the end of a stream, which tells less.
+func appendSum(dst []byte, u inference.Usage) []byte {
+	return append(appendCounts(append(dst, '{'), u), '}')
+}
+
+func appendCounts(dst []byte, u inference.Usage) []byte {
+	dst = appendInt(dst, "input_tokens", max(0, u.Input-u.CacheRead-u.CacheWrite))
+	dst = appendInt(dst, "cache_creation_input_tokens", u.CacheWrite)
 	dst = appendInt(dst, "cache_read_input_tokens", u.CacheRead)
 	dst = appendInt(dst, "output_tokens", u.Output)
 	if u.Reasoning > 0 {
 		dst = append(appendInt(append(scan.AppendKey(dst, "output_tokens_details"), '{'), "thinking_tokens", u.Reasoning), '}')
+	} else {
+		dst = append(dst, `,"output_tokens_details":null`...)
 	}
-	return append(dst, '}')
+	return append(dst, `,"server_tool_use":null`...)
 }
 
 // failed returns the fault that an error value of an upstream tells of.

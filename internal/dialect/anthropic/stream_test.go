@@ -311,7 +311,7 @@ func TestWriter(t *testing.T) {
 	}
 	out = w.End(w.KeepAlive(out))
 	want := []event{
-		{"message_start", `{"type":"message_start","message":{"id":"chatcmpl-1","type":"message","role":"assistant","model":"m","content":[],"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":0,"cache_creation_input_tokens":0,"cache_read_input_tokens":0,"output_tokens":0}}}`},
+		{"message_start", `{"type":"message_start","message":{"id":"chatcmpl-1","type":"message","role":"assistant","model":"m","content":[],"stop_reason":null,"stop_details":null,"stop_sequence":null,"container":null,"diagnostics":null,"usage":{"input_tokens":0,"cache_creation_input_tokens":0,"cache_read_input_tokens":0,"output_tokens":0,"output_tokens_details":null,"server_tool_use":null,"cache_creation":null,"inference_geo":null,"service_tier":null,"speed":null}}}`},
 		{"content_block_start", `{"type":"content_block_start","index":0,"content_block":{"type":"thinking","thinking":"","signature":""}}`},
 		{"content_block_delta", `{"type":"content_block_delta","index":0,"delta":{"type":"thinking_delta","thinking":"t"}}`},
 		{"content_block_delta", `{"type":"content_block_delta","index":0,"delta":{"type":"signature_delta","signature":"s"}}`},
@@ -326,7 +326,7 @@ func TestWriter(t *testing.T) {
 		{"content_block_start", `{"type":"content_block_start","index":3,"content_block":{"type":"tool_use","id":"c2","name":"g","input":{}}}`},
 		{"content_block_delta", `{"type":"content_block_delta","index":2,"delta":{"type":"input_json_delta","partial_json":"1}"}}`},
 		{"content_block_stop", `{"type":"content_block_stop","index":3}`},
-		{"message_delta", `{"type":"message_delta","delta":{"stop_reason":"tool_use","stop_sequence":null},"usage":{"input_tokens":4,"cache_creation_input_tokens":0,"cache_read_input_tokens":16,"output_tokens":12}}`},
+		{"message_delta", `{"type":"message_delta","delta":{"stop_reason":"tool_use","stop_details":null,"stop_sequence":null,"container":null},"usage":{"input_tokens":4,"cache_creation_input_tokens":0,"cache_read_input_tokens":16,"output_tokens":12,"output_tokens_details":null,"server_tool_use":null}}`},
 		{"ping", `{"type":"ping"}`},
 		{"message_stop", `{"type":"message_stop"}`},
 	}

@@ -31,7 +31,7 @@ func (w *Writer) Delta(dst []byte, d inference.Delta) []byte {
 		dst = append(dst, "event: message_start\ndata: "+`{"type":"message_start","message":{"id":`...)
 		dst = append(scan.AppendString(dst, w.ID), `,"type":"message","role":"assistant"`...)
 		dst = scan.AppendString(scan.AppendKey(dst, "model"), w.Model)
-		dst = append(dst, `,"content":[],"stop_reason":null,"stop_sequence":null,"usage":`...)
+		dst = append(dst, `,"content":[],"stop_reason":null,"stop_details":null,"stop_sequence":null,"container":null,"diagnostics":null,"usage":`...)
 		return append(appendUsage(dst, d.Usage), "}}\n\n"...)
 	case inference.TextDelta, inference.RefusalDelta:
 		dst = w.block(dst, d.Index, inference.TextDelta, `{"type":"text","text":""}`)
@@ -55,7 +55,7 @@ func (w *Writer) Delta(dst []byte, d inference.Delta) []byte {
 	case inference.End:
 		dst = append(w.close(dst), "event: message_delta\ndata: "+`{"type":"message_delta","delta":{`...)
 		dst = appendReason(dst, d.Finish, d.StopSequence)
-		dst = appendUsage(append(dst, `},"usage":`...), d.Usage)
+		dst = appendSum(append(dst, `,"container":null},"usage":`...), d.Usage)
 		return append(dst, "}\n\n"...)
 	}
 	return dst
