@@ -565,3 +565,10 @@ func Same(known *[]byte, v scan.Value) bool {
 	}
 	return bytes.Equal(*known, now)
 }
+
+// IsObject reports whether JSON that a model wrote, the arguments of a call, is an
+// object.
+func IsObject(text string) bool {
+	var d scan.Doc
+	return d.ScanLax([]byte(text)) == nil && d.Root().Kind() == scan.Object
+}

@@ -445,7 +445,25 @@ func (s *stream) answer(until time.Time) (Chunk, error) {
 	if c.Answer, err = s.spoken.DecodeAnswer(s.doc); err != nil {
 		return Chunk{}, err
 	}
+	if err := tellable(c.Answer, s.call.Request.Dialect); err != nil {
+		return Chunk{}, err
+	}
 	return c, nil
+}
+
+// tellable returns the fault of an answer that the caller's dialect has no way to
+// tell: arguments of a call are an object there, and what the model wrote is none. An
+// answer that ended at the limit of its length may well hold the beginning of one.
+func tellable(a *inference.Answer, in inference.Dialect) error {
+	if in != inference.Anthropic || a.Finish == inference.Length {
+		return nil
+	}
+	for i := range a.Parts {
+		if p := &a.Parts[i]; p.Kind == inference.ToolUse && p.Data != "" && !dialect.IsObject(p.Data) {
+			return dialect.Broken(fault.Malformed, "the arguments of a tool call are no JSON object")
+		}
+	}
+	return nil
 }
 
 // counted returns a fault where a whole answer holds too few answers for the

@@ -214,7 +214,7 @@ func EncodeAnswer(a *inference.Answer) []byte {
 		case inference.Redacted:
 			parts = appendText(parts, "", true, redacted+p.Data)
 		case inference.ToolUse:
-			if p.Data != "" && !isObject(p.Data) {
+			if p.Data != "" && !dialect.IsObject(p.Data) {
 				return w.tail(w.head(nil, nil), malformed, a.Usage)
 			}
 			parts = appendCall(parts, p.ID, p.Name, p.Data)

@@ -306,7 +306,7 @@ func (w *writing) call(p inference.Part) {
 	w.id(p)
 	w.b = scan.AppendString(scan.AppendKey(w.b, "name"), p.Name)
 	switch {
-	case isObject(p.Data):
+	case dialect.IsObject(p.Data):
 		w.b = append(scan.AppendKey(w.b, "args"), p.Data...)
 	case w.own:
 	default:
@@ -328,12 +328,6 @@ func (w *writing) id(p inference.Part) {
 }
 
 func isNoID(p inference.Private) bool { return p.Path == noID.Path && p.Key == noID.Key }
-
-// isObject reports whether JSON that a model wrote is an object.
-func isObject(arguments string) bool {
-	var d scan.Doc
-	return d.ScanLax([]byte(arguments)) == nil && d.Root().Kind() == scan.Object
-}
 
 // result writes the result of a call. What it holds beside text follows it.
 func (w *writing) result(p inference.Part) {

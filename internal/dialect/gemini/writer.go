@@ -3,6 +3,7 @@ package gemini
 import (
 	"slices"
 
+	"headworks/internal/dialect"
 	"headworks/internal/fault"
 	"headworks/internal/inference"
 	"headworks/internal/scan"
@@ -85,7 +86,7 @@ func (w *Writer) arguments(d inference.Delta) {
 // object cannot be told: the answer ends as this dialect says that.
 func (w *Writer) flush(parts []byte) []byte {
 	for _, c := range w.calls {
-		if len(c.arguments) > 0 && !isObject(string(c.arguments)) {
+		if len(c.arguments) > 0 && !dialect.IsObject(string(c.arguments)) {
 			w.over = true
 		}
 		if !w.over {

@@ -236,7 +236,7 @@ func (c *calling) add(id, name, arguments string) {
 	if arguments == "" {
 		arguments = "{}"
 	}
-	if !isObject(arguments) {
+	if !dialect.IsObject(arguments) {
 		c.broken = true
 		return
 	}

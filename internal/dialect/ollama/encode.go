@@ -209,7 +209,7 @@ func (w *writing) assistant(parts []inference.Part) {
 		w.b = scan.AppendString(append(scan.AppendKey(w.b, "function"), `{"name":`...), p.Name)
 		w.b = scan.AppendKey(w.b, "arguments")
 		switch {
-		case isObject(p.Data):
+		case dialect.IsObject(p.Data):
 			w.b = append(w.b, p.Data...)
 		default:
 			if p.Data != "" {
@@ -225,12 +225,6 @@ func (w *writing) assistant(parts []inference.Part) {
 
 func isInferred(p inference.Part) bool {
 	return slices.ContainsFunc(p.Private, func(f inference.Private) bool { return f.Path == inferred.Path })
-}
-
-// isObject reports whether text is a JSON object.
-func isObject(text string) bool {
-	var d scan.Doc
-	return d.ScanLax([]byte(text)) == nil && d.Root().Kind() == scan.Object
 }
 
 // tools writes the tools on offer. There is no way to say that one must be used, but
