@@ -9,7 +9,9 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -347,6 +349,153 @@ func TestABodyFlows(t *testing.T) {
 type taker func(net.Conn)
 
 func (f taker) Accept(nc net.Conn) { f(nc) }
+
+// TestWhatHTTP2HasNot sends by hand what no client library does: fields that belong to a
+// connection (RFC 9113 8.2.2), names in capitals, a body that is not as long as it says,
+// and what HTTP/1.1 would read as the end of a line. None of it is served.
+func TestWhatHTTP2HasNot(t *testing.T) {
+	h := build(t, func(x *wire.Exchange) {
+		if _, err := x.Body(1 << 20); err == nil {
+			echo(x)
+		}
+	})
+	fields := func(pairs ...string) []byte {
+		all := append([]string{":method", "POST", ":scheme", "http", ":authority", "a", ":path", "/"}, pairs...)
+		var block []byte
+		for i, s := range all { // RFC 7541 6.2.2: literals that are not indexed, not coded
+			if i%2 == 0 {
+				block = append(block, 0)
+			}
+			block = append(append(block, byte(len(s))), s...)
+		}
+		return block
+	}
+	frame := func(kind, flags byte, payload []byte) []byte {
+		n := len(payload)
+		return append([]byte{byte(n >> 16), byte(n >> 8), byte(n), kind, flags, 0, 0, 0, 1}, payload...)
+	}
+	settings := []byte{0, 0, 0, 4, 0, 0, 0, 0, 0}
+	const endStream, endHeaders = 1, 4
+	whole := func(pairs ...string) []byte { return frame(1, endStream|endHeaders, fields(pairs...)) }
+	for name, c := range map[string]struct {
+		sent []byte
+		good bool
+	}{
+		"what is good":         {whole("x-a", "b"), true},
+		"connection":           {whole("connection", "close"), false},
+		"transfer-encoding":    {whole("transfer-encoding", "chunked"), false},
+		"upgrade":              {whole("upgrade", "h2c"), false},
+		"keep-alive":           {whole("keep-alive", "5"), false},
+		"te":                   {whole("te", "gzip"), false},
+		"capitals":             {whole("X-A", "b"), false},
+		"a line in a value":    {whole("x-a", "b\r\nx-api-key: c"), false},
+		"a line in a name":     {whole("x-a: b\r\nc", "d"), false},
+		"a line in the path":   {whole(":path", "/ HTTP/1.1\r\nx: y"), false},
+		"two paths":            {whole(":path", "/admin"), false},
+		"a host with a line":   {whole("host", "a\r\nb: c"), false},
+		"longer than it says":  {append(frame(1, endHeaders, fields("content-length", "1")), frame(0, endStream, []byte("GET / HTTP/1.1"))...), false},
+		"shorter than it says": {append(frame(1, endHeaders, fields("content-length", "9")), frame(0, endStream, []byte("a"))...), false},
+		"two lengths":          {append(frame(1, endHeaders, fields("content-length", "1", "content-length", "2")), frame(0, endStream, []byte("ab"))...), false},
+	} {
+		nc, err := net.Dial("tcp", strings.TrimPrefix(h.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = nc.Write(slices.Concat([]byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), settings, c.sent))
+		if err != nil {
+			t.Fatal(err)
+		}
+		served := false
+		for r, head := bufio.NewReader(nc), make([]byte, 9); ; {
+			if _, err := io.ReadFull(r, head); err != nil {
+				break // the connection was ended
+			}
+			payload := make([]byte, int(head[0])<<16|int(head[1])<<8|int(head[2]))
+			if _, err := io.ReadFull(r, payload); err != nil {
+				break
+			}
+			kind := head[3]
+			served = served || kind == 1 && payload[0] == 0x88 // :status 200 of the static table
+			if kind == 1 || kind == 3 || kind == 7 {
+				break
+			}
+		}
+		nc.Close()
+		if served != c.good {
+			t.Errorf("%s: served %v", name, served)
+		}
+	}
+}
+
+// TestManyAtOnce: whatever clients do to their streams, beside each other on one
+// connection, the front is left with none, and those that did nothing wrong got all.
+func TestManyAtOnce(t *testing.T) {
+	const size = 300_000
+	h := build(t, func(x *wire.Exchange) {
+		u, err := x.Upload(1 << 20)
+		n := 0
+		for b := make([]byte, 4096); err == nil; {
+			var m int
+			m, err = u.Read(b)
+			n += m
+		}
+		x.Watch()
+		if err != io.EOF || x.Begin(200, "text/plain", nil) != nil { //nolint:errorlint // a fault may have it as its cause, and is no end
+			return
+		}
+		for range n / 1000 {
+			if x.Write(bytes.Repeat([]byte("a"), 1000)) != nil {
+				return
+			}
+		}
+		_ = x.WriteEnd(nil)
+	})
+	var clients sync.WaitGroup
+	for i := range 60 {
+		clients.Go(func() {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			var body io.Reader = strings.NewReader(strings.Repeat("b", size))
+			if i%4 == 1 { // leaves while it sends
+				body = io.MultiReader(io.LimitReader(body, size/2), broken{})
+			}
+			req, err := http.NewRequestWithContext(ctx, "POST", h.url, body)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			r, err := h.web.Do(req)
+			if err != nil {
+				if i%4 != 1 {
+					t.Error(err)
+				}
+				return
+			}
+			defer r.Body.Close()
+			if i%4 == 2 { // leaves while it reads
+				if _, err := io.CopyN(io.Discard, r.Body, size/3); err != nil {
+					t.Error(err)
+				}
+				cancel()
+				return
+			}
+			if n, err := io.Copy(io.Discard, r.Body); n != size || err != nil || i%4 == 1 {
+				t.Errorf("%d: %d bytes of %d, %v", i, n, size, err)
+			}
+		})
+	}
+	clients.Wait()
+	for end := time.Now().Add(20 * time.Second); h.front.InFlight() > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%d are still in flight", h.front.InFlight())
+		}
+	}
+}
+
+// broken is a body that cannot be read.
+type broken struct{}
+
+func (broken) Read([]byte) (int, error) { return 0, errors.New("broken") }
 
 // TestShutdownLetsStreamsEnd: what is in flight ends well, and then nothing is left.
 func TestShutdownLetsStreamsEnd(t *testing.T) {

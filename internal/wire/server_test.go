@@ -709,9 +709,9 @@ func TestAnAnswerThatIsNotEndedIsCut(t *testing.T) {
 	}
 }
 
-// TestACutOverTLS: TLS can say that a connection ends well. An answer that the end of
-// the connection ends must not be said to when it is cut.
-func TestACutOverTLS(t *testing.T) {
+// overTLS serves a handler on a real socket, and returns how clients get there.
+func overTLS(t *testing.T, handler func(*Exchange)) (dial func() net.Conn) {
+	t.Helper()
 	up := httptest.NewUnstartedServer(nil)
 	up.StartTLS() // for its certificate
 	up.Close()
@@ -719,7 +719,32 @@ func TestACutOverTLS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := NewServer(func(x *Exchange) {
+	s := NewServer(handler, Limits{})
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(tls.NewListener(ln, up.TLS)) }()
+	t.Cleanup(func() {
+		s.Close()
+		if err := <-served; err != nil {
+			t.Errorf("Serve: %v", err)
+		}
+	})
+	roots := x509.NewCertPool()
+	roots.AddCert(up.Certificate())
+	return func() net.Conn {
+		d := tls.Dialer{Config: &tls.Config{RootCAs: roots, ServerName: "example.com"}}
+		nc, err := d.DialContext(t.Context(), "tcp", ln.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { nc.Close() })
+		return nc
+	}
+}
+
+// TestACutOverTLS: TLS can say that a connection ends well. An answer that the end of
+// the connection ends must not be said to when it is cut.
+func TestACutOverTLS(t *testing.T) {
+	dial := overTLS(t, func(x *Exchange) {
 		_ = x.Begin(200, "", nil)
 		_ = x.Write([]byte("half"))
 		if string(x.Path()) == "/cut" {
@@ -727,26 +752,56 @@ func TestACutOverTLS(t *testing.T) {
 			return
 		}
 		_ = x.WriteEnd(nil)
-	}, Limits{})
-	served := make(chan error, 1)
-	go func() { served <- s.Serve(tls.NewListener(ln, up.TLS)) }()
-	roots := x509.NewCertPool()
-	roots.AddCert(up.Certificate())
+	})
 	for path, whole := range map[string]bool{"/whole": true, "/cut": false} {
-		d := tls.Dialer{Config: &tls.Config{RootCAs: roots, ServerName: "example.com"}}
-		nc, err := d.DialContext(t.Context(), "tcp", ln.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
+		nc := dial()
 		nc.Write([]byte("GET " + path + " HTTP/1.0\r\n\r\n"))
 		if b, err := io.ReadAll(nc); (err == nil) != whole {
 			t.Errorf("%s: got %q, %v", path, b, err)
 		}
-		nc.Close()
 	}
-	s.Close()
-	if err := <-served; err != nil {
-		t.Errorf("Serve: %v", err)
+}
+
+// TestWatchOverTLS: watching ends with a read that is given up, and TLS goes on behind
+// it; what a client sends ahead is not lost, and one that leaves is noticed.
+func TestWatchOverTLS(t *testing.T) {
+	left := make(chan error, 1)
+	dial := overTLS(t, func(x *Exchange) {
+		body, err := x.Body(1 << 20)
+		if err != nil {
+			t.Error(err)
+		}
+		x.Watch()
+		if string(body) == "leave" {
+			<-x.Context().Done()
+			left <- context.Cause(x.Context())
+			return
+		}
+		time.Sleep(time.Millisecond) // so that the watcher reads
+		_ = x.Respond(200, "", nil, body)
+	})
+	nc := dial()
+	br := bufio.NewReader(nc)
+	ask := func(body string) { fmt.Fprintf(nc, "%sContent-Length: %d\r\n\r\n%s", start, len(body), body) }
+	for i := range 20 {
+		body := strings.Repeat("a", i*1000)
+		ask(body)
+		if i%2 == 0 {
+			ask("ahead")
+		}
+		if got, _, ok := readAnswer(br); got != body || !ok {
+			t.Fatalf("%d: got %d bytes of %d", i, len(got), len(body))
+		}
+		if i%2 == 0 {
+			if got, _, ok := readAnswer(br); got != "ahead" || !ok {
+				t.Fatalf("%d: got %q", i, got)
+			}
+		}
+	}
+	ask("leave")
+	nc.Close()
+	if f := fault.Of(<-left); f.Kind != fault.ClientClosed {
+		t.Errorf("got %v", f)
 	}
 }
 
