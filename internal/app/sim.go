@@ -2,6 +2,7 @@ package app
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,7 +37,7 @@ type Simulation struct {
 	Model    string  // of the file; empty is the first
 	Rate     float64 // requests a second; 0 is about 70 % of what the model's first target can serve
 	Stages   string  // in the place of requests and rate, such as 15x50s,3x20s: each once the one before has ended
-	Load     string  // ChatLoad (also if empty) or LadderLoad
+	Load     string  // ChatLoad (also if empty) or LadderLoad, perhaps with what is changed of it: ladder,groups=300
 	Trace    string  // a file, in the place of Load
 	Speed    float64 // of a trace: how many times as fast as it was; 0 is 1
 	Raw      bool    // of a trace: requests of one stamp come at once
@@ -208,7 +209,7 @@ func Policies() []string {
 func (p *plan) build(o Simulation) error {
 	if o.Config == "" {
 		p.world, _ = sim.BuiltIn(0, o.Seed)
-		if o.Load == LadderLoad {
+		if name, _, _ := strings.Cut(o.Load, ","); name == LadderLoad {
 			p.world = sim.LadderPool()
 			p.limits.InFlight = 1 << 20 // the published pool has no gate before it
 		}
@@ -296,16 +297,25 @@ func (p *plan) bring(o Simulation) error {
 	if err != nil {
 		return err
 	}
+	name, own, err := parseLoad(o.Load)
+	if err != nil {
+		return err
+	}
 	switch {
 	case o.Trace != "":
 		return p.bringTrace(o)
-	case o.Load == LadderLoad:
+	case name == LadderLoad:
 		if o.Rate > 0 || o.Requests > 0 {
 			return cannot("the ladder has rates and numbers of requests of its own; --stages changes them")
 		}
 		p.load = func(seed uint64) sim.Load {
 			l := sim.Ladder(seed, start)
 			l.Model = model
+			for key, to := range map[string]*int{"groups": &l.Groups, "questions": &l.Questions, "prefix": &l.Prefix, "question": &l.Question, "output": &l.Output} {
+				if v, ok := own[key]; ok {
+					*to = v
+				}
+			}
 			if stages != nil {
 				l.Stages = stages
 			}
@@ -314,29 +324,34 @@ func (p *plan) bring(o Simulation) error {
 		if stages == nil {
 			stages = sim.Ladder(0, start).Stages
 		}
-		p.out.Load = SimulatedLoad{Name: LadderLoad}
-	case o.Load == "" || o.Load == ChatLoad:
+		p.out.Load = SimulatedLoad{Name: o.Load}
+	default:
 		n := o.Requests
 		if n == 0 {
 			n = 10_000
 		}
+		prompt, output := cmp.Or(own["prompt"], meanPrompt), cmp.Or(own["output"], meanOutput)
 		rate := o.Rate
 		if rate == 0 {
 			rate = 30 // as sim.BuiltIn has it
-			if o.Config != "" {
+			if o.Config != "" || len(own) > 0 {
 				first := p.first()
-				rate = 0.7 * capacity(p.world.Engines[first]) * float64(len(p.world.Fleet.Upstreams[first].Replicas))
+				rate = 0.7 * capacity(p.world.Engines[first], prompt, output) * float64(len(p.world.Fleet.Upstreams[first].Replicas))
 			}
 		}
 		p.load = func(seed uint64) sim.Load {
 			_, l := sim.BuiltIn(n, seed)
 			l.Model, l.Rate, l.Stages, l.Pause, l.Caller = model, rate, stages, stagePause, caller
+			if v, ok := own["prompt"]; ok {
+				l.Prompt = l.Prompt.Scaled(float64(v) / meanPrompt)
+			}
+			if v, ok := own["output"]; ok {
+				l.Output = l.Output.Scaled(float64(v) / meanOutput)
+			}
 			return l
 		}
 		p.all, p.out.Rate = n, rate
-		p.out.Load = SimulatedLoad{Name: ChatLoad, Requests: n}
-	default:
-		return cannot("no load is called %q; there are %s and %s, and traces by --trace", o.Load, ChatLoad, LadderLoad)
+		p.out.Load = SimulatedLoad{Name: cmp.Or(o.Load, ChatLoad), Requests: n}
 	}
 	if stages != nil {
 		p.all = 0
@@ -349,6 +364,34 @@ func (p *plan) bring(o Simulation) error {
 		p.out.Load.Stages, p.out.Load.Requests, p.out.Rate = stages, p.all, float64(p.all)/seconds
 	}
 	return nil
+}
+
+// parseLoad reads the name of a built-in load and what is changed of it, in tokens
+// and numbers: ladder,groups=300,prefix=12000.
+func parseLoad(text string) (name string, own map[string]int, err error) {
+	name, rest, _ := strings.Cut(text, ",")
+	keys := map[string][]string{
+		ChatLoad:   {"prompt", "output"},
+		LadderLoad: {"groups", "questions", "prefix", "question", "output"},
+	}[cmp.Or(name, ChatLoad)]
+	if keys == nil {
+		return "", nil, cannot("no load is called %q; there are %s and %s, and traces by --trace", name, ChatLoad, LadderLoad)
+	}
+	own = map[string]int{}
+	for rest != "" {
+		var pair string
+		pair, rest, _ = strings.Cut(rest, ",")
+		key, value, _ := strings.Cut(pair, "=")
+		n, err := strconv.Atoi(value)
+		if err != nil || n < 1 || n > 1_000_000 || !slices.Contains(keys, key) {
+			return "", nil, cannot("of the load %s can be changed: %s, each to a number from 1 to 1000000, as in %s,%s=300", name, strings.Join(keys, ", "), name, keys[0])
+		}
+		own[key] = n
+	}
+	if own["groups"]*own["questions"] > 10_000_000 {
+		return "", nil, cannot("more than 10 million prompts")
+	}
+	return name, own, nil
 }
 
 // stagePause is between two stages, after the first has ended.
@@ -529,11 +572,11 @@ const (
 	meanOutput = 211
 )
 
-// capacity estimates how many requests a second an engine serves: what one takes
-// of its steps where a batch is as full as memory allows, or 64.
-func capacity(p latency.Params) float64 {
-	context := meanPrompt + meanOutput/2
+// capacity estimates how many requests of such lengths an engine serves in a second:
+// what one takes of its steps where a batch is as full as memory allows, or 64.
+func capacity(p latency.Params, prompt, output int) float64 {
+	context := prompt + output/2
 	batch := max(min(64, p.MaxSequences, p.KVTokens/context), 1)
 	token := float64(p.Base)/float64(batch) + float64(p.PerSequence) + float64(p.PerKVToken)*float64(context)
-	return float64(latency.Second) / (meanPrompt*float64(p.PerPrefillToken) + meanOutput*token)
+	return float64(latency.Second) / (float64(prompt)*float64(p.PerPrefillToken) + float64(output)*token)
 }

@@ -24,6 +24,8 @@ func TestSimulatedPage(t *testing.T) {
 		"one run":  {Requests: 500, Objective: objective},
 		"several":  {Requests: 500, Seeds: 3, Policies: []string{"prefix", "round-robin"}, Objective: objective},
 		"stages":   {Stages: "20x5s,40x5s", Seeds: 2, Policies: []string{"prefix", "lmetric"}, Events: []string{"2s..3s hang pool/1"}, Gateways: 2},
+		"long":     {Load: "chat,prompt=4000,output=500", Requests: 300, Seeds: 2, Policies: []string{"prefix"}},
+		"groups":   {Load: "ladder,groups=3,questions=2,prefix=640,question=64,output=10", Stages: "5x2s"},
 		"a ladder": {Load: LadderLoad, Stages: "15x10s,3x10s", Policies: []string{"prefix"}},
 	} {
 		r, err := Simulate(t.Context(), o)
@@ -50,7 +52,7 @@ func TestSimulatedPage(t *testing.T) {
 			}
 		}
 		want := []string{"prefers-color-scheme: dark", "<rect", "TTFT p99, ms", "TPOT p90, ms", "prefix hits, %", "within the objective, %"}
-		if o.Seeds > 1 {
+		if o.Seeds > 1 && len(o.Policies) > 1 {
 			want = append(want, "Less prefix, seed by seed")
 		}
 		want = append(want, o.Policies...)
@@ -101,6 +103,9 @@ func TestSimulateRefuses(t *testing.T) {
 		wish  bool
 	}{
 		"a load":       {Simulation{Load: "storm"}, "no load is called", true},
+		"of a load":    {Simulation{Load: "ladder,groups=0"}, "of the load ladder can be changed: groups", true},
+		"of another":   {Simulation{Load: "chat,groups=3"}, "of the load chat can be changed: prompt, output", true},
+		"many prompts": {Simulation{Load: "ladder,groups=1000000,questions=1000000"}, "10 million", true},
 		"both":         {Simulation{Trace: "x", Rate: 3}, "a trace says itself", true},
 		"no trace":     {Simulation{Speed: 2}, "are of a trace", true},
 		"a file":       {Simulation{Trace: filepath.Join(t.TempDir(), "none")}, "no such file", false},

@@ -82,6 +82,11 @@ type Lengths struct {
 	Max    int
 }
 
+// Scaled returns lengths of which each is so many times as long.
+func (l Lengths) Scaled(by float64) Lengths {
+	return Lengths{l.Median * by, l.Sigma, int(math.Ceil(float64(l.Max) * by))}
+}
+
 func (l Lengths) draw(src *rand.Rand) int {
 	return min(max(int(l.Median*math.Exp(l.Sigma*src.NormFloat64())), 1), l.Max)
 }
