@@ -192,8 +192,8 @@ const (
 // requests are what an upstream of a kind takes.
 var requests = map[string]reflect.Type{"openai": chatRequestType, "anthropic": messageRequestType, "gemini": geminiRequestType}
 
-// says asks as a client does that knows nothing, and returns what came.
-func (g *gateway) raw(t *testing.T, method, path, body string, headers ...string) (status int, kind string, answer []byte) {
+// send asks as a client does that knows nothing, and returns what came.
+func (g *gateway) send(t *testing.T, method, path, body string, headers ...string) (*http.Response, string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(within(t), method, g.url+path, strings.NewReader(body))
 	if err != nil {
@@ -211,11 +211,17 @@ func (g *gateway) raw(t *testing.T, method, path, body string, headers ...string
 		t.Fatal(err)
 	}
 	defer res.Body.Close()
-	answer, err = io.ReadAll(res.Body)
+	answer, err := io.ReadAll(res.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return res.StatusCode, res.Header.Get("Content-Type"), answer
+	return res, string(answer)
+}
+
+func (g *gateway) raw(t *testing.T, method, path, body string, headers ...string) (status int, kind string, answer []byte) {
+	t.Helper()
+	res, text := g.send(t, method, path, body, headers...)
+	return res.StatusCode, res.Header.Get("Content-Type"), []byte(text)
 }
 
 // asks asks a surface for a model.

@@ -498,9 +498,17 @@ func (w *writing) settings(c *inference.Conversation) {
 	}
 }
 
+// longestUser is what OpenAI takes as user, in bytes; others take 128. Anthropic
+// takes 256, and Claude Code sends about 170: it would be refused all over.
+const longestUser = 64
+
 func (w *writing) wishes(c *inference.Conversation) {
-	if c.User != "" {
+	switch {
+	case c.User == "":
+	case w.own || len(c.User) <= longestUser:
 		w.b = scan.AppendString(scan.AppendKey(w.b, "user"), c.User)
+	default:
+		w.drop("user")
 	}
 	if c.Effort != "" {
 		w.b = scan.AppendString(scan.AppendKey(w.b, "reasoning_effort"), c.Effort)

@@ -1,6 +1,7 @@
 package openai
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -261,4 +262,24 @@ func TestRoundTrip(t *testing.T) {
 			t.Fatalf("%s: -want +got\n%s", body, diff)
 		}
 	})
+}
+
+// A user's name that OpenAI would refuse is left out and named, unless the caller
+// said it in this dialect.
+func TestEncodeLongUser(t *testing.T) {
+	for _, tt := range []struct {
+		from    inference.Dialect
+		length  int
+		dropped []string
+	}{
+		{inference.Anthropic, longestUser, nil},
+		{inference.Anthropic, longestUser + 1, []string{"user"}},
+		{inference.OpenAI, longestUser + 1, nil},
+	} {
+		user := strings.Repeat("u", tt.length)
+		body, dropped := Encode(&inference.Conversation{From: tt.from, User: user}, "m", false)
+		if !slices.Equal(dropped, tt.dropped) || strings.Contains(string(body), user) != (len(tt.dropped) == 0) {
+			t.Errorf("from %v with %d bytes: dropped %v, %s", tt.from, tt.length, dropped, body)
+		}
+	}
 }
