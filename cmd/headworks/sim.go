@@ -68,7 +68,7 @@ func newSimRunCommand(t *terminal) *cobra.Command {
 	f.StringVar(&o.Config, "config", "", "simulate this configuration instead of the built-in world")
 	f.StringVar(&o.Model, "model", "", "the model of the configuration; the first unless named")
 	f.Float64Var(&o.Rate, "rate", 0, "requests a second; about 70 % of what the replicas can serve unless named")
-	f.StringVar(&o.Load, "load", "", "the built-in load: chat (the default), or ladder: shared prefixes at rising rates; with what is changed of it, as ladder,groups=300")
+	f.StringVar(&o.Load, "load", "", "the built-in load: chat (the default), ladder: shared prefixes at rising rates, or conversations: clients that go on; with what is changed of it, as ladder,groups=300")
 	f.StringVar(&o.Stages, "stages", "", "RATExLENGTH,... such as 15x50s,3x20s: a stage begins 30 s after the one before has ended")
 	f.StringVar(&o.Trace, "trace", "", "replay this file: Azure LLM, Mooncake or BurstGPT, gzipped or not")
 	f.Float64Var(&o.Speed, "speed", 0, "replay a trace so many times as fast as it was")

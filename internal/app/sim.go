@@ -37,7 +37,7 @@ type Simulation struct {
 	Model    string  // of the file; empty is the first
 	Rate     float64 // requests a second; 0 is about 70 % of what the model's first target can serve
 	Stages   string  // in the place of requests and rate, such as 15x50s,3x20s: each once the one before has ended
-	Load     string  // ChatLoad (also if empty) or LadderLoad, perhaps with what is changed of it: ladder,groups=300
+	Load     string  // ChatLoad (also if empty), LadderLoad or ConversationLoad, perhaps with what is changed of it: ladder,groups=300
 	Trace    string  // a file, in the place of Load
 	Speed    float64 // of a trace: how many times as fast as it was; 0 is 1
 	Raw      bool    // of a trace: requests of one stamp come at once
@@ -53,8 +53,9 @@ type Simulation struct {
 
 // The loads that are built in.
 const (
-	ChatLoad   = "chat"
-	LadderLoad = "ladder"
+	ChatLoad         = "chat"
+	LadderLoad       = "ladder"
+	ConversationLoad = "conversations"
 )
 
 // mostSeeds and mostGateways bound a simulation.
@@ -93,7 +94,8 @@ type Simulated struct {
 type SimulatedLoad struct {
 	Name        string      `json:"name"` // of the built-in load, or of the file
 	Format      string      `json:"format,omitempty"`
-	Requests    int         `json:"requests"`
+	Requests    int         `json:"requests"` // of conversations, the mean
+	Talks       int         `json:"conversations,omitempty"`
 	Skipped     int         `json:"skipped,omitempty"` // rows of the file that are no request
 	Speed       float64     `json:"speed,omitempty"`
 	Raw         bool        `json:"raw,omitempty"`
@@ -325,6 +327,11 @@ func (p *plan) bring(o Simulation) error {
 			stages = sim.Ladder(0, start).Stages
 		}
 		p.out.Load = SimulatedLoad{Name: o.Load}
+	case name == ConversationLoad:
+		if stages != nil {
+			return cannot("conversations come at one rate; --rate changes it")
+		}
+		p.converse(o, own)
 	default:
 		n := o.Requests
 		if n == 0 {
@@ -366,16 +373,40 @@ func (p *plan) bring(o Simulation) error {
 	return nil
 }
 
+// converse makes a load of conversations.
+func (p *plan) converse(o Simulation, own map[string]int) {
+	of := func(key string, usual int) int { return cmp.Or(own[key], usual) }
+	apps, system, turns, prompt, output, think := of("apps", 20), of("system", 4000), of("turns", 6), of("prompt", 800), of("output", 250), of("think", 5)
+	n := max(cmp.Or(o.Requests, 10_000)/turns, 1)
+	rate := o.Rate
+	if rate == 0 {
+		first := p.first()
+		// The mean prompt of a geometric number of turns has them all before it once.
+		mean := system + turns*prompt + (turns-1)*output
+		rate = 0.7 * capacity(p.world.Engines[first], mean, output) * float64(len(p.world.Fleet.Upstreams[first].Replicas))
+	}
+	model, start, caller := p.out.Model, p.world.Start, &tenant.Caller{Key: "sim", Tenant: "sim"}
+	p.load = func(seed uint64) sim.Load {
+		return &sim.Conversations{
+			Conversations: n, Rate: rate / float64(turns), Apps: apps, System: system, Turns: float64(turns), Prompt: prompt, Output: output,
+			Think: time.Duration(think) * time.Second, Seed: seed, Start: start, Model: model, Caller: caller,
+		}
+	}
+	p.all, p.out.Rate = n*turns, rate
+	p.out.Load = SimulatedLoad{Name: o.Load, Requests: n * turns, Talks: n}
+}
+
 // parseLoad reads the name of a built-in load and what is changed of it, in tokens
 // and numbers: ladder,groups=300,prefix=12000.
 func parseLoad(text string) (name string, own map[string]int, err error) {
 	name, rest, _ := strings.Cut(text, ",")
 	keys := map[string][]string{
-		ChatLoad:   {"prompt", "output"},
-		LadderLoad: {"groups", "questions", "prefix", "question", "output"},
+		ChatLoad:         {"prompt", "output"},
+		LadderLoad:       {"groups", "questions", "prefix", "question", "output"},
+		ConversationLoad: {"apps", "system", "turns", "prompt", "output", "think"},
 	}[cmp.Or(name, ChatLoad)]
 	if keys == nil {
-		return "", nil, cannot("no load is called %q; there are %s and %s, and traces by --trace", name, ChatLoad, LadderLoad)
+		return "", nil, cannot("no load is called %q; there are %s, %s and %s, and traces by --trace", name, ChatLoad, LadderLoad, ConversationLoad)
 	}
 	own = map[string]int{}
 	for rest != "" {

@@ -25,6 +25,7 @@ func TestSimulatedPage(t *testing.T) {
 		"several":  {Requests: 500, Seeds: 3, Policies: []string{"prefix", "round-robin"}, Objective: objective},
 		"stages":   {Stages: "20x5s,40x5s", Seeds: 2, Policies: []string{"prefix", "lmetric"}, Events: []string{"2s..3s hang pool/1"}, Gateways: 2},
 		"long":     {Load: "chat,prompt=4000,output=500", Requests: 300, Seeds: 2, Policies: []string{"prefix"}},
+		"talks":    {Load: "conversations,turns=3", Requests: 200, Seeds: 2, Policies: []string{"session", "prefix"}},
 		"groups":   {Load: "ladder,groups=3,questions=2,prefix=640,question=64,output=10", Stages: "5x2s"},
 		"a ladder": {Load: LadderLoad, Stages: "15x10s,3x10s", Policies: []string{"prefix"}},
 	} {
@@ -53,7 +54,7 @@ func TestSimulatedPage(t *testing.T) {
 		}
 		want := []string{"prefers-color-scheme: dark", "<rect", "TTFT p99, ms", "TPOT p90, ms", "prefix hits, %", "within the objective, %"}
 		if o.Seeds > 1 && len(o.Policies) > 1 {
-			want = append(want, "Less prefix, seed by seed")
+			want = append(want, "Less "+o.Policies[0]+", seed by seed")
 		}
 		want = append(want, o.Policies...)
 		want = append(want, o.Events...)

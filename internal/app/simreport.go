@@ -21,6 +21,9 @@ func (s *Simulated) Summaries() []sim.Summary {
 // Facts returns what a report says above its figures: a name and a text each.
 func (s *Simulated) Facts() [][2]string {
 	load := fmt.Sprintf("%s, %d requests a run", s.Load.Name, s.Load.Requests)
+	if s.Load.Talks > 0 {
+		load = fmt.Sprintf("%s, %d of about %d turns a run", s.Load.Name, s.Load.Talks, s.Load.Requests/s.Load.Talks)
+	}
 	if s.Load.Format != "" {
 		load += " (" + s.Load.Format
 		if s.Load.Speed != 1 {
@@ -89,6 +92,9 @@ func measures() []measure {
 // figure writes an interval as people read it.
 func figure(i sim.Interval, unit float64, form string) string {
 	text := fmt.Sprintf(form, i.Mean*unit)
+	if text == fmt.Sprintf(form, math.Copysign(0, -1)) {
+		text = fmt.Sprintf(form, 0.0)
+	}
 	if half := fmt.Sprintf(form, i.Half()*unit); half != fmt.Sprintf(form, 0.0) {
 		text += " ± " + half
 	}

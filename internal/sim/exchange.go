@@ -30,6 +30,10 @@ type exchange struct {
 	working bool     // job is under way there
 	job     latency.Handle
 
+	follow   func(ended time.Duration) (Arrival, bool)
+	next     Arrival // what follows
+	thinking bool    // until its time
+
 	made    int           // tokens that came, of a stream
 	whole   bool          // all of them
 	first   time.Duration // content left for the client
@@ -47,6 +51,13 @@ func (s *run) arrive(a *Arrival) {
 		x = &exchange{run: s}
 		x.number = s.join(actor{exchange: x})
 	}
+	s.under++
+	s.enter(x, a)
+}
+
+// enter begins a request.
+func (s *run) enter(x *exchange, a *Arrival) {
+	x.follow, x.thinking = a.Follow, false
 	x.request, x.output = a.Request, a.Output
 	x.arrived, x.leaves = s.now, unset
 	if a.Leaves > 0 {
@@ -55,7 +66,6 @@ func (s *run) arrive(a *Arrival) {
 	x.made, x.whole = 0, false
 	x.first, x.firstIn, x.latest, x.wrote = unset, unset, unset, unset
 	x.policy = s.gateway(&x.request)
-	s.under++
 	x.policy.Begin(&x.ticket, &x.request, a.Caller, x)
 	s.step(x, flow.Event{Kind: flow.Arrived})
 }
@@ -112,6 +122,11 @@ func (s *run) wait(x *exchange, until time.Time) {
 
 // quiet tells flow that the moment came that the request waited for.
 func (s *run) quiet(x *exchange) {
+	if x.thinking {
+		next := x.next
+		s.enter(x, &next)
+		return
+	}
 	if x.leaves != unset && s.now >= x.leaves {
 		s.step(x, flow.Event{Kind: flow.Left})
 		return
@@ -222,6 +237,14 @@ func (s *run) done(x *exchange, f *fault.Error) {
 	s.tally.add(r, s.Objective)
 	if s.keep != nil {
 		s.keep(r)
+	}
+	if f == nil && x.follow != nil {
+		var more bool
+		if x.next, more = x.follow(s.now); more {
+			x.thinking = true
+			s.agenda.set(x.number, int64(max(x.next.At, s.now)))
+			return
+		}
 	}
 	s.under--
 	s.vacant = append(s.vacant, x)

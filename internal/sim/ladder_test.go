@@ -62,6 +62,12 @@ func TestDefaultIsNeverBelowLeastRequests(t *testing.T) {
 				w := LadderPool()
 				return w, Ladder(seed, w.Start)
 			},
+			"conversations": func() (World, Load) {
+				w := LadderPool()
+				l := conversations(seed, w)
+				l.Rate, l.Turns, l.Prompt = 1.75, 8, 1200
+				return w, l
+			},
 			"many groups": func() (World, Load) {
 				w := LadderPool()
 				l := Ladder(seed, w.Start)

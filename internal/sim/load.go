@@ -17,6 +17,9 @@ type Arrival struct {
 	Caller  *tenant.Caller
 	Output  int           // tokens that the model has to say
 	Leaves  time.Duration // how long the client waits for the whole answer; 0: for ever
+	// Follow returns what the same client asks next, not before its answer was served
+	// at a time; nil: nothing. It is asked once.
+	Follow func(ended time.Duration) (Arrival, bool)
 }
 
 // Load is where requests come from, in the order of time.
