@@ -469,6 +469,8 @@ func modelsOfSuites(upstream string) (text string) {
 	return text
 }
 
+const imagesAnswer = `{"created":1790000000,"data":[{"b64_json":"iVBORw0KGgo="}],"usage":{"input_tokens":9,"output_tokens":2,"total_tokens":11}}`
+
 // knowsAll answers as an upstream does that serves all that is asked for.
 func knowsAll(w http.ResponseWriter, r *http.Request) {
 	said := map[string]answer{
@@ -477,6 +479,12 @@ func knowsAll(w http.ResponseWriter, r *http.Request) {
 		"/embeddings":            says(oneVectorAnswer),
 		"/messages":              says(messagesAnswer),
 		"/messages/count_tokens": says(`{"input_tokens":9}`),
+		"/images/generations":    says(imagesAnswer),
+		"/images/edits":          says(imagesAnswer),
+		"/images/variations":     says(imagesAnswer),
+		"/audio/transcriptions":  says(`{"text":"Hello world","usage":{"type":"tokens","input_tokens":9,"output_tokens":2,"total_tokens":11}}`),
+		"/audio/translations":    says(`{"text":"Hello world"}`),
+		"/moderations":           says(`{"id":"modr-up","model":"engine-1","results":[{"flagged":false,"categories":{},"category_scores":{},"category_applied_input_types":{}}]}`),
 	}
 	_, name, _ := strings.Cut(r.URL.Path, "/v1")
 	if a, ok := said[name]; ok {
