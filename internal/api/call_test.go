@@ -87,6 +87,11 @@ func front(t *testing.T, e engine.Engine) (url string) {
 
 func entrance(t *testing.T, e engine.Engine) (url string, f *api.Front) {
 	t.Helper()
+	return enter(t, before(e))
+}
+
+// before returns the gateway before an engine.
+func before(e engine.Engine) *gateway.Gateway {
 	g := gateway.New(flow.NewPolicy(admit.Limits{}), unpaid{}, func(*record.Record) {}, nil)
 	g.Publish(&gateway.World{
 		Fleet: &fleet.Snapshot{
@@ -96,6 +101,12 @@ func entrance(t *testing.T, e engine.Engine) (url string, f *api.Front) {
 		},
 		Engines: []engine.Engine{e},
 	})
+	return g
+}
+
+// enter serves what a gateway has.
+func enter(t *testing.T, g *gateway.Gateway) (url string, f *api.Front) {
+	t.Helper()
 	f = api.NewFront(g, anyone{}, &api.Health{}, func() api.Limits {
 		return api.Limits{Body: 8 << 20, Compress: 64, Origins: []string{"https://app.example.com"}}
 	}, openai.Routes(), between, anthropic.Routes(), gemini.Routes(), ollama.Routes())

@@ -101,13 +101,20 @@ type rest struct {
 	upload *wire.Upload
 	form   *form.Reader
 	known  int          // fields that were known when the request was sent
-	taken  atomic.Int64 // when something was read last, in Unix nanoseconds
+	taken  atomic.Int64 // when that was over, in Unix nanoseconds; reading until then
 }
 
+const reading = -1
+
 // Read implements wire.Source.
-func (r *rest) Read(p []byte) (int, error) {
-	r.taken.Store(time.Now().UnixNano()) // a Read that waits may be stopped, and there is no other
-	n, err := r.upload.Read(p)
+func (r *rest) Read(p []byte) (n int, err error) {
+	r.taken.CompareAndSwap(0, reading) // a Read that waits may be stopped, and there is no other
+	defer func() {
+		if err != nil {
+			r.taken.Store(time.Now().UnixNano())
+		}
+	}()
+	n, err = r.upload.Read(p)
 	switch {
 	case err == io.EOF: //nolint:errorlint // a fault may have it as its cause, and is no end
 		if err := r.form.End(); err != nil {
@@ -117,7 +124,6 @@ func (r *rest) Read(p []byte) (int, error) {
 	case err != nil:
 		return 0, err
 	}
-	r.taken.Store(time.Now().UnixNano())
 	if _, err := r.form.Write(p[:n]); err != nil {
 		return 0, misformed(err)
 	}
@@ -134,12 +140,19 @@ func (r *rest) Read(p []byte) (int, error) {
 }
 
 // Stop implements wire.Source.
-func (r *rest) Stop() { r.upload.Stop() }
+func (r *rest) Stop() {
+	r.upload.Stop()
+	r.taken.CompareAndSwap(reading, time.Now().UnixNano())
+}
 
 // Taken implements wire.Source.
 func (r *rest) Taken() time.Time {
-	if at := r.taken.Load(); at != 0 {
+	switch at := r.taken.Load(); at {
+	case 0:
+		return time.Time{}
+	case reading:
+		return time.Now()
+	default:
 		return time.Unix(0, at)
 	}
-	return time.Time{}
 }

@@ -9,17 +9,25 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"headworks/internal/engine"
 	"headworks/internal/engine/openai"
 	"headworks/internal/fleet"
+	"headworks/internal/flow"
 )
 
 // upstream is an engine of OpenAI's dialect behind a front, whose requests h answers.
 func upstream(t *testing.T, h http.HandlerFunc) (url string) {
+	t.Helper()
+	return front(t, behind(t, h))
+}
+
+func behind(t *testing.T, h http.HandlerFunc) engine.Engine {
 	t.Helper()
 	up := httptest.NewServer(h)
 	t.Cleanup(up.Close)
@@ -28,7 +36,7 @@ func upstream(t *testing.T, h http.HandlerFunc) (url string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(e.Close)
-	return front(t, engine.Engine(e))
+	return e
 }
 
 // Each operation goes to the path that it came by, byte for byte but for the name of
@@ -285,6 +293,46 @@ func lateField(media string, body []byte, name, value string) []byte {
 	_, boundary, _ := strings.Cut(media, "boundary=")
 	end := "--" + boundary + "--\r\n"
 	return []byte(strings.TrimSuffix(string(body), end) + "--" + boundary + "\r\nContent-Disposition: form-data; name=\"" + name + "\"\r\n\r\n" + value + "\r\n" + end)
+}
+
+// A client that sends slowly is not told that it is served before all is sent: what
+// the upstream says then is still said by a status.
+func TestFormsFlowSlowly(t *testing.T) {
+	g := before(behind(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(400)
+		_, _ = io.WriteString(w, `{"error":{"message":"no sound","type":"invalid_request_error"}}`)
+	}))
+	const hold = time.Second
+	g.Policy(func(p *flow.Policy) { p.Rules.Hold = hold })
+	url, _ := enter(t, g)
+	body, media := makeForm(t, []string{"model=ours", "stream=true", "@file=" + strings.Repeat("s", 2<<20)})
+	c, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	_, err = fmt.Fprintf(c, "POST /v1/audio/transcriptions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer any\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n", media, len(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, piece := range slices.Collect(slices.Chunk(body, len(body)/4*3)) {
+		if i > 0 {
+			time.Sleep(hold * 3 / 2) // it would be told by now
+		}
+		if _, err := c.Write(piece); err != nil {
+			t.Fatal(err)
+		}
+	}
+	res, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if got, _ := io.ReadAll(res.Body); res.StatusCode != 400 {
+		t.Errorf("%s: %s", res.Status, got)
+	}
 }
 
 // An upstream that refuses before it has the whole is heard while the client still

@@ -50,7 +50,7 @@ type Event struct {
 	Progress time.Time    // of Quiet: when the upstream last gave a sign; zero if never
 	Said     time.Time    // of Quiet: when content last came; zero if never
 	Wrote    time.Time    // of Quiet: when the client last got bytes; zero if never
-	Sent     time.Time    // of Failed and Quiet: when a piece of the request was last sent on that was not kept, so that it cannot be sent again; zero if never
+	Sent     time.Time    // of Failed and Quiet: when a piece of the request was last sent on that was not kept, so that it cannot be sent again; now, as long as another may follow; zero if none was
 }
 
 // ActionKind names what to do next.

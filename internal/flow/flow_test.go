@@ -340,6 +340,61 @@ func TestRetryBudget(t *testing.T) {
 	}
 }
 
+// TestASpentBody: what was sent on as it came is not there for another try. The client
+// has it, and is told to come back where somebody else could have been asked.
+func TestASpentBody(t *testing.T) {
+	for name, tt := range map[string]struct {
+		pools []int
+		kind  fault.Kind
+		again bool
+	}{
+		"another replica": {[]int{2}, fault.UpstreamError, true},
+		"another target":  {[]int{1, 1}, fault.Interrupted, true},
+		"nobody else":     {[]int{1}, fault.UpstreamError, false},
+		"the caller's":    {[]int{2}, fault.SlowRequest, false},
+		"no help":         {[]int{2}, fault.UpstreamRejected, false},
+	} {
+		r := newRig(t, admit.Limits{}, true, tt.pools...)
+		r.t = r.begin(true)
+		r.want(r.step(Event{Kind: Arrived}), Send)
+		e := failure(tt.kind)
+		e.Sent = r.now
+		a := r.wantFault(r.step(e), tt.kind)
+		if a.Fault.Again != tt.again || r.t.Tries != 1 {
+			t.Errorf("%s: told to come back %v, after %d tries", name, a.Fault.Again, r.t.Tries)
+		}
+		if e.Fault.Again {
+			t.Errorf("%s: the driver's fault was changed", name)
+		}
+	}
+}
+
+// TestTheUpstreamsTimeBeginsWithTheWhole: while a body is sent on as it comes, nothing is
+// expected of the upstream.
+func TestTheUpstreamsTimeBeginsWithTheWhole(t *testing.T) {
+	for _, stream := range []bool{true, false} {
+		r := newRig(t, admit.Limits{}, stream, 2)
+		r.s.Models[0].Timeouts.FirstToken, r.s.Models[0].Timeouts.FirstTokenSet = time.Minute, true
+		r.t = r.begin(stream)
+		patience := r.want(r.step(Event{Kind: Arrived}), Send).Until.Sub(r.now)
+		for range 3 {
+			r.now = r.now.Add(2 * patience)
+			sent := r.now.Add(-time.Second) // a second ago a piece was sent
+			a := r.want(r.step(Event{Kind: Quiet, Sent: sent}), Read)
+			if got := a.Until.Sub(sent); stream && got != patience {
+				t.Fatalf("it looks again %v after the last piece, want %v", got, patience)
+			}
+		}
+		sent := r.now
+		r.now = r.now.Add(patience)
+		if stream { // only now does the client wait
+			r.want(r.step(Event{Kind: Quiet, Sent: sent}), Open)
+		}
+		r.now = sent.Add(time.Minute)
+		r.wantFault(r.step(Event{Kind: Quiet, Sent: sent}), fault.FirstTokenTimeout)
+	}
+}
+
 // TestFailoverIsFreeOnce: with no budget at all, a request leaves one replica that
 // its failure put out, and not a second one.
 func TestFailoverIsFreeOnce(t *testing.T) {

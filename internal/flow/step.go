@@ -294,6 +294,9 @@ func (p *Policy) failed(t *Ticket, f *fault.Error, s *fleet.Snapshot, now time.T
 	t.last = f
 	out := p.settle(t, f, now)
 	if t.spent {
+		if f.Kind.Info().Another && p.untried(t, s, now) {
+			p.comeBack(t)
+		}
 		return p.giveUp(t, "the body was sent on as it came, and is not there a second time", now)
 	}
 	a := &t.Attempts[t.Tries-1]
@@ -324,12 +327,17 @@ func (p *Policy) failed(t *Ticket, f *fault.Error, s *fleet.Snapshot, now time.T
 	case !p.untried(t, s, now):
 		return p.giveUp(t, "no replica is left", now)
 	default:
-		// The client may have what we may not: another try, a little later.
-		told := *f
-		told.Again, told.After = true, time.Second
-		t.last = &told
+		p.comeBack(t)
 		return p.giveUp(t, "the retry budget is spent", now)
 	}
+}
+
+// comeBack tells the client that it may have what we may not: another try, a little
+// later.
+func (p *Policy) comeBack(t *Ticket) {
+	told := *t.last // the driver's fault stays as it was
+	told.Again, told.After = true, time.Second
+	t.last = &told
 }
 
 // untried reports whether a replica is available that the request has not met.
@@ -516,7 +524,7 @@ func (p *Policy) quiet(t *Ticket, ev Event, s *fleet.Snapshot, now time.Time) Ac
 	a := Action{Kind: Read}
 	if t.Request.Stream {
 		switch {
-		case t.state == held && !now.Before(t.arrived.Add(p.Rules.Hold)):
+		case t.state == held && !now.Before(t.asked().Add(p.Rules.Hold)):
 			t.state, t.Opened = opened, true
 			a.Kind, ev.Wrote, t.wrote = Open, now, now
 		case t.state != held && !now.Before(ev.Wrote.Add(p.Rules.KeepAlive)):
@@ -525,6 +533,15 @@ func (p *Policy) quiet(t *Ticket, ev Event, s *fleet.Snapshot, now time.Time) Ac
 	}
 	a.Until = p.until(t, now, ev)
 	return a
+}
+
+// asked returns when the client began to wait: while its body is sent on as it comes,
+// it sends.
+func (t *Ticket) asked() time.Time {
+	if t.spent {
+		return t.sent
+	}
+	return t.arrived
 }
 
 // patience is how many times as long as silence an upstream may give signs and
@@ -576,7 +593,7 @@ func (p *Policy) until(t *Ticket, now time.Time, ev Event) time.Time {
 		at(ev.Wrote, p.Rules.KeepAlive)
 	default:
 		at(t.sent, to.FirstToken)
-		at(t.arrived, p.Rules.Hold)
+		at(t.asked(), p.Rules.Hold)
 	}
 	return first
 }

@@ -81,8 +81,8 @@ type Source interface {
 	Read(p []byte) (int, error)
 	// Stop ends a Read that waits, and every later one, from any goroutine.
 	Stop()
-	// Taken returns when something was read last, the zero time if never; from any
-	// goroutine.
+	// Taken returns when something was read last: now, once Read was called and until
+	// it came to an end; the zero time before that. From any goroutine.
 	Taken() time.Time
 }
 

@@ -64,6 +64,7 @@ func (p *pump) run(left int64) {
 			return
 		}
 		if p.write = p.send(piece); p.write != nil {
+			p.rest.Stop() // the upstream takes no more; it may still answer
 			return
 		}
 	}
