@@ -144,7 +144,7 @@ func TestKindsAreComplete(t *testing.T) {
 		}
 		var speaks []string
 		for _, d := range inference.Dialects() {
-			if (k.Speaks | k.Own).Has(d) {
+			if (k.Speaks | k.Own | k.Versioned).Has(d) {
 				speaks = append(speaks, d.String())
 			}
 		}

@@ -168,6 +168,9 @@ func everyKind(url string) string {
 			more += ", region: eu-central-1"
 		}
 		fmt.Fprintf(&b, "  %s: {kind: %s%s}\n", k.Name, k.Name, more)
+		if k.Versioned != 0 {
+			fmt.Fprintf(&b, "  %s-versioned: {kind: %s, api_version: \"2024-10-21\"%s}\n", k.Name, k.Name, more)
+		}
 	}
 	fmt.Fprintf(&b, "keys:\n  - {name: ci, secret: %s}\n", pinned)
 	return b.String()
@@ -189,7 +192,11 @@ func models(k catalog.Kind, url string) []served {
 			{k.Name + "/gemini-flash", inference.SetOf(inference.Gemini, inference.GeminiCount)},
 		}
 	}
-	return []served{{k.Name + "/m", k.At(url)}}
+	all := []served{{k.Name + "/m", k.At(url)}}
+	if k.Versioned != 0 {
+		all = append(all, served{k.Name + "-versioned/m", k.Speaks | k.Versioned})
+	}
+	return all
 }
 
 // surfaces returns the dialects that clients can ask in: those whose path is there.
@@ -231,10 +238,13 @@ func table(surfaces []inference.Dialect) string {
 		fmt.Fprintf(&b, "| `%s` |", k.Name)
 		for _, d := range surfaces {
 			mark := ""
-			if k.Own.Has(d) {
+			switch {
+			case k.Own.Has(d):
 				mark = " ¹"
+			case k.Versioned.Has(d):
+				mark = " ²"
 			}
-			fmt.Fprintf(&b, " %s%s |", cell(k.Speaks|k.Own, d), mark)
+			fmt.Fprintf(&b, " %s%s |", cell(k.Speaks|k.Own|k.Versioned, d), mark)
 		}
 		b.WriteString("\n")
 	}

@@ -177,7 +177,10 @@ func (r *fleetRoom) replicas(name string, upstream int, u *config.Upstream) []fl
 // speaks returns the dialects of an upstream.
 func speaks(u *config.Upstream) inference.Set {
 	k, _ := catalog.Find(u.Kind)
-	if len(u.URLs) == 0 {
+	switch {
+	case u.APIVersion != "":
+		return k.Speaks | k.Versioned
+	case len(u.URLs) == 0:
 		return k.Speaks
 	}
 	return k.At(u.URLs[0])

@@ -13,16 +13,17 @@ import (
 
 // Kind is a kind of upstream, as the configuration names it.
 type Kind struct {
-	Name    string
-	Title   string        // as people call it
-	Engine  string        // the kind whose engine speaks to it; Name, but for a preset
-	URL     string        // where it is reached unless the file says otherwise; empty if it runs anywhere
-	Env     string        // the variable that usually holds its key
-	Port    uint16        // where it listens on a machine of one's own; 0 for a provider
-	Speaks  inference.Set // natively
-	Own     inference.Set // beside Speaks, where it is the provider of URL itself
-	BuiltIn bool          // inside this process, without a URL
-	Manner  Manner        // of a preset, where it differs from OpenAI
+	Name      string
+	Title     string        // as people call it
+	Engine    string        // the kind whose engine speaks to it; Name, but for a preset
+	URL       string        // where it is reached unless the file says otherwise; empty if it runs anywhere
+	Env       string        // the variable that usually holds its key
+	Port      uint16        // where it listens on a machine of one's own; 0 for a provider
+	Speaks    inference.Set // natively
+	Own       inference.Set // beside Speaks, where it is the provider of URL itself
+	Versioned inference.Set // beside Speaks, where a version of its older API is asked
+	BuiltIn   bool          // inside this process, without a URL
+	Manner    Manner        // of a preset, where it differs from OpenAI
 }
 
 // What engines of OpenAI's dialect speak beside chat.
@@ -46,7 +47,7 @@ var kinds = []Kind{
 	{Name: "anthropic", Title: "Anthropic", URL: "https://api.anthropic.com", Env: "ANTHROPIC_API_KEY", Speaks: messages},
 	{Name: "gemini", Title: "Gemini", URL: "https://generativelanguage.googleapis.com/v1beta", Env: "GEMINI_API_KEY", Speaks: contents | inference.SetOf(inference.Embeddings)},
 	{Name: "vertex", Title: "Vertex AI", URL: "https://aiplatform.googleapis.com", Speaks: contents | messages},
-	{Name: "azure", Title: "Azure OpenAI", Env: "AZURE_OPENAI_API_KEY", Speaks: serving},
+	{Name: "azure", Title: "Azure OpenAI", Env: "AZURE_OPENAI_API_KEY", Speaks: serving, Versioned: drawing | hearing | speaking},
 	{Name: "bedrock", Title: "Amazon Bedrock", Env: "AWS_BEARER_TOKEN_BEDROCK", Speaks: inference.SetOf(inference.Converse)},
 	{Name: "vllm", Title: "vLLM", Port: 8000, Speaks: ranking | hearing},
 	{Name: "llamacpp", Title: "llama.cpp", Port: 8080, Speaks: ranking},

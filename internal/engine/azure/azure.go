@@ -2,6 +2,8 @@
 // where a deployment is named in the body as a model is, and the older one, where it
 // stands in the path and the query names a version of the API.
 //
+// Pictures and sound are asked for by the older API alone: of v1 they are no part yet.
+//
 // Its source is Microsoft's reference of Azure OpenAI, v1 and 2024-10-21.
 package azure
 
@@ -11,12 +13,21 @@ import (
 
 	"headworks/internal/engine"
 	"headworks/internal/fleet"
+	"headworks/internal/inference"
 )
 
 // New returns the engine of an upstream's replicas; an empty key is not sent. The
 // version is that of the older API; empty for v1.
 func New(replicas []fleet.Replica, keys []string, version string) (*engine.HTTP, error) {
 	protocols := []engine.Protocol{engine.Chat(), engine.Completions(), engine.Embeddings()}
+	if version != "" {
+		for _, p := range engine.Passing() {
+			switch p.Dialect {
+			case inference.Images, inference.Speech, inference.Transcriptions, inference.Translations:
+				protocols = append(protocols, p)
+			}
+		}
+	}
 	for i := range protocols {
 		path := protocols[i].Path
 		protocols[i].Target = func(dst []byte, base, _ string, _ bool) []byte {

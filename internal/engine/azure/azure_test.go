@@ -61,6 +61,25 @@ func TestCredentials(t *testing.T) {
 	}
 }
 
+// TestVersioned: pictures and sound are asked for where the older API has them.
+func TestVersioned(t *testing.T) {
+	for version, want := range map[string]bool{"": false, "2024-10-21": true} {
+		e, err := New([]fleet.Replica{{URL: "https://x.openai.azure.com"}}, nil, version)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range []inference.Dialect{inference.Images, inference.Speech, inference.Transcriptions, inference.Translations} {
+			if e.Speaks().Has(d) != want {
+				t.Errorf("version %q: %v is spoken: %v", version, d, !want)
+			}
+		}
+		if e.Speaks().Has(inference.Moderations) || e.Speaks().Has(inference.ImageVariations) {
+			t.Errorf("version %q: more is spoken than there is", version)
+		}
+		e.Close()
+	}
+}
+
 // TestDeployment: a name is one part of the path, whatever is in it.
 func TestDeployment(t *testing.T) {
 	e, err := New([]fleet.Replica{{URL: "https://x.openai.azure.com"}}, nil, "2024-10-21")
