@@ -507,6 +507,8 @@ func (w *writing) wishes(c *inference.Conversation) {
 	case c.User == "":
 	case w.own || len(c.User) <= longestUser:
 		w.b = scan.AppendString(scan.AppendKey(w.b, "user"), c.User)
+	case c.From == inference.Anthropic: // the names of what is dropped are the caller's
+		w.drop("metadata.user_id")
 	default:
 		w.drop("user")
 	}

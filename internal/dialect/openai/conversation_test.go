@@ -273,7 +273,8 @@ func TestEncodeLongUser(t *testing.T) {
 		dropped []string
 	}{
 		{inference.Anthropic, longestUser, nil},
-		{inference.Anthropic, longestUser + 1, []string{"user"}},
+		{inference.Anthropic, longestUser + 1, []string{"metadata.user_id"}},
+		{inference.Responses, longestUser + 1, []string{"user"}},
 		{inference.OpenAI, longestUser + 1, nil},
 	} {
 		user := strings.Repeat("u", tt.length)
