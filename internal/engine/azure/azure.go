@@ -2,7 +2,8 @@
 // where a deployment is named in the body as a model is, and the older one, where it
 // stands in the path and the query names a version of the API.
 //
-// Pictures and sound are asked for by the older API alone: of v1 they are no part yet.
+// Pictures and sound are asked for by the older API alone: the description of v1 names
+// neither.
 //
 // Its source is Microsoft's reference of Azure OpenAI, v1 and 2024-10-21.
 package azure
