@@ -295,6 +295,30 @@ func lateField(media string, body []byte, name, value string) []byte {
 	return []byte(strings.TrimSuffix(string(body), end) + "--" + boundary + "\r\nContent-Disposition: form-data; name=\"" + name + "\"\r\n\r\n" + value + "\r\n" + end)
 }
 
+// Of two pictures one may be all that an upstream makes, and says so by a proper end.
+// One that was cut behind the first has not made two.
+func TestPicturesCut(t *testing.T) {
+	const event = "event: image_generation.completed\ndata: {\"type\":\"image_generation.completed\",\"b64_json\":\"aGk=\"}\n\n"
+	url := upstream(t, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		w.Header().Set("Content-Type", "text/event-stream")
+		_, _ = io.WriteString(w, event)
+		switch {
+		case bytes.Contains(body, []byte("both")):
+			_, _ = io.WriteString(w, event)
+		case bytes.Contains(body, []byte("cut")):
+			_ = http.NewResponseController(w).Flush()
+			panic(http.ErrAbortHandler)
+		}
+	})
+	for prompt, failed := range map[string]bool{"both": false, "one": false, "cut": true} {
+		res, got := post(t, url+"/v1/images/generations", `{"model":"ours","prompt":"`+prompt+`","n":2,"stream":true}`)
+		if res.StatusCode != 200 || strings.Contains(got, `"error"`) != failed {
+			t.Errorf("%s: %s %s", prompt, res.Status, got)
+		}
+	}
+}
+
 // A client that sends slowly is not told that it is served before all is sent: what
 // the upstream says then is still said by a status.
 func TestFormsFlowSlowly(t *testing.T) {

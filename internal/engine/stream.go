@@ -591,6 +591,10 @@ func (s *stream) close(c Chunk) Chunk {
 // in another one: Unfit returns the fault of such an answer, or nil.
 type fitting interface{ Unfit() error }
 
+// scant is a Reader of a dialect whose upstreams may give less than was asked for, which
+// a proper end alone says: Scant reports that there is less so far.
+type scant interface{ Scant() bool }
+
 // end says what it means that the bytes ended, or that their reading failed: an
 // answer in which every choice has finished is whole all the same.
 func (s *stream) end(err error) (Chunk, error) {
@@ -600,6 +604,9 @@ func (s *stream) end(err error) (Chunk, error) {
 			s.err = cut
 			return Chunk{}, cut
 		}
+	}
+	if r, ok := s.reader.(scant); ok && r.Scant() && err != nil && !errors.Is(err, io.EOF) {
+		cut = err
 	}
 	if cut == nil {
 		return s.close(Chunk{Last: true}), nil

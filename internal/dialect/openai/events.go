@@ -119,6 +119,10 @@ func (r *Events) End() error {
 	return dialect.Broken(fault.Interrupted, "the stream ended before the event that says it is whole")
 }
 
+// Scant reports whether fewer answers are whole than were asked for. An upstream may
+// mean it so: whether it does, its proper end tells.
+func (r *Events) Scant() bool { return !r.choices && r.ended < max(r.n, 1) }
+
 // Relay writes what is no conversation: the events of an upstream as they came, and
 // a failure in the place of what is missing.
 type Relay struct{ Writer }
