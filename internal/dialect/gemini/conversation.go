@@ -350,8 +350,9 @@ func (r *reading) part(v scan.Value) inference.Part {
 		case name == kind, name == "thought" && thought && (kind == "text" || kind == ""):
 		case name == "thoughtSignature":
 			if p.Kind == inference.Thinking {
-				if p.Signature, ok = unwrap(m.Text()); ok {
-					if data, whole := strings.CutPrefix(p.Signature, redacted); whole {
+				if signature, others := unwrap(m.Text()); others {
+					p.Signature = signature
+					if data, whole := strings.CutPrefix(signature, redacted); whole {
 						p = inference.Part{Kind: inference.Redacted, Data: data, Private: p.Private}
 					}
 					continue

@@ -2,12 +2,14 @@ package gemini
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"headworks/internal/inference"
 	"headworks/internal/scan"
 )
 
@@ -82,7 +84,7 @@ func request(t *rapid.T) object {
 	}
 	role := rapid.SampledFrom([]string{"user", "model"}).Draw(t, "first")
 	for range rapid.IntRange(1, 4).Draw(t, "turns") {
-		c := object{"role": role, "parts": rapid.SliceOfN(part(kinds[role]...), 1, 3).Draw(t, "parts")}
+		c := object{"role": role, "parts": apart(rapid.SliceOfN(part(kinds[role]...), 1, 3).Draw(t, "parts"))}
 		maybe(t, c, "x_content", free)
 		contents = append(contents, c)
 		role = map[string]string{"user": "model", "model": "user"}[role]
@@ -171,6 +173,44 @@ func request(t *rapid.T) object {
 		maybe(t, r, name, free)
 	}
 	return r
+}
+
+// apart takes the signature of another maker from a thought that follows an unsigned
+// one: with it the two are pieces of one, and come back as one (TestPieces).
+func apart(parts []any) []any {
+	for i := 1; i < len(parts); i++ {
+		before, p := parts[i-1].(object), parts[i].(object)
+		_, others := unwrap(fmt.Sprint(p["thoughtSignature"]))
+		if before["thought"] == true && before["thoughtSignature"] == nil && p["thought"] == true && others {
+			delete(p, "thoughtSignature")
+		}
+	}
+	return parts
+}
+
+// TestPieces: what Gemini's clients collect of a stream is many pieces of a thought
+// with a signature behind the last. One of another maker is for the whole; one of
+// Gemini's own stays where it was.
+func TestPieces(t *testing.T) {
+	for signature, want := range map[string][]inference.Part{
+		wrap("of Claude"): {{Kind: inference.Thinking, Text: "ab", Signature: "of Claude"}},
+		"c2ln": {
+			{Kind: inference.Thinking, Text: "a"},
+			{Kind: inference.Thinking, Text: "b", Private: []inference.Private{{Path: "parts.", Key: "thoughtSignature", Raw: []byte(`"c2ln"`)}}},
+		},
+	} {
+		var d scan.Doc
+		if err := d.Scan([]byte(`{"contents":[{"role":"model","parts":[{"text":"a","thought":true},{"text":"b","thought":true,"thoughtSignature":"`+signature+`"}]}]}`), Shape()); err != nil {
+			t.Fatal(err)
+		}
+		c, _, err := Decode(&d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, c.Messages[0].Parts); diff != "" {
+			t.Errorf("%s: -want +got\n%s", signature, diff)
+		}
+	}
 }
 
 // TestThereAndBack: a request that goes through the words of inference and comes
