@@ -175,6 +175,26 @@ func TestGzipBothWays(t *testing.T) {
 	}
 }
 
+// TestDescriptionAsGzip: the description is long, and leaves as gzip where that is taken.
+func TestDescriptionAsGzip(t *testing.T) {
+	url := front(t, &foreign{}) + api.DescriptionPath
+	_, plain := talk(t, "GET", url, "Accept-Encoding", "identity")
+	res, coded := talk(t, "GET", url, "Accept-Encoding", "gzip")
+	z, err := gzip.NewReader(strings.NewReader(coded))
+	if err != nil || res.Header.Get("Content-Encoding") != "gzip" {
+		t.Fatal(err, res.Header)
+	}
+	if got, err := io.ReadAll(z); err != nil || string(got) != plain || !json.Valid(got) {
+		t.Errorf("%v: %d bytes, as it is %d", err, len(got), len(plain))
+	}
+	if res, body := talk(t, "HEAD", url, "Accept-Encoding", "gzip"); res.StatusCode != 200 || body != "" {
+		t.Errorf("HEAD: %d %q", res.StatusCode, body)
+	}
+	if res, _ := talk(t, "POST", url); res.StatusCode != 405 || res.Header.Get("Allow") != "GET, HEAD" {
+		t.Errorf("POST: %d %v", res.StatusCode, res.Header)
+	}
+}
+
 // TestOrigins: a page of a listed origin may ask and read, and a browser's question
 // before it needs no key; for any other page nothing changes.
 func TestOrigins(t *testing.T) {

@@ -215,24 +215,38 @@ func (d *description) add(r Route, a About) {
 	if r.Dialect.KeyInQuery {
 		op["security"] = []object{{bearer: []string{}}, {apiKey: []string{}}, {googKey: []string{}}, {inQuery: []string{}}}
 	}
-	if a.Example != "" {
-		op["requestBody"] = object{"required": true, "content": object{jsonType: object{
-			"schema": d.value(r.Dialect.Shape, a.Name+"Request"), "example": json.RawMessage(a.Example),
-		}}}
+	if body := d.body(r.Dialect, a); len(body) > 0 {
+		op["requestBody"] = object{"required": true, "content": body}
 	}
-	if a.Body {
-		op["requestBody"] = object{"required": true, "content": object{jsonType: object{"schema": d.value(r.Dialect.Shape, a.Name+"Request")}}}
+	d.at(path)[strings.ToLower(r.Method)] = op
+}
+
+// files are the fields of forms that hold bytes.
+var files = []string{"file", "image", "image[]", "mask"}
+
+// body describes what is sent, by its media types.
+func (d *description) body(of *Dialect, a About) object {
+	content := object{}
+	if a.Example != "" || a.Body {
+		c := object{"schema": d.value(of.Shape, a.Name+"Request")}
+		if a.Example != "" {
+			c["example"] = json.RawMessage(a.Example)
+		}
+		content[jsonType] = c
 	}
 	if len(a.Form) > 0 {
 		properties := object{}
 		for _, name := range a.Form {
 			properties[name] = object{}
+			if slices.Contains(files, name) {
+				properties[name] = object{"type": "string", "contentMediaType": "application/octet-stream"}
+			}
 		}
-		op["requestBody"] = object{"required": true, "content": object{"multipart/form-data": object{
+		content["multipart/form-data"] = object{
 			"schema": object{"type": "object", "required": []string{"model"}, "properties": properties},
-		}}}
+		}
 	}
-	d.at(path)[strings.ToLower(r.Method)] = op
+	return content
 }
 
 // answer describes the answer to an operation.
@@ -399,5 +413,11 @@ func (f *Front) tellAll(x *wire.Exchange) {
 		f.refuse(x, f.dialect(x), &h, fault.New(fault.MethodNotAllowed, "this path takes GET alone"))
 		return
 	}
-	_ = x.Respond(200, jsonType, &h, f.described()) // fails only if the client is gone
+	body := f.described()
+	if field, ok := x.Header("accept-encoding"); ok && accepts(field) && f.limits().Compress > 0 {
+		h.Add("Content-Encoding", "gzip")
+		body = f.squeeze.deflate(nil, body)
+	}
+	h.Add("Vary", "Accept-Encoding")
+	_ = x.Respond(200, jsonType, &h, body) // fails only if the client is gone
 }

@@ -122,6 +122,16 @@ func TestDescription(t *testing.T) {
 			}
 		}
 	}
+	// What may be sent is what the surface reads: as JSON, as a form, or as both.
+	for path, media := range map[string][]string{
+		"/v1/chat/completions":     {"application/json"},
+		"/v1/images/edits":         {"application/json", "multipart/form-data"},
+		"/v1/audio/transcriptions": {"multipart/form-data"},
+	} {
+		if got := slices.Sorted(maps.Keys(said.Paths[path]["post"].RequestBody.Content)); !slices.Equal(got, media) {
+			t.Errorf("%s takes %q, want %q", path, got, media)
+		}
+	}
 	if len(refs(r.body)) == 0 {
 		t.Error("nothing is told by a reference")
 	}

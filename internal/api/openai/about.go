@@ -26,7 +26,7 @@ var (
 	}}
 	editing = []api.About{{
 		Name: "createImageEdit", Title: "Pictures changed as a text says", Media: api.Streamed(),
-		Form: []string{"model", "prompt", "image[]", "mask", "n", "stream"},
+		Body: true, Form: []string{"model", "prompt", "image[]", "mask", "n", "stream"},
 	}}
 	varying = []api.About{{
 		Name: "createImageVariation", Title: "Pictures like another",
