@@ -605,7 +605,7 @@ func (s *stream) end(err error) (Chunk, error) {
 			return Chunk{}, cut
 		}
 	}
-	if r, ok := s.reader.(scant); ok && r.Scant() && err != nil && !errors.Is(err, io.EOF) {
+	if r, ok := s.reader.(scant); ok && r.Scant() && err != nil && err != io.EOF { //nolint:errorlint // a fault may have it as its cause, and is no end
 		cut = err
 	}
 	if cut == nil {
