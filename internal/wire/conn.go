@@ -3,6 +3,7 @@ package wire
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -56,8 +57,53 @@ func newConn(s *Server, nc net.Conn) *conn {
 func (c *conn) serve() {
 	defer c.srv.ended(c)
 	defer c.close()
+	if !c.shake() {
+		return
+	}
 	for c.await() && c.exchange() {
 	}
+}
+
+// shake makes a connection of TLS ready, within the time of a head, and reports whether
+// it is. Whoever speaks HTTP there without TLS is told so.
+func (c *conn) shake() bool {
+	t, ok := c.nc.(*tls.Conn)
+	if !ok {
+		return true
+	}
+	ctx, stop := context.WithTimeout(c.ctx, c.srv.limits.HeadTime)
+	defer stop()
+	err := t.HandshakeContext(ctx)
+	if e, ok := errors.AsType[tls.RecordHeaderError](err); ok && e.Conn != nil && spoken(e.RecordHeader[:]) {
+		refuseTLS(e.Conn, c.srv.limits.HeadTime)
+	}
+	return err == nil
+}
+
+// refuseTLS answers without TLS, and lets the client see that: see linger.
+func refuseTLS(nc net.Conn, within time.Duration) {
+	_ = nc.SetWriteDeadline(time.Now().Add(within)) // as in readUntil
+	if _, err := io.WriteString(nc, notTLS); err != nil {
+		return
+	}
+	if half, ok := nc.(interface{ CloseWrite() error }); ok && half.CloseWrite() != nil {
+		return
+	}
+	_ = nc.SetReadDeadline(time.Now().Add(lingerTime))
+	_, _ = io.CopyN(io.Discard, nc, lingerBytes)
+}
+
+const notTLS = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n" +
+	"this port speaks TLS: write https:// in the place of http://\n"
+
+// spoken reports whether the first bytes are those of HTTP.
+func spoken(b []byte) bool {
+	for _, method := range []string{"GET /", "POST ", "HEAD ", "PUT /", "DELET", "OPTIO", "PRI *"} {
+		if bytes.HasPrefix(b, []byte(method)) {
+			return true
+		}
+	}
+	return false
 }
 
 // preface is how a connection of HTTP/2 begins.

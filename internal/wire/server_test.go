@@ -710,7 +710,7 @@ func TestAnAnswerThatIsNotEndedIsCut(t *testing.T) {
 }
 
 // overTLS serves a handler on a real socket, and returns how clients get there.
-func overTLS(t *testing.T, handler func(*Exchange)) (dial func() net.Conn) {
+func overTLS(t *testing.T, limits Limits, handler func(*Exchange)) (dial func() net.Conn, addr string) {
 	t.Helper()
 	up := httptest.NewUnstartedServer(nil)
 	up.StartTLS() // for its certificate
@@ -719,7 +719,7 @@ func overTLS(t *testing.T, handler func(*Exchange)) (dial func() net.Conn) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := NewServer(handler, Limits{})
+	s := NewServer(handler, limits)
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(tls.NewListener(ln, up.TLS)) }()
 	t.Cleanup(func() {
@@ -738,13 +738,40 @@ func overTLS(t *testing.T, handler func(*Exchange)) (dial func() net.Conn) {
 		}
 		t.Cleanup(func() { nc.Close() })
 		return nc
+	}, ln.Addr().String()
+}
+
+// TestNoTLS: where TLS is spoken, whoever speaks HTTP is told, and whoever says nothing
+// is let go.
+func TestNoTLS(t *testing.T) {
+	_, addr := overTLS(t, Limits{HeadTime: 100 * time.Millisecond}, echo)
+	for send, want := range map[string]string{
+		"GET / HTTP/1.1\r\nHost: a\r\n\r\n":   "400",
+		start + "Content-Length: 2\r\n\r\nok": "400",
+		"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n":    "400",
+		"SSH-2.0-OpenSSH_9.7\r\n":             "",
+		"\x16\x03\x01":                        "",
+		"":                                    "",
+	} {
+		nc, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(nc, send); err != nil {
+			t.Fatal(err)
+		}
+		got, _ := io.ReadAll(nc) // to its end, which may be a reset
+		nc.Close()
+		if want != "" && (status(string(got)) != want || !strings.Contains(string(got), "https://")) || want == "" && bytes.HasPrefix(got, []byte("HTTP")) {
+			t.Errorf("%.10q: got %q", send, got)
+		}
 	}
 }
 
 // TestACutOverTLS: TLS can say that a connection ends well. An answer that the end of
 // the connection ends must not be said to when it is cut.
 func TestACutOverTLS(t *testing.T) {
-	dial := overTLS(t, func(x *Exchange) {
+	dial, _ := overTLS(t, Limits{}, func(x *Exchange) {
 		_ = x.Begin(200, "", nil)
 		_ = x.Write([]byte("half"))
 		if string(x.Path()) == "/cut" {
@@ -766,7 +793,7 @@ func TestACutOverTLS(t *testing.T) {
 // it; what a client sends ahead is not lost, and one that leaves is noticed.
 func TestWatchOverTLS(t *testing.T) {
 	left := make(chan error, 1)
-	dial := overTLS(t, func(x *Exchange) {
+	dial, _ := overTLS(t, Limits{}, func(x *Exchange) {
 		body, err := x.Body(1 << 20)
 		if err != nil {
 			t.Error(err)
