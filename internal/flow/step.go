@@ -616,10 +616,12 @@ func (b *board) Standing(id fleet.ReplicaID) schedule.Standing {
 			return schedule.Standing{Why: "failed this request before"}
 		}
 	}
-	h := b.policy.Health.Of(id, b.model, b.now)
 	l := b.policy.Load(id)
-	return schedule.Standing{
-		Load: l.Requests, Prefill: l.Prefill, KV: l.KV, Capacity: b.capacity,
-		Weight: h.Weight, Why: h.Why, Resort: h.Resort,
+	st := schedule.Standing{Load: l.Requests, Prefill: l.Prefill, KV: l.KV, Capacity: b.capacity}
+	var calm bool
+	if st.Weight, calm = b.policy.Health.Calm(id, b.now); !calm {
+		h := b.policy.Health.Of(id, b.model, b.now)
+		st.Weight, st.Why, st.Resort = h.Weight, h.Why, h.Resort
 	}
+	return st
 }

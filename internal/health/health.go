@@ -187,6 +187,19 @@ func (r *replica) told(sent time.Time) {
 	}
 }
 
+// Calm returns the weight of a replica of which nothing bad is known, as is usual. Of
+// the others it returns false: Of says more, and takes longer.
+func (s *State) Calm(id fleet.ReplicaID, now time.Time) (weight float64, ok bool) {
+	if int(id) >= len(s.replicas) {
+		return 1, true
+	}
+	r := &s.replicas[id]
+	if !r.out.IsZero() || len(r.cooling) > 0 || !r.credless.IsZero() {
+		return 0, false
+	}
+	return s.weight(r, now), true
+}
+
 // Of returns what a replica deserves at now of the requests for one of its models,
 // named as the upstream names it. Without a name it is what those for the model
 // deserve that it asked to wait with the longest.

@@ -2,6 +2,7 @@ package schedule
 
 import (
 	"math/rand/v2"
+	"slices"
 
 	"headworks/internal/fleet"
 )
@@ -69,6 +70,7 @@ type Picker struct {
 type look struct {
 	Standing
 	hit, todo int // tokens held, and to read before the answer begins
+	keys      [3]float64
 }
 
 // Gave notes that a replica got a new prompt, or had its turn.
@@ -118,14 +120,14 @@ func (p *Picker) Pick(policy fleet.Schedule, pool []fleet.Replica, board Board, 
 }
 
 func (p *Picker) look(pool []fleet.Replica, board Board, ask *Ask) {
-	p.seen = p.seen[:0]
+	p.seen = slices.Grow(p.seen[:0], len(pool))[:len(pool)]
 	for i := range pool {
-		l := look{Standing: board.Standing(pool[i].ID), hit: ask.hit(i)}
+		l := &p.seen[i]
+		l.Standing, l.hit = board.Standing(pool[i].ID), ask.hit(i)
 		l.todo = ask.Input - l.hit
 		if l.Weight <= 0 {
 			l.Weight = 1
 		}
-		p.seen = append(p.seen, l)
 	}
 }
 
@@ -136,8 +138,9 @@ type race struct {
 	ask    *Ask
 	policy fleet.Schedule
 
-	fresh   bool // the prompt is new to all
-	warm    bool // only those who hold it run
+	fresh   bool      // the prompt is new to all
+	lost    [3]string // what it means to have the greater of two keys
+	warm    bool      // only those who hold it run
 	anyRoom bool
 	winner  int
 	why     string
@@ -200,6 +203,7 @@ func (r *race) field() {
 
 // run finds the winner. Who is equal to the best in all that counts is drawn.
 func (r *race) run(src *rand.PCG) {
+	r.rank()
 	r.winner = -1
 	ties := uint64(0)
 	for i := range r.picker.seen {
@@ -211,7 +215,7 @@ func (r *race) run(src *rand.PCG) {
 			r.winner, ties = i, 1
 			continue
 		}
-		switch order, _ := r.compare(i, r.winner); {
+		switch order, _ := compare(l, &r.picker.seen[r.winner]); {
 		case order < 0:
 			r.winner, ties = i, 1
 		case order == 0:
@@ -239,47 +243,60 @@ func (r *race) run(src *rand.PCG) {
 
 func (r *race) runs(l *look) bool { return r.may(l) && (!r.warm || r.isWarm(l)) }
 
-// compare orders two replicas, the better first, and says what the other lost by.
-func (r *race) compare(i, j int) (order int, by string) {
-	a, b := &r.picker.seen[i], &r.picker.seen[j]
-	less := func(x, y float64, why string) bool {
-		switch {
-		case x < y:
-			order, by = -1, why
-		case x > y:
-			order, by = 1, why
-		}
-		return order != 0
-	}
-	load := func(l *look) float64 { return float64(l.Load+1) / l.Weight }
-	work := func(l *look, tokens, step int) float64 {
-		return float64(int(float64(l.Prefill+tokens)/l.Weight) / step)
-	}
+// rank writes down what counts of each replica, the first first: less is better.
+func (r *race) rank() {
 	switch {
 	case r.policy == fleet.LeastRequests:
-		less(load(a), load(b), MoreBusy)
+		r.lost = [3]string{MoreBusy}
 	case r.policy == fleet.RoundRobin:
-		less(float64(r.picker.last(r.pool[i].ID)), float64(r.picker.last(r.pool[j].ID)), HadTurn)
+		r.lost = [3]string{HadTurn}
 	case r.policy == fleet.LMetric:
-		less(float64(a.Prefill+a.todo)*load(a), float64(b.Prefill+b.todo)*load(b), MoreWork)
+		r.lost = [3]string{MoreWork}
+	case r.fresh && r.ask.Full: // nothing can be protected any more: an even spread counts
+		r.lost = [3]string{MoreWork, MoreBusy, Later}
 	case r.fresh:
-		since := func() bool {
-			return less(float64(r.picker.last(r.pool[i].ID)), float64(r.picker.last(r.pool[j].ID)), Later)
-		}
-		busy := func() bool { return less(load(a), load(b), MoreBusy) }
-		if less(work(a, r.ask.Input, newStep), work(b, r.ask.Input, newStep), MoreWork) {
-			return order, by
-		}
-		if r.ask.Full { // nothing can be protected any more: an even spread counts
-			_ = busy() || since()
-		} else {
-			_ = since() || busy()
-		}
+		r.lost = [3]string{MoreWork, Later, MoreBusy}
 	default:
-		_ = less(work(a, a.todo, workStep), work(b, b.todo, workStep), MoreWork) ||
-			less(load(a), load(b), MoreBusy) || less(float64(a.KV), float64(b.KV), Fuller)
+		r.lost = [3]string{MoreWork, MoreBusy, Fuller}
 	}
-	return order, by
+	for i := range r.picker.seen {
+		l := &r.picker.seen[i]
+		load := float64(l.Load+1) / l.Weight
+		switch {
+		case r.policy == fleet.LeastRequests:
+			l.keys = [3]float64{load}
+		case r.policy == fleet.RoundRobin:
+			l.keys = [3]float64{r.last(i)}
+		case r.policy == fleet.LMetric:
+			l.keys = [3]float64{float64(l.Prefill+l.todo) * load}
+		case r.fresh && r.ask.Full:
+			l.keys = [3]float64{l.work(r.ask.Input, newStep), load, r.last(i)}
+		case r.fresh:
+			l.keys = [3]float64{l.work(r.ask.Input, newStep), r.last(i), load}
+		default:
+			l.keys = [3]float64{l.work(l.todo, workStep), load, float64(l.KV)}
+		}
+	}
+}
+
+// work is the prompt work before an answer could begin, in steps.
+func (l *look) work(tokens, step int) float64 {
+	return float64(int(float64(l.Prefill+tokens)/l.Weight) / step)
+}
+
+func (r *race) last(place int) float64 { return float64(r.picker.last(r.pool[place].ID)) }
+
+// compare orders two replicas, the better first, and says by which key.
+func compare(a, b *look) (order, key int) {
+	for k := range a.keys {
+		switch {
+		case a.keys[k] < b.keys[k]:
+			return -1, k
+		case a.keys[k] > b.keys[k]:
+			return 1, k
+		}
+	}
+	return 0, 0
 }
 
 // score is what a replica shows for itself: the tokens to read before the answer
@@ -303,33 +320,34 @@ func (r *race) resort(found []Candidate) (Choice, int) {
 	return r.tell(found)
 }
 
-// tell writes down those who come nearest to the winner, and what they lost by.
+// tell writes down the winner and those who come nearest to it by their score, and
+// what they lost by.
 func (r *race) tell(found []Candidate) (Choice, int) {
-	n := 0
+	n, worst := 0, -1
 	for i := range r.picker.seen {
-		l := &r.picker.seen[i]
-		c := Candidate{Place: i, Score: r.score(l), Hit: l.hit, WhyNot: r.whyNot(i, l)}
-		if i == r.winner {
-			c.WhyNot = Won
-		}
+		score := r.score(&r.picker.seen[i])
 		switch {
 		case n < len(found):
-			found[n] = c
-			n++
+			found[n] = Candidate{Place: i, Score: score}
+			if n++; n < len(found) {
+				continue
+			}
+		case len(found) == 0, worst >= 0 && score >= found[worst].Score && i != r.winner:
 			continue
-		case n == 0:
-			continue
+		case worst >= 0:
+			found[worst] = Candidate{Place: i, Score: score}
 		}
-		// The winner stays, of the others the best by their score.
-		worst := -1
+		worst = -1
 		for k := range found[:n] {
-			if found[k].WhyNot != Won && (worst < 0 || found[k].Score > found[worst].Score) {
+			if found[k].Place != r.winner && (worst < 0 || found[k].Score > found[worst].Score) {
 				worst = k
 			}
 		}
-		if worst >= 0 && (c.WhyNot == Won || c.Score < found[worst].Score) {
-			found[worst] = c
-		}
+	}
+	for k := range found[:n] {
+		c := &found[k]
+		l := &r.picker.seen[c.Place]
+		c.Hit, c.WhyNot = l.hit, r.whyNot(c.Place, l)
 	}
 	if r.winner < 0 {
 		return Choice{Place: -1}, n
@@ -353,8 +371,8 @@ func (r *race) whyNot(i int, l *look) string {
 	case r.policy == fleet.ByPrefix && !r.warm && r.isWarm(l):
 		return Behind
 	}
-	if order, by := r.compare(i, r.winner); order > 0 {
-		return by
+	if order, by := compare(l, &r.picker.seen[r.winner]); order > 0 {
+		return r.lost[by]
 	}
 	return DrawnLast
 }
