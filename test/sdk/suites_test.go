@@ -97,7 +97,7 @@ func TestNodeSuites(t *testing.T) {
 			for without, names := range runs {
 				_, served := s.run(t, g, program, names, without)
 				for _, sent := range served {
-					q := question{How: "whole", Body: fields(t, sent.Body)}
+					q := question{How: "whole"}
 					switch sent.Path {
 					case "/v1/chat/completions":
 						q.Client = "openai"
@@ -112,6 +112,7 @@ func TestNodeSuites(t *testing.T) {
 					default:
 						continue
 					}
+					q.Body = fields(t, sent.Body) // the others may be forms
 					saw := n.must(t, g, q)
 					if saw.Error != "" || saw.Attempts != 1 {
 						t.Errorf("%s for Node: %s, %d attempts, with %s", q.Client, saw.Error, saw.Attempts, sent.Body)
