@@ -42,10 +42,11 @@ type Simulation struct {
 	Speed    float64 // of a trace: how many times as fast as it was; 0 is 1
 	Raw      bool    // of a trace: requests of one stamp come at once
 
-	Policies  []string // how replicas are chosen, in the place of what the file says; empty is as it says
-	Events    []string // see sim.ParseEvent
-	EventFile string   // one a line
-	Gateways  int      // 0 is one
+	Policies  []string      // how replicas are chosen, in the place of what the file says; empty is as it says
+	Events    []string      // see sim.ParseEvent
+	EventFile string        // one a line
+	Gateways  int           // 0 is one
+	Exchange  time.Duration // how often each of several gateways tells the others what it knows; 0 is never
 	Objective sim.Objective
 
 	Progress func(done, all int) // called now and then, by several goroutines; all is how many records there will be
@@ -58,10 +59,11 @@ const (
 	ConversationLoad = "conversations"
 )
 
-// mostSeeds and mostGateways bound a simulation.
+// mostSeeds, mostGateways and leastExchange bound a simulation.
 const (
-	mostSeeds    = 100
-	mostGateways = 64
+	mostSeeds     = 100
+	mostGateways  = 64
+	leastExchange = time.Millisecond
 )
 
 // ErrSimulation marks what is wrong with the wish to simulate, rather than with a
@@ -83,6 +85,7 @@ type Simulated struct {
 	Seed        uint64        `json:"seed"` // of the first run
 	Seeds       int           `json:"seeds"`
 	Gateways    int           `json:"gateways"`
+	ExchangeMS  float64       `json:"exchange_ms"` // 0: gateways tell each other nothing
 	Objective   SimulatedGoal `json:"objective"`
 	Policy      string        `json:"policy,omitempty"` // of the only run
 	Engines     []Modelled    `json:"engines"`
@@ -148,6 +151,7 @@ type plan struct {
 	world    sim.World
 	limits   config.Limits
 	policies []string
+	exchange time.Duration
 	load     func(seed uint64) sim.Load
 	all      int // requests of a run
 	out      Simulated
@@ -160,10 +164,16 @@ func prepare(o Simulation) (*plan, error) {
 	if o.Gateways < 0 || o.Gateways > mostGateways {
 		return nil, cannot("there are 1 to %d gateways", mostGateways)
 	}
-	p := &plan{limits: config.Default().Limits}
+	if o.Exchange < 0 || o.Exchange > 0 && o.Exchange < leastExchange {
+		return nil, cannot("gateways tell each other what they know every %v or less often; 0s is never", leastExchange)
+	}
+	p := &plan{limits: config.Default().Limits, exchange: o.Exchange}
 	p.out = Simulated{
 		Simulated: true, Seed: o.Seed, Seeds: max(o.Seeds, 1), Gateways: max(o.Gateways, 1), Events: o.Events,
 		Objective: SimulatedGoal{TTFT: float64(o.Objective.TTFT.Microseconds()) / 1000, TPOT: float64(o.Objective.TPOT.Microseconds()) / 1000},
+	}
+	if p.out.Gateways > 1 {
+		p.out.ExchangeMS = float64(o.Exchange.Microseconds()) / 1000
 	}
 	if err := p.build(o); err != nil {
 		return nil, err
@@ -559,6 +569,7 @@ func (p *plan) run(ctx context.Context, progress func(done, all int)) [][]sim.Re
 
 func (p *plan) play(ctx context.Context, policy string, seed uint64, keep func(*record.Record)) sim.Result {
 	w := p.world
+	w.Exchange = p.exchange
 	if schedule, ok := schedules[policy]; ok {
 		f := *w.Fleet
 		f.Upstreams = slices.Clone(f.Upstreams)

@@ -56,7 +56,11 @@ func (s *Simulated) Facts() [][2]string {
 		{"objective", fmt.Sprintf("first token within %g ms, then %g ms a token", s.Objective.TTFT, s.Objective.TPOT)},
 	}
 	if s.Gateways > 1 {
-		facts = append(facts, [2]string{"gateways", fmt.Sprintf("%d; each knows only what it sent itself, they exchange nothing", s.Gateways)})
+		told := fmt.Sprintf("each tells the others what it knows every %g ms", s.ExchangeMS)
+		if s.ExchangeMS == 0 {
+			told = "each knows only what it sent itself, they exchange nothing"
+		}
+		facts = append(facts, [2]string{"gateways", fmt.Sprintf("%d; %s", s.Gateways, told)})
 	}
 	for _, e := range s.Events {
 		facts = append(facts, [2]string{"event", e})

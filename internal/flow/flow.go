@@ -212,6 +212,7 @@ type Policy struct {
 	picker  schedule.Picker
 	asked   schedule.Ask
 	hits    []int32
+	others  others
 }
 
 // NewPolicy returns a Policy with the default rules of health and of its own.

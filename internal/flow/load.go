@@ -90,6 +90,9 @@ func (p *Policy) cachesOf(u *fleet.Upstream) *caches {
 		budgets = append(budgets, budget(u))
 	}
 	next.index = prefix.New(budgets, cacheBytes)
+	if p.others.share {
+		next.index.Share(mostHolds)
+	}
 	if c != nil {
 		for from, id := range c.ids {
 			if to := slices.Index(next.ids, id); to >= 0 {
@@ -148,6 +151,7 @@ func (p *Policy) ask(t *Ticket, u *fleet.Upstream, model string) *schedule.Ask {
 func (p *Policy) sent(t *Ticket, u *fleet.Upstream, model string, choice schedule.Choice) {
 	if choice.New {
 		p.picker.Gave(u.Replicas[choice.Place].ID)
+		p.others.gave(u, choice.Place)
 	}
 	if c := p.caches[u.Name]; c != nil && len(t.Request.Blocks) > 0 {
 		c.index.Insert(choice.Place, prefix.Seed(model, "", ""), t.Request.Blocks)

@@ -180,6 +180,7 @@ func (p *Policy) overloaded(words string) *fault.Error {
 
 // send chooses a target and a replica, or ends the request where there is none.
 func (p *Policy) send(t *Ticket, s *fleet.Snapshot, now time.Time) Action {
+	p.others.expire(now)
 	if t.Order.N == 0 {
 		t.Order = route.Pick(t.Model, t.Request, &t.src)
 		if t.Order.N == 0 {
@@ -616,7 +617,7 @@ func (b *board) Standing(id fleet.ReplicaID) schedule.Standing {
 			return schedule.Standing{Why: "failed this request before"}
 		}
 	}
-	l := b.policy.Load(id)
+	l := b.policy.inFlight(id)
 	st := schedule.Standing{Load: l.Requests, Prefill: l.Prefill, KV: l.KV, Capacity: b.capacity}
 	var calm bool
 	if st.Weight, calm = b.policy.Health.Calm(id, b.now); !calm {

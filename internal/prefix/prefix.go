@@ -7,6 +7,9 @@
 // its own cache, and forgets by CLOCK, a good likeness of an engine's least recently
 // used. Memory is bounded by the budgets and by a hard cap.
 //
+// Several gateways before one pool tell each other what they sent (Share, News, Hold),
+// so that each knows what all did.
+//
 // Nothing here locks: whoever owns an Index serialises its methods.
 package prefix
 
@@ -25,6 +28,19 @@ type Index struct {
 	held   int // by all rings
 	budget int // of all rings
 	rings  []ring
+
+	told   []uint32 // for each key, in which round it was last told; nil: nobody is told
+	round  uint32
+	news   []Hold
+	most   int // of news
+	missed int // that had no room there
+}
+
+// Hold is that a replica, by its place, holds a block. A key is of the block and of
+// the seed, so it means the same in every Index.
+type Hold struct {
+	Place int32
+	Key   uint64
 }
 
 // ring is what one replica holds, in the order of CLOCK's hand.
@@ -73,14 +89,20 @@ func (x *Index) grow(n int) {
 	for size*loadNum/loadDen < n {
 		size *= 2
 	}
-	keys, sets, used := x.keys, x.sets, x.used
+	keys, sets, used, told := x.keys, x.sets, x.used, x.told
 	x.keys, x.sets, x.used = make([]uint64, size), make([]uint64, size*x.words), make([]uint32, size)
 	x.shift = uint8(64 - bits.TrailingZeros(uint(size)))
+	if told != nil {
+		x.told = make([]uint32, size)
+	}
 	for i, k := range keys {
 		if k != 0 {
 			at := x.find(k)
 			x.keys[at], x.used[at] = k, used[i]
 			copy(x.sets[at*x.words:(at+1)*x.words], sets[i*x.words:])
+			if told != nil {
+				x.told[at] = told[i]
+			}
 		}
 	}
 }
@@ -159,16 +181,21 @@ func (x *Index) Insert(place int, seed uint64, blocks []uint64) {
 	}
 	x.turn++
 	for _, b := range blocks[:min(len(blocks), x.rings[place].budget)] {
-		x.insert(place, of(seed, b))
+		k := of(seed, b)
+		at, fresh := x.insert(place, k)
+		if x.told != nil && (fresh || x.round-x.told[at] >= again) {
+			x.tell(at, Hold{Place: int32(place), Key: k})
+		}
 	}
 }
 
-func (x *Index) insert(place int, k uint64) {
+// insert returns the place of a key, and whether the replica did not hold it before.
+func (x *Index) insert(place int, k uint64) (at int, fresh bool) {
 	word, bit := place>>6, uint64(1)<<(place&63)
-	at := x.find(k)
+	at = x.find(k)
 	if x.keys[at] != 0 && x.sets[at*x.words+word]&bit != 0 {
 		x.used[at] = x.turn
-		return
+		return at, false
 	}
 	x.room(place)
 	if x.count >= len(x.keys)*loadNum/loadDen {
@@ -177,12 +204,57 @@ func (x *Index) insert(place int, k uint64) {
 	if at = x.find(k); x.keys[at] == 0 {
 		x.keys[at] = k
 		clear(x.sets[at*x.words : (at+1)*x.words])
+		if x.told != nil {
+			x.told[at] = 0
+		}
 		x.count++
 	}
 	x.sets[at*x.words+word] |= bit
 	x.used[at] = x.turn
 	x.rings[place].hold(k, x.turn)
 	x.held++
+	return at, true
+}
+
+// again is after how many rounds a block is told anew that was sent to a replica which
+// held it before: others keep it as long as it is in use.
+const again = 10
+
+// Share makes x keep what others are to be told, at most so many holds at a time.
+func (x *Index) Share(most int) {
+	x.most = most
+	if x.told == nil {
+		x.told, x.round = make([]uint32, len(x.keys)), again
+	}
+}
+
+// Keep ends what Share began.
+func (x *Index) Keep() { x.told, x.news, x.missed = nil, nil, 0 }
+
+func (x *Index) tell(at int, h Hold) {
+	if len(x.news) >= x.most {
+		x.missed++
+		return
+	}
+	x.told[at] = x.round
+	x.news = append(x.news, h)
+}
+
+// News ends a round: it appends to holds what was sent since the last, in its order,
+// and returns how many more there were than Share allows.
+func (x *Index) News(holds []Hold) (_ []Hold, missed int) {
+	holds, missed = append(holds, x.news...), x.missed
+	x.news, x.missed = x.news[:0], 0
+	x.round++
+	return holds, missed
+}
+
+// Hold notes what another gateway sent to a replica. It is not told on.
+func (x *Index) Hold(place int, key uint64) {
+	if place < len(x.rings) && key != 0 {
+		x.turn++
+		x.insert(place, key)
+	}
 }
 
 // room frees one hold of a replica, if it has none left: the first that was not
@@ -271,6 +343,9 @@ func (x *Index) remove(at int) {
 			}
 		}
 		x.keys[i], x.used[i] = x.keys[j], x.used[j]
+		if x.told != nil {
+			x.told[i] = x.told[j]
+		}
 		copy(x.sets[i*x.words:(i+1)*x.words], x.sets[j*x.words:(j+1)*x.words])
 		i = j
 	}
@@ -317,7 +392,7 @@ func (x *Index) Full() bool {
 
 // Size returns how many blocks are known, and the bytes that the index takes.
 func (x *Index) Size() (blocks, bytes int) {
-	bytes = len(x.keys) * (8 + 4 + 8*x.words)
+	bytes = len(x.keys)*(8+4+8*x.words) + len(x.told)*4 + cap(x.news)*16
 	for i := range x.rings {
 		bytes += cap(x.rings[i].keys) * bytesPerHold
 	}

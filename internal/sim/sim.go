@@ -27,6 +27,7 @@ type World struct {
 	Engines   []latency.Params // of every replica of an upstream, by its place in Fleet
 	Events    []Event          // in any order
 	Objective Objective
+	Exchange  time.Duration // how often each of several gateways tells the others what it knows; 0: never
 }
 
 // Objective is what an answer has to keep to be counted as within it; zero is no
@@ -43,8 +44,8 @@ func Run(w World, p *flow.Policy, l Load, keep func(*record.Record)) Result {
 }
 
 // RunGateways is Run with several gateways before one fleet. Each request comes to
-// one of them, drawn by its id, and each knows only what it sent itself: they tell
-// each other nothing.
+// one of them, drawn by its id. Each knows what it sent itself, and what the others
+// told it: one after the other, each once in w.Exchange.
 func RunGateways(w World, gateways []*flow.Policy, l Load, keep func(*record.Record)) Result {
 	s := &run{World: w, gateways: gateways, load: l, keep: keep, digest: sha256.New(), replicas: make([]*replica, w.Fleet.Replicas)}
 	for i := range w.Fleet.Upstreams {
@@ -54,6 +55,13 @@ func RunGateways(w World, gateways []*flow.Policy, l Load, keep func(*record.Rec
 		}
 	}
 	s.moments = moments(w.Events)
+	s.tells = never
+	if len(gateways) > 1 && w.Exchange > 0 {
+		s.tells = 0
+		for _, p := range gateways {
+			p.Share(true)
+		}
+	}
 	began := time.Now()
 	s.loop()
 	s.flush()
@@ -70,7 +78,10 @@ type run struct {
 
 	now      time.Duration // from the start
 	under    int           // requests that have come and not ended
-	moments  []moment      // of Events, that are still to come
+	tells    time.Duration // when the next gateway tells the others what it knows
+	teller   int
+	news     flow.News
+	moments  []moment // of Events, that are still to come
 	agenda   agenda
 	actors   []actor    // by their number in the agenda
 	replicas []*replica // by fleet.ReplicaID; nil for one that is no more
@@ -126,6 +137,10 @@ func (s *run) loop() {
 			s.tally.begin(arrival.At)
 		}
 		who, when := s.agenda.next()
+		if tells := int64(s.tells); tells < when && (!more || s.tells < arrival.At) && (len(s.moments) == 0 || s.tells < s.moments[0].at) {
+			s.tell()
+			continue
+		}
 		strikes := len(s.moments) > 0 && int64(s.moments[0].at) <= when
 		switch {
 		case more && int64(arrival.At) <= when && !(strikes && s.moments[0].at < arrival.At):
@@ -149,6 +164,24 @@ func (s *run) loop() {
 		}
 		s.woken = s.woken[:0]
 	}
+}
+
+// tell lets one gateway tell the others what it knows.
+func (s *run) tell() {
+	s.now = s.tells
+	from := s.gateways[s.teller]
+	from.Tell(&s.news, s.Fleet)
+	for i, to := range s.gateways {
+		if i == s.teller {
+			continue
+		}
+		to.Hear(uint64(s.teller), s.news.InFlight, s.news.Given, s.clock())
+		for u := range s.Fleet.Upstreams {
+			to.Learn(&s.Fleet.Upstreams[u], s.news.Holds)
+		}
+	}
+	s.teller = (s.teller + 1) % len(s.gateways)
+	s.tells += s.Exchange / time.Duration(len(s.gateways))
 }
 
 // flush takes what waits into the digest.
