@@ -326,7 +326,7 @@ func (s *State) Failed(id fleet.ReplicaID, model string, pool []fleet.Replica, f
 		r.credless = now.Add(s.Rules.Max)
 		return true
 	case fault.Denied:
-		return r.deny(model, s.Rules.Denials, now.Add(s.Rules.Max))
+		return r.deny(model, s.Rules.Denials, now.Add(s.Rules.Max)) || !r.out.IsZero()
 	case fault.Down, fault.Counts:
 	}
 	if r.stale(sent) {
