@@ -272,6 +272,9 @@ func newExplainCommand(t *terminal) *cobra.Command {
 			}
 			return t.print(e, func(w io.Writer) {
 				fmt.Fprintf(w, "%s   model %s   %s   %s\n", e.RequestID, cmp.Or(e.Model, "none that exists"), time.UnixMicro(e.Time).Format(time.DateTime), ending(e.End, e.Fault))
+				if e.Arm != "" {
+					fmt.Fprintf(w, "arm %s\n", e.Arm)
+				}
 				if e.Chosen != nil {
 					fmt.Fprintf(w, "went to %s, replica %s: %s\n", e.Chosen.Upstream, e.Chosen.Replica, e.RouteReason)
 				} else {

@@ -118,8 +118,9 @@ func (r *fleetRoom) build(c *config.Config) (w *gateway.World, take func() []fle
 	})
 	for _, name := range slices.Sorted(maps.Keys(c.Models)) {
 		m := model(name, c.Models[name])
-		for _, t := range c.Models[name].Targets {
+		for i, t := range c.Models[name].Targets {
 			to := target(upstreams[t.Upstream], t)
+			to.Salt = salt(name, c.Models[name], i)
 			to.Speaks = s.Upstreams[to.Upstream].Speaks
 			m.Targets = append(m.Targets, to)
 		}
@@ -284,6 +285,7 @@ func model(name string, m config.Model) fleet.Model {
 	if m.Policy == config.ByWeight {
 		f.Policy = fleet.Weighted
 	}
+	f.Sticky = sticks[m.Sticky]
 	switch m.Dropped {
 	case config.DroppedDrop:
 		f.Loss = fleet.Untold
@@ -295,7 +297,7 @@ func model(name string, m config.Model) fleet.Model {
 
 func target(upstream int, t config.Target) fleet.Target {
 	f := fleet.Target{
-		Upstream: upstream, Model: t.Model, Quality: t.Quality, Weight: t.Weight,
+		Name: t.Name, Upstream: upstream, Model: t.Model, Quality: t.Quality, Weight: t.Weight,
 		Window: t.Window, Carded: t.Carded, Output: t.Output, Released: t.Released,
 	}
 	if t.Capabilities != nil {

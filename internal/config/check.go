@@ -312,6 +312,7 @@ func (r *reader) model(name string) {
 		r.at(join(path, "targets"), Missing, path+" has no targets: nothing could serve it")
 	}
 	upstreams := slices.Sorted(maps.Keys(r.cfg.Upstreams))
+	r.arms(path, m)
 	for i, t := range m.Targets {
 		at := join(path, "targets") + "[" + strconv.Itoa(i) + "]"
 		if _, ok := r.cfg.Upstreams[t.Upstream]; !ok && t.Upstream != "" {

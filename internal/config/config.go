@@ -189,11 +189,21 @@ const (
 type Model struct {
 	Targets  []Target `json:"targets" jsonschema:"ways to serve it"`
 	Policy   string   `json:"policy,omitzero" enum:"order,weight" jsonschema:"the first available target, or drawn by weight"`
+	Sticky   string   `json:"sticky,omitzero" enum:"request,session,user,key" jsonschema:"whom a target is drawn for, so that the same one comes first each time"`
+	Salt     string   `json:"salt,omitzero" jsonschema:"what sets an experiment apart: another one draws everybody anew"`
 	Timeouts Timeouts `json:"timeouts,omitzero" jsonschema:"bounds on the phases of an answer; 0s is no bound"`
 	Tries    int      `json:"tries,omitzero" min:"1" max:"3" jsonschema:"tries on one target, once an engine got the work"`
 	Card     string   `json:"card,omitzero" enum:"on,off" jsonschema:"whether what the file does not say of a target is taken from the model card inside the program: price, window, longest answer, capabilities"`
 	Dropped  string   `json:"dropped,omitzero" enum:"warn,drop,reject" jsonschema:"fields that a target cannot be told: named in x-headworks-dropped, left out without a word, or a reason to ask another target or none"`
 }
+
+// Whom a target is drawn for.
+const (
+	ByRequest = "request"
+	BySession = "session"
+	ByUser    = "user"
+	ByKey     = "key"
+)
 
 // Whether the model card counts.
 const (
@@ -208,7 +218,9 @@ const (
 	DroppedReject = "reject"
 )
 
-func (m *Model) defaults() { m.Policy, m.Tries, m.Dropped, m.Card = ByOrder, 2, DroppedWarn, CardOn }
+func (m *Model) defaults() {
+	m.Policy, m.Sticky, m.Tries, m.Dropped, m.Card = ByOrder, ByRequest, 2, DroppedWarn, CardOn
+}
 
 // DefaultModel returns what holds for a model that the file does not name, as one
 // asked for as upstream/model. It has no targets.
@@ -220,6 +232,7 @@ func DefaultModel() Model {
 
 // Target is one way to serve a model.
 type Target struct {
+	Name     string  `json:"name,omitzero" jsonschema:"what it is called in records, metrics and a canary"`
 	Upstream string  `json:"upstream" jsonschema:"name of an upstream"`
 	Model    string  `json:"model" jsonschema:"the upstream's name for the model"`
 	Quality  float64 `json:"quality,omitzero" min:"0" max:"1" jsonschema:"how good its answers are, 0 to 1; 0 is not measured"`

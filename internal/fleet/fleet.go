@@ -79,6 +79,8 @@ type Target struct {
 	Released int64         // when its model came out, Unix seconds; 0 is not known
 	Speaks   inference.Set // what its upstream speaks; 0 is not known
 	Of       string        // the model it serves, where it stands among those of several
+	Name     string        // of the arm that it is; empty: it has none
+	Salt     uint64        // sets it apart from the model's other targets under Sticky; never 0 there
 }
 
 // Policy is how a model's targets are ordered.
@@ -89,6 +91,21 @@ const (
 	Ordered  Policy = iota // the first that is available
 	Weighted               // drawn by weight, the rest in order behind it
 )
+
+// Sticky is whom a model's targets are drawn for, so that the same one comes first
+// each time.
+type Sticky uint8
+
+// The ways to stick. What a request does not tell is stood in for: a session by the
+// end user, and the end user by the key.
+const (
+	Loose     Sticky = iota // each request is drawn for itself
+	BySession               // for a conversation
+	ByUser                  // for an end user of the caller's
+	ByKey                   // for a key
+)
+
+func (s Sticky) String() string { return [...]string{"request", "session", "user", "key"}[s] }
 
 // Loss is what becomes of fields that a target cannot be told, since its upstream
 // speaks another dialect.
@@ -116,6 +133,7 @@ type Model struct {
 	Name     string
 	Targets  []Target
 	Policy   Policy
+	Sticky   Sticky // of Policy Weighted, and of Canary
 	Timeouts Timeouts
 	Loss     Loss
 	Tries    int  // on one target, once an engine got the work; 0 counts as 1

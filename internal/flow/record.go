@@ -43,7 +43,7 @@ func (t *Ticket) recordTarget(r *record.Record, s *fleet.Snapshot) {
 	u := &s.Upstreams[t.Target.Upstream]
 	r.Upstream, r.UpstreamModel, r.Replica = u.Name, t.Target.Model, t.Replica.Name
 	r.Region, r.Zone, r.Hardware, r.Simulated = u.Region, u.Zone, u.Hardware, u.Simulated
-	r.RouteReason = t.Why
+	r.RouteReason, r.Arm = t.Why, t.Target.Name
 	if t.Target.Of != "" {
 		r.Model = t.Target.Of
 	}

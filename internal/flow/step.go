@@ -183,6 +183,7 @@ func (p *Policy) send(t *Ticket, s *fleet.Snapshot, now time.Time) Action {
 	p.others.expire(now)
 	if t.Order.N == 0 {
 		t.Order = route.Pick(t.Model, t.Request, &t.src)
+		p.vary(t)
 		if t.Order.N == 0 {
 			t.leaveOut()
 			return p.done(t, unfit(t), now)

@@ -20,6 +20,7 @@ type Request struct {
 	WantUsage bool     // the caller wants to see usage in the stream
 	Blocks    []uint64 // chained hashes of the prompt, see package prefix; none: not hashed
 	Session   uint64   // hash of the caller's affinity hint; 0: none
+	User      uint64   // hash of the end user's opaque id; 0: none
 }
 
 // Usage counts the tokens of an answer. Input includes CacheRead and

@@ -105,6 +105,7 @@ var table = []Column{
 	ints(32, "candidates", "", func(r *Record) *int64 { return &r.Considered }),
 	ints(33, "attempts", "", func(r *Record) *int64 { return &r.Tried }),
 	texts(34, "failover_from", func(r *Record) *string { return &r.FailoverFrom }),
+	texts(58, "arm", func(r *Record) *string { return &r.Arm }),
 	texts(57, "gave_up", func(r *Record) *string { return &r.GaveUp }),
 
 	ints(35, "scan", "us", func(r *Record) *int64 { return &r.Scan }),

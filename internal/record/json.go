@@ -79,6 +79,7 @@ type Explanation struct {
 	Model        string       `json:"model"`
 	Chosen       *Place       `json:"chosen"` // null: it went nowhere
 	RouteReason  string       `json:"route_reason"`
+	Arm          string       `json:"arm,omitempty"` // the target's name, where it has one
 	Candidates   []Considered `json:"candidates"`
 	Considered   int64        `json:"considered"` // of whom the best are listed
 	Attempts     []Tried      `json:"attempts"`
@@ -144,7 +145,7 @@ func finite(v float64) float64 {
 // Explain returns r's reasons.
 func (r *Record) Explain() Explanation {
 	e := Explanation{
-		RequestID: r.ID.String(), Model: r.Model, RouteReason: r.RouteReason,
+		RequestID: r.ID.String(), Model: r.Model, RouteReason: r.RouteReason, Arm: r.Arm,
 		Candidates: []Considered{}, Considered: r.Considered,
 		Attempts: []Tried{}, Tried: r.Tried,
 		FailoverFrom: r.FailoverFrom, GaveUp: r.GaveUp, Admit: r.Admit,

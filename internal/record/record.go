@@ -111,6 +111,7 @@ type Record struct {
 	UpstreamModel string
 	Replica       string
 	RouteReason   string
+	Arm           string // the name of the target, where it has one
 	FailoverFrom  string // the replica that was left
 	GaveUp        string // why no other attempt was made; empty where none was needed
 

@@ -61,6 +61,8 @@ type Metrics struct {
 	attempts  *prometheus.CounterVec
 	failovers *prometheus.CounterVec
 	abnormal  *prometheus.CounterVec
+	arms      *prometheus.CounterVec
+	armTimes  *prometheus.HistogramVec
 	closed    prometheus.Counter
 	overflow  prometheus.Counter
 	times     [5]*prometheus.HistogramVec
@@ -105,13 +107,13 @@ func New(b Buckets, sources Sources) *Metrics {
 	counters := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}, labels)
 	}
-	histogram := func(name, help string) *prometheus.HistogramVec {
+	histogram := func(name, help string, labels ...string) *prometheus.HistogramVec {
 		return prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Namespace: namespace, Name: name, Help: help, Buckets: b.bounds(),
 			NativeHistogramBucketFactor:     1.1,
 			NativeHistogramMaxBucketNumber:  160,
 			NativeHistogramMinResetDuration: resetAfter,
-		}, []string{"model"})
+		}, append([]string{"model"}, labels...))
 	}
 	m := &Metrics{
 		registry:  prometheus.NewRegistry(),
@@ -121,6 +123,8 @@ func New(b Buckets, sources Sources) *Metrics {
 		attempts:  counters("attempts_total", "Tries on replicas.", "upstream", "outcome"),
 		failovers: counters("failovers_total", "Times a request left a replica of an upstream for another replica.", "upstream"),
 		abnormal:  counters("abnormal_ends_total", "Answers that were cut after content was sent.", "upstream"),
+		arms:      counters("arm_requests_total", "Requests that ended, by the name of their target.", "model", "arm", "end"),
+		armTimes:  histogram("arm_first_token_seconds", "From arrival to the first content sent, by the name of the target.", "arm"),
 		closed:    prometheus.NewCounter(prometheus.CounterOpts{Namespace: namespace, Name: "client_closed_total", Help: "Requests whose caller left."}),
 		overflow: prometheus.NewCounter(prometheus.CounterOpts{
 			Namespace: namespace, Name: "label_overflow_total", Help: "Requests counted under the model \"other\".",
@@ -137,7 +141,7 @@ func New(b Buckets, sources Sources) *Metrics {
 		byName: make(map[string]*series),
 	}
 	m.registry.MustRegister(
-		m.requests, m.tokens, m.cost, m.attempts, m.failovers, m.abnormal, m.closed, m.overflow,
+		m.requests, m.tokens, m.cost, m.attempts, m.failovers, m.abnormal, m.arms, m.armTimes, m.closed, m.overflow,
 		&sources,
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
@@ -175,6 +179,12 @@ func (m *Metrics) Observe(r *record.Record) {
 		}
 	}
 	m.tries(r)
+	if r.Arm != "" {
+		m.arms.WithLabelValues(name, r.Arm, r.End.String()).Inc()
+		if r.TTFT >= 0 {
+			m.armTimes.WithLabelValues(name, r.Arm).Observe(float64(r.TTFT) / 1e6)
+		}
+	}
 	switch r.End {
 	case record.AbnormalEnd:
 		m.abnormal.WithLabelValues(r.Upstream).Inc()
@@ -255,9 +265,10 @@ func (m *Metrics) tries(r *record.Record) {
 func (m *Metrics) forget(name string) {
 	delete(m.byName, name)
 	label := prometheus.Labels{"model": name}
-	for _, v := range []*prometheus.CounterVec{m.requests, m.tokens, m.cost} {
+	for _, v := range []*prometheus.CounterVec{m.requests, m.tokens, m.cost, m.arms} {
 		v.DeletePartialMatch(label)
 	}
+	m.armTimes.DeletePartialMatch(label)
 	for _, h := range m.times {
 		h.DeletePartialMatch(label)
 	}

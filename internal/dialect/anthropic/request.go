@@ -68,7 +68,8 @@ func readAs(d *scan.Doc, into *inference.Request, as inference.Dialect) error {
 		case "metadata":
 			if f.Want(m, scan.Object, "metadata") {
 				f.Want(m.Get("user_id"), scan.String, "metadata.user_id")
-				r.Session = dialect.Session(m.Get("user_id").Bytes())
+				r.User = dialect.Session(m.Get("user_id").Bytes())
+				r.Session = r.User
 			}
 		}
 	}

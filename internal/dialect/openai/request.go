@@ -83,8 +83,8 @@ func ReadRequest(d *scan.Doc, into *inference.Request) error {
 		b, t := checkMessage(&f, m, i)
 		bytes, tokens, i = bytes+b, tokens+t, i+1
 	}
-	if r.Session == 0 {
-		r.Session = dialect.Session(user.Bytes())
+	if r.User = dialect.Session(user.Bytes()); r.Session == 0 {
+		r.Session = r.User
 	}
 	r.Input = max(1, tokens+bytes/dialect.BytesPerToken)
 	r.WantUsage = r.WantUsage && r.Stream

@@ -108,7 +108,7 @@ func TestReadRequest(t *testing.T) {
 			"all", `{"model":"m","stream":true,"stream_options":{"include_usage":true},"n":3,"max_tokens":5,"max_completion_tokens":7,` +
 				`"tools":[{"type":"function","function":{"name":"f"}},{"type":"custom","custom":{"name":"c"}}],"user":"u","prompt_cache_key":"k",` +
 				`"response_format":{"type":"json_object"},"tool_choice":"none","store":null,"messages":[{"role":"developer","content":[{"type":"text","text":"abcd"}]}]}`,
-			inference.Request{Model: "m", Stream: true, WantUsage: true, N: 3, MaxTokens: 7, Tools: 2, Input: 22, Session: dialect.Session([]byte("k"))},
+			inference.Request{Model: "m", Stream: true, WantUsage: true, N: 3, MaxTokens: 7, Tools: 2, Input: 22, Session: dialect.Session([]byte("k")), User: dialect.Session([]byte("u"))},
 		},
 		{
 			"nulls", `{"model":"m","messages":[{"role":"assistant","content":null}],"stream":null,"max_tokens":null,"n":null,"tools":null,"tool_choice":null,"response_format":null,"user":null}`,

@@ -61,8 +61,11 @@ func ReadRequest(d *scan.Doc, into *inference.Request) error {
 				hint = m
 			}
 		case "user", "safety_identifier":
-			if f.Want(m, scan.String, key) && !hint.Exists() {
-				hint = m
+			if f.Want(m, scan.String, key) {
+				r.User = dialect.Session(m.Bytes())
+				if !hint.Exists() {
+					hint = m
+				}
 			}
 		case "background":
 			if f.Bool(m, key) {

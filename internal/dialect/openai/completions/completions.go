@@ -103,8 +103,9 @@ func ReadRequest(d *scan.Doc, into *inference.Request) error {
 	if r.N *= prompts.Count; r.N > maxChoices {
 		f.Wrong("prompt", "asks for more than 65536 answers at once; send less in one request")
 	}
+	r.User = dialect.Session(user.Bytes())
 	if r.Session = dialect.Session(hint.Bytes()); r.Session == 0 {
-		r.Session = dialect.Session(user.Bytes())
+		r.Session = r.User
 	}
 	r.WantUsage = r.WantUsage && r.Stream
 	if err := f.Failed(); err != nil {

@@ -64,7 +64,8 @@ func ReadRequest(d *scan.Doc, into *inference.Request) error {
 			f.Int(m, key, 1, maxDimensions)
 		case "user":
 			f.Want(m, scan.String, key)
-			r.Session = dialect.Session(m.Bytes())
+			r.User = dialect.Session(m.Bytes())
+			r.Session = r.User
 		}
 	}
 	if !model || r.Model == "" {

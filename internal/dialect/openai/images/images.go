@@ -51,7 +51,8 @@ func ReadRequest(in inference.Dialect) func(d *scan.Doc, into *inference.Request
 		r.N = max(1, f.Int(root.Get("n"), "n", 1, most))
 		r.Stream = f.Bool(root.Get("stream"), "stream")
 		if user := root.Get("user"); f.Want(user, scan.String, "user") {
-			r.Session = dialect.Session(user.Bytes())
+			r.User = dialect.Session(user.Bytes())
+			r.Session = r.User
 		}
 		if err := f.Failed(); err != nil {
 			return err

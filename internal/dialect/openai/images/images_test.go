@@ -29,7 +29,7 @@ func TestReadRequest(t *testing.T) {
 		`{"model":"m","prompt":"12345678"}`:                               {N: 1, Input: 2},
 		`{"model":"m","prompt":"a","n":3,"stream":true,"size":"256x256"}`: {N: 3, Input: 1, Stream: true},
 		`{"model":"m","prompt":"a","n":null,"stream":null}`:               {N: 1, Input: 1},
-		`{"model":"m","prompt":"a","user":"u","unknown":{"a":[1]}}`:       {N: 1, Input: 1, Session: dialect.Session([]byte("u"))},
+		`{"model":"m","prompt":"a","user":"u","unknown":{"a":[1]}}`:       {N: 1, Input: 1, Session: dialect.Session([]byte("u")), User: dialect.Session([]byte("u"))},
 		`{"model":"m","models":["b"],"prompt":"a"}`:                       {N: 1, Input: 1, Models: []string{"b"}},
 	} {
 		got, err := request(t, body)

@@ -65,7 +65,8 @@ func ReadRequest(d *scan.Doc, into *inference.Request) error {
 			f.Bool(m, key)
 		case "user":
 			f.Want(m, scan.String, key)
-			r.Session = dialect.Session(m.Bytes())
+			r.User = dialect.Session(m.Bytes())
+			r.Session = r.User
 		}
 	}
 	if !model || r.Model == "" {

@@ -1,0 +1,41 @@
+package app
+
+import (
+	"hash/fnv"
+	"strconv"
+
+	"headworks/internal/config"
+	"headworks/internal/fleet"
+)
+
+// sticks are the ways to stick, as the configuration names them.
+var sticks = map[string]fleet.Sticky{
+	config.ByRequest: fleet.Loose, config.BySession: fleet.BySession, config.ByUser: fleet.ByUser, config.ByKey: fleet.ByKey,
+}
+
+// salt sets a target apart from the model's others for those who are held to one. It
+// is of the target's name, or else of what it is, so that a list in another order
+// moves nobody.
+func salt(model string, m config.Model, place int) uint64 {
+	t := m.Targets[place]
+	arm := "=" + t.Name
+	if t.Name == "" {
+		same := 0
+		for _, before := range m.Targets[:place] {
+			if before.Name == "" && before.Upstream == t.Upstream && before.Model == t.Model {
+				same++
+			}
+		}
+		arm = t.Upstream + "/" + t.Model + "\x00" + strconv.Itoa(same)
+	}
+	return hashed(model, m.Salt, arm)
+}
+
+// hashed returns a number for texts, the same in every process, and never 0.
+func hashed(texts ...string) uint64 {
+	h := fnv.New64a()
+	for _, t := range texts {
+		_, _ = h.Write([]byte(t + "\x00")) // never fails
+	}
+	return max(h.Sum64(), 1)
+}
