@@ -199,6 +199,39 @@ func TestSignatures(t *testing.T) {
 	if diff := cmp.Diff(want, c.Messages[0].Parts[:3]); diff != "" {
 		t.Errorf("-want +got\n%s", diff)
 	}
+	// A stream carries what a whole answer does.
+	w := Writer{Model: "m"}
+	var parts []string
+	for _, delta := range []inference.Delta{
+		{Kind: inference.Begin},
+		{Kind: inference.ThoughtDelta, Text: "hm"},
+		{Kind: inference.Signed, Text: "of Claude/+=="},
+		{Kind: inference.Sealed, Index: 1, Text: "opaque"},
+		{Kind: inference.TextDelta, Index: 2, Text: "x"},
+	} {
+		for event := range strings.SplitSeq(string(w.Delta(nil, delta)), "\n\n") {
+			if event != "" {
+				var e struct {
+					Candidates []struct {
+						Content struct{ Parts []json.RawMessage }
+					}
+				}
+				if err := json.Unmarshal([]byte(strings.TrimPrefix(event, "data: ")), &e); err != nil {
+					t.Fatal(err)
+				}
+				parts = append(parts, string(e.Candidates[0].Content.Parts[0]))
+			}
+		}
+	}
+	if err := d.Scan([]byte(`{"contents":[{"role":"model","parts":[`+strings.Join(parts, ",")+`]}]}`), Shape()); err != nil {
+		t.Fatal(err)
+	}
+	if c, _, err = Decode(&d); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, c.Messages[0].Parts); diff != "" {
+		t.Errorf("a stream: -want +got\n%s", diff)
+	}
 }
 
 // TestCallsAndResults: results are matched by id, or by name and order, and stand in

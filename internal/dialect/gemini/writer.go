@@ -50,6 +50,8 @@ func (w *Writer) Delta(dst []byte, d inference.Delta) []byte {
 		return w.event(dst, appendText(w.flush(nil), d.Text, true, ""))
 	case inference.Signed:
 		return w.event(dst, appendText(w.flush(nil), "", true, d.Text))
+	case inference.Sealed:
+		return w.event(dst, appendText(w.flush(nil), "", true, redacted+d.Text))
 	case inference.ToolBegin:
 		w.calls = append(w.calls, pending{block: d.Index, id: d.ID, name: d.Name})
 	case inference.ToolDelta:

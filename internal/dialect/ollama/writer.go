@@ -46,7 +46,7 @@ func (w *Writer) Delta(dst []byte, d inference.Delta) []byte {
 	case inference.End:
 		dst = w.flush(dst)
 		w.last = d
-	case inference.Begin, inference.Signed: // have no place in this dialect
+	case inference.Begin, inference.Signed, inference.Sealed: // have no place in this dialect
 	}
 	return dst
 }

@@ -59,6 +59,7 @@ func (w *Writer) Delta(dst []byte, d inference.Delta) []byte {
 		}
 	case inference.Signed: // has a place in this dialect where it is of a call
 		w.signed = d.Text
+	case inference.Sealed: // has none
 	}
 	return dst
 }

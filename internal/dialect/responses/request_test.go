@@ -266,6 +266,20 @@ func TestSealedThoughts(t *testing.T) {
 	if len(p) != 3 || p[0].Text != "hm  \n" || p[0].Signature != "c2ln+/=" || p[1].Kind != inference.Redacted || p[1].Data != "ZGF0YQ==" || p[2].Text != "Yes." {
 		t.Errorf("came back as %+v", p)
 	}
+	// A stream tells, and keeps, what a whole answer does.
+	w := &Writer{ID: "resp_1", Model: "m"}
+	stream := write(w, []inference.Delta{
+		{Kind: inference.Begin},
+		{Kind: inference.ThoughtDelta, Text: "hm  \n"},
+		{Kind: inference.Signed, Text: "c2ln+/="},
+		{Kind: inference.Sealed, Index: 1, Text: "ZGF0YQ=="},
+		{Kind: inference.TextDelta, Index: 2, Text: "Yes."},
+		{Kind: inference.End, Finish: inference.Stop},
+	})
+	checkStream(t, stream)
+	if diff := cmp.Diff(parsed(t, output), parsed(t, w.Whole()).(object)["output"]); diff != "" {
+		t.Errorf("a stream: -whole +stream\n%s\n%s", diff, stream)
+	}
 }
 
 func FuzzDecode(f *testing.F) {

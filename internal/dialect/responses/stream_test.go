@@ -369,7 +369,9 @@ func steps(t *rapid.T) []inference.Delta {
 	var tools []tool
 	block := 0
 	for range rapid.IntRange(0, 5).Draw(t, "blocks") {
-		switch rapid.IntRange(0, 5).Draw(t, "kind") {
+		switch rapid.IntRange(0, 6).Draw(t, "kind") {
+		case 6:
+			all = append(all, inference.Delta{Kind: inference.Sealed, Index: block, Text: "ZGF0YQ=="})
 		case 0, 1:
 			for range rapid.IntRange(1, 3).Draw(t, "n") {
 				all = append(all, inference.Delta{Kind: inference.TextDelta, Index: block, Text: text.Draw(t, "text")})

@@ -125,6 +125,10 @@ func (w *Writer) Delta(dst []byte, d inference.Delta) []byte {
 	case inference.Signed:
 		dst = w.text(dst, inference.Delta{Kind: inference.ThoughtDelta, Index: d.Index})
 		w.items[w.open-1].sealed = sealedSignature + d.Text
+	case inference.Sealed: // each is an item of its own
+		dst = w.text(w.close(dst), inference.Delta{Kind: inference.ThoughtDelta, Index: d.Index})
+		w.items[w.open-1].sealed = sealedThought + d.Text
+		return w.close(dst)
 	case inference.ToolBegin:
 		dst = w.close(w.begin(dst))
 		i := w.add(item{kind: inference.ToolDelta, block: d.Index, call: d.ID, name: d.Name})
