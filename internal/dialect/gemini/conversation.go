@@ -462,8 +462,11 @@ func (r *reading) result(v scan.Value) (inference.Part, bool) {
 	switch {
 	case i >= 0:
 		p.ID = r.calls[i].id
-		if id == "" && !strings.HasPrefix(p.ID, madeID) {
-			p.Private = append(p.Private, noID)
+		switch {
+		case id != "" && id != p.ID:
+			p.Private = append(p.Private, inference.Private{Path: resultPath, Key: "id", Raw: v.Get("id").Raw()})
+		case id == "" && !strings.HasPrefix(p.ID, madeID):
+			p.Private = append(p.Private, inference.Private{Path: resultPath, Key: "id", Raw: []byte("null")})
 		}
 		r.calls = slices.Delete(r.calls, i, i+1)
 	case id == "":
@@ -496,6 +499,8 @@ func (r *reading) result(v scan.Value) (inference.Part, bool) {
 	return p, true
 }
 
-// noID notes that a result came without the id that its call has. It asks for
-// nothing, so it is never named.
-var noID = inference.Private{Path: "parts.functionResponse.", Key: "id", Raw: []byte("null")}
+const resultPath = "parts.functionResponse."
+
+// isOwnID reports whether p is the id that a result has, where its call has another
+// one; null is none. That asks for nothing, so it is never named.
+func isOwnID(p inference.Private) bool { return p.Path == resultPath && p.Key == "id" }

@@ -321,13 +321,17 @@ func (w *writing) call(p inference.Part) {
 
 // id writes the id of a call, or of its result, unless it is one that Decode made.
 func (w *writing) id(p inference.Part) {
-	made := w.own && (strings.HasPrefix(p.ID, madeID) || slices.ContainsFunc(p.Private, isNoID))
-	if p.ID != "" && w.ids && !made {
+	own := slices.IndexFunc(p.Private, isOwnID)
+	switch {
+	case p.ID == "" || !w.ids || w.own && strings.HasPrefix(p.ID, madeID) && own < 0:
+	case w.own && own >= 0:
+		if raw := p.Private[own].Raw; string(raw) != "null" {
+			w.b = append(scan.AppendKey(w.b, "id"), raw...)
+		}
+	default:
 		w.b = scan.AppendString(scan.AppendKey(w.b, "id"), p.ID)
 	}
 }
-
-func isNoID(p inference.Private) bool { return p.Path == noID.Path && p.Key == noID.Key }
 
 // result writes the result of a call. What it holds beside text follows it.
 func (w *writing) result(p inference.Part) {
@@ -391,7 +395,7 @@ func (w *writing) ownResult(p inference.Part) {
 		}
 		w.b = append(w.b, ']')
 	}
-	w.b = append(w.private(slices.DeleteFunc(slices.Clone(p.Private), isNoID), "parts.functionResponse."), '}')
+	w.b = append(w.private(slices.DeleteFunc(slices.Clone(p.Private), isOwnID), "parts.functionResponse."), '}')
 	w.b = append(w.private(p.Private, "parts."), '}')
 }
 
