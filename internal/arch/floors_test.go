@@ -16,7 +16,7 @@ const module = "headworks"
 // code is written; one that is not listed has no place in the house.
 var floors = [][]string{
 	{"inference", "tenant", "fault", "scan", "form"},
-	{"fleet", "catalog", "catalog/card", "prefix", "dialect", "dialect/*", "dialect/openai/*", "latency", "record"},
+	{"fleet", "catalog", "catalog/card", "prefix", "complexity", "dialect", "dialect/*", "dialect/openai/*", "latency", "record"},
 	{"admit", "route", "schedule", "health", "price"},
 	{"flow", "wire", "bridge", "journal", "engine/bedrock/sigv4"},
 	{"engine", "engine/*", "identity", "store", "store/*", "facts", "meter", "telemetry", "retrieve", "discover", "discover/*", "config"},

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"headworks/internal/inference"
+	"headworks/internal/tenant"
 )
 
 // ReplicaID is a replica's place in what is counted of it: load, health. It stays
@@ -58,6 +59,7 @@ type Upstream struct {
 	KVTokens int     // that the KV cache of each replica holds; 0 is not known
 	Rate     float64 // prompt tokens that each replica reads a second; 0 is not known
 	Replicas []Replica
+	Pace     Pace
 	// Simulated tells that nothing here runs a model; it shows wherever an answer
 	// of this upstream does.
 	Simulated bool
@@ -65,22 +67,29 @@ type Upstream struct {
 	Lexical bool
 }
 
+// TargetID is a target's place in what is observed of it. It stays the same over
+// reloads for as long as the process lives, and is never reused. 0 is none.
+type TargetID int32
+
 // Target is one way to serve a model.
 type Target struct {
-	Upstream int     // index into Snapshot.Upstreams
-	Model    string  // the upstream's name for it
-	Quality  float64 // 0 to 1; 0 is not measured
-	Price    inference.Price
-	Weight   int  // share of requests under the policy Weighted; 0 counts as 1
-	Window   int  // prompt and answer; 0 is not known
-	Carded   bool // Window is of the model card, not of the operator: whoever serves has the last word
-	Output   int  // the longest answer; 0 is not known
-	Can      inference.Abilities
-	Released int64         // when its model came out, Unix seconds; 0 is not known
-	Speaks   inference.Set // what its upstream speaks; 0 is not known
-	Of       string        // the model it serves, where it stands among those of several
-	Name     string        // of the arm that it is; empty: it has none
-	Salt     uint64        // sets it apart from the model's other targets under Sticky; never 0 there
+	Upstream  int     // index into Snapshot.Upstreams
+	Model     string  // the upstream's name for it
+	Quality   float64 // 0 to 1; 0 is not measured
+	Price     inference.Price
+	Weight    int  // share of requests under the policy Weighted; 0 counts as 1
+	Window    int  // prompt and answer; 0 is not known
+	Carded    bool // Window is of the model card, not of the operator: whoever serves has the last word
+	Output    int  // the longest answer; 0 is not known
+	Can       inference.Abilities
+	Released  int64         // when its model came out, Unix seconds; 0 is not known
+	Speaks    inference.Set // what its upstream speaks; 0 is not known
+	Told      bool          // Can is of the operator, not of the model card: what is not in it is refused
+	Precision string        // of its weights: bf16, fp8, int4; empty is not known
+	ID        TargetID
+	Of        string // the model it serves, where it stands among those of several
+	Name      string // of the arm that it is; empty: it has none
+	Salt      uint64 // sets it apart from the model's other targets under Sticky; never 0 there
 }
 
 // Policy is how a model's targets are ordered.
@@ -90,6 +99,7 @@ type Policy uint8
 const (
 	Ordered  Policy = iota // the first that is available
 	Weighted               // drawn by weight, the rest in order behind it
+	Best                   // by what the request needs, see Choice
 )
 
 // Sticky is whom a model's targets are drawn for, so that the same one comes first
@@ -106,6 +116,39 @@ const (
 )
 
 func (s Sticky) String() string { return [...]string{"request", "session", "user", "key"}[s] }
+
+func (p Policy) String() string { return [...]string{"order", "weight", "best"}[p] }
+
+// Choice is what counts under the policy Best. Each weight is of what a target loses
+// against the best of those that can serve: 0.2 of quality, or four times the price
+// or the time, cost it the whole weight once.
+type Choice struct {
+	Quality   float64 // the more a request is complex
+	Price     float64 // the more it is not
+	Latency   float64
+	Objective float64 // twice the time that the objective allows costs it once
+	Signals   [inference.Signals]float64
+	Rules     []Rule // the first that holds counts
+}
+
+// Rule is what an operator wants for some requests. A condition that is zero always
+// holds.
+type Rule struct {
+	Tier       string
+	Complexity float64 // from this on
+	Input      int     // tokens, from this on
+	Tools      int     // offered, from this on
+
+	Prefer tenant.Preference
+	Least  float64 // quality: of worse targets none is asked, if there is a better one
+}
+
+// Pace is how fast an engine is with nothing else to do. What is zero is not known.
+type Pace struct {
+	First time.Duration // until the first token of an empty prompt
+	Each  time.Duration // of a token after that
+	Rate  float64       // prompt tokens it reads a second
+}
 
 // Loss is what becomes of fields that a target cannot be told, since its upstream
 // speaks another dialect.
@@ -136,6 +179,8 @@ type Model struct {
 	Sticky   Sticky // of Policy Weighted, and of Canary
 	Timeouts Timeouts
 	Loss     Loss
+	Choice   *Choice // under Best
+	Aim      tenant.Objective
 	Tries    int  // on one target, once an engine got the work; 0 counts as 1
 	Asked    bool // the caller asked for an upstream's model by name
 }
@@ -210,6 +255,7 @@ type Snapshot struct {
 	Models     []Model // sorted by Name
 	Direct     Model   // timeouts and tries of a model asked for as upstream/model
 	Foresees   bool    // some upstream is scheduled by what its replicas' caches hold
+	Judges     bool    // some model has the policy Best
 	Replicas   int     // one more than the largest ReplicaID ever given
 	Since      int64   // when the process began to serve, Unix seconds
 

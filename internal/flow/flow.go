@@ -50,6 +50,7 @@ type Event struct {
 	Progress time.Time    // of Quiet: when the upstream last gave a sign; zero if never
 	Said     time.Time    // of Quiet: when content last came; zero if never
 	Wrote    time.Time    // of Quiet: when the client last got bytes; zero if never
+	Tokens   int          // of Finished: of the answer, as far as known
 	Sent     time.Time    // of Failed and Quiet: when a piece of the request was last sent on that was not kept, so that it cannot be sent again; now, as long as another may follow; zero if none was
 }
 
@@ -140,9 +141,11 @@ type Ticket struct {
 	Request *inference.Request
 	Caller  *tenant.Caller
 	Owner   Waiter
+	Wish    tenant.Wish // what the caller asks for; from Begin on, before the first step
 
 	Model      *fleet.Model // nil until found
 	Order      route.Order
+	Aim        tenant.Objective
 	Target     *fleet.Target // of the last send
 	Replica    *fleet.Replica
 	Why        string // why Target and Replica
@@ -161,6 +164,7 @@ type Ticket struct {
 	src      rand.PCG
 	arrived  time.Time
 	sent     time.Time
+	began    time.Time               // when content first came of the attempt under way
 	wrote    time.Time               // when the client was last told that the connection lives
 	used     [route.MaxTargets]uint8 // tries per target that an engine got
 	moved    bool                    // it left a replica that was down
@@ -209,6 +213,9 @@ type Policy struct {
 	load    []Load             // by fleet.ReplicaID
 	retries int                // second tries in flight
 	caches  map[string]*caches // by upstream
+	paces   []pace             // by fleet.TargetID
+	ahead   [route.MaxTargets]route.Pace
+	want    route.Ask
 	picker  schedule.Picker
 	asked   schedule.Ask
 	hits    []int32

@@ -65,10 +65,13 @@ func (p *Policy) Step(t *Ticket, ev Event, s *fleet.Snapshot, now time.Time) Act
 		case Content:
 			t.state, t.Committed = committed, true
 			p.spoke(t)
+			t.began = now
+			p.heard(t, now)
 			return Action{Kind: Commit, Until: p.until(t, now, Event{Progress: now, Said: now, Wrote: now})}
 		case Quiet:
 			return p.quiet(t, ev, s, now)
 		case Finished:
+			p.ended(t, ev.Tokens, now)
 			return p.done(t, nil, now)
 		case Failed:
 			return p.failed(t, ev.Fault, s, now)
@@ -80,6 +83,7 @@ func (p *Policy) Step(t *Ticket, ev Event, s *fleet.Snapshot, now time.Time) Act
 		case Quiet:
 			return p.quiet(t, ev, s, now)
 		case Finished:
+			p.ended(t, ev.Tokens, now)
 			return p.done(t, nil, now)
 		case Failed:
 			return p.done(t, ev.Fault, now)
@@ -182,7 +186,7 @@ func (p *Policy) overloaded(words string) *fault.Error {
 func (p *Policy) send(t *Ticket, s *fleet.Snapshot, now time.Time) Action {
 	p.others.expire(now)
 	if t.Order.N == 0 {
-		t.Order = route.Pick(t.Model, t.Request, &t.src)
+		t.Order = route.Pick(t.Model, p.wants(t, s, now), &t.src)
 		p.vary(t)
 		if t.Order.N == 0 {
 			t.leaveOut()
@@ -249,6 +253,13 @@ func unfit(t *Ticket) *fault.Error {
 		f.Param = t.Request.Dialect.Prompt()
 		return f
 	}
+	for _, why := range t.Order.Left {
+		if a, ok := route.Lacks(why); ok {
+			f := fault.New(fault.Unsupported, "no target of this model can do what the request needs: "+a.String()+"; GET /v1/models tells what each model can do")
+			f.Param = "model"
+			return f
+		}
+	}
 	f := fault.New(fault.Unsupported, "no upstream of this model serves "+t.Request.Dialect.Operation().String()+" requests of this kind; GET /v1/models tells what each model can do")
 	f.Param = "model"
 	return f
@@ -269,7 +280,7 @@ func (p *Policy) sendTo(t *Ticket, target *fleet.Target, r *fleet.Replica, choic
 	t.used[t.choice]++
 	p.take(t, r.ID, Load{Requests: 1, Prefill: choice.Todo, KV: p.asked.Input + p.asked.Output})
 	p.Health.Sent(r.ID, now)
-	t.sent = now
+	t.sent, t.began = now, time.Time{}
 	t.Hit = choice.Hit
 	if t.state != opened {
 		t.state = held

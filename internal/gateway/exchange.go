@@ -76,6 +76,7 @@ func (x *exchange) begin(ctx context.Context, g *Gateway, req *Request, sink Sin
 	x.streams = req.Stream
 	g.mu.Lock()
 	g.policy.Begin(&x.ticket, &req.Request, req.Caller, x)
+	x.ticket.Wish = req.Wish
 	g.mu.Unlock()
 }
 
@@ -208,7 +209,7 @@ func (x *exchange) read(until time.Time) flow.Event {
 		x.note(c, now)
 		switch {
 		case c.Last && (!c.Event.Content || x.committed || !x.streams):
-			return flow.Event{Kind: flow.Finished}
+			return flow.Event{Kind: flow.Finished, Tokens: x.tokens()}
 		case !x.streams: // a sign of life
 		case x.committed:
 			x.watch()
@@ -246,6 +247,14 @@ func (x *exchange) note(c *engine.Chunk, now time.Time) {
 	x.progress = now
 }
 
+// tokens returns how many tokens the answer had, if it is one of them.
+func (x *exchange) tokens() int {
+	if x.req.Dialect.Operation() != inference.Chat {
+		return 0
+	}
+	return x.counted().Output
+}
+
 // hold keeps events that say nothing yet until content comes.
 func (x *exchange) hold(c *engine.Chunk) error {
 	for i := range c.Deltas {
@@ -275,7 +284,7 @@ func (x *exchange) commit(until time.Time) flow.Event {
 		c.Deltas = x.deltas
 	}
 	if c.Last {
-		return flow.Event{Kind: flow.Finished}
+		return flow.Event{Kind: flow.Finished, Tokens: x.tokens()}
 	}
 	x.watch()
 	if err := x.forward(c, time.Now()); err != nil {

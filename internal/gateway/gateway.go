@@ -38,6 +38,7 @@ type Request struct {
 	inference.Request
 
 	Caller  *tenant.Caller
+	Wish    tenant.Wish // what the caller asks for, allowed or not
 	Surface string
 	Arrived time.Time
 

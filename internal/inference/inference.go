@@ -21,6 +21,9 @@ type Request struct {
 	Blocks    []uint64 // chained hashes of the prompt, see package prefix; none: not hashed
 	Session   uint64   // hash of the caller's affinity hint; 0: none
 	User      uint64   // hash of the end user's opaque id; 0: none
+	Needs     Abilities
+	Effort    Effort
+	Features  Features // where somebody decides by them
 }
 
 // Usage counts the tokens of an answer. Input includes CacheRead and

@@ -1,6 +1,9 @@
 package inference
 
-import "slices"
+import (
+	"math/bits"
+	"slices"
+)
 
 // Ability is what a model can do beside reading and writing text.
 type Ability uint8
@@ -56,6 +59,15 @@ func (s Abilities) Known() bool { return s&known != 0 }
 
 // Has reports whether a is in s.
 func (s Abilities) Has(a Ability) bool { return s>>a&1 != 0 }
+
+// With returns s with a in it.
+func (s Abilities) With(a Ability) Abilities { return s | known | 1<<a }
+
+// Lacks returns those of needs that are not in s, which is known.
+func (s Abilities) Lacks(needs Abilities) Abilities { return needs &^ s &^ known }
+
+// First returns the first in s, which has one.
+func (s Abilities) First() Ability { return Ability(bits.TrailingZeros8(uint8(s))) }
 
 // Both returns what is in both sets; the other, where one is not known.
 func (s Abilities) Both(other Abilities) Abilities {

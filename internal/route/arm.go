@@ -17,11 +17,11 @@ const Held = "held to its arm"
 // weight moves only subjects to or from the target that it is of; a target that is
 // left out gives away its own subjects and no other.
 func (o *Order) Hold(m *fleet.Model, subject uint64) {
-	if o.N < 2 {
+	if o.sure < 2 {
 		return
 	}
 	won, best := uint8(0), math.Inf(1)
-	for _, place := range o.Targets[:o.N] {
+	for _, place := range o.Targets[:o.sure] {
 		t := &m.Targets[place]
 		// An exponential variable at the rate of its weight: the least of several is
 		// each one's as often as its share of the rates.
@@ -51,6 +51,9 @@ func (o *Order) Leave(place uint8, why string) bool {
 		if p == place && o.N > 1 {
 			copy(o.Targets[i:o.N-1], o.Targets[i+1:o.N])
 			o.N--
+			if i < o.sure {
+				o.sure--
+			}
 			o.Left[place] = why
 			return true
 		}

@@ -20,7 +20,7 @@ func arms(weights ...int) *fleet.Model {
 }
 
 func held(m *fleet.Model, subject uint64) uint8 {
-	o := Pick(m, &inference.Request{}, src())
+	o := Pick(m, &Ask{Request: &inference.Request{}}, src())
 	o.Hold(m, subject)
 	return o.Targets[0]
 }
@@ -61,7 +61,7 @@ func TestChangedWeightMovesNobodyElse(t *testing.T) {
 			if before != after && after != uint8(i) {
 				t.Fatalf("arm %d grew, and subject %d moved from %d to %d", i, s, before, after)
 			}
-			o := Pick(was, &inference.Request{}, src())
+			o := Pick(was, &Ask{Request: &inference.Request{}}, src())
 			o.Leave(uint8(i), "out")
 			o.Hold(was, s)
 			if o.Targets[0] != before && before != uint8(i) {
@@ -75,7 +75,7 @@ func TestChangedWeightMovesNobodyElse(t *testing.T) {
 func TestLeadAndLeave(t *testing.T) {
 	m := arms(1, 1, 1, 1)
 	m.Policy = fleet.Ordered
-	o := Pick(m, &inference.Request{}, src())
+	o := Pick(m, &Ask{Request: &inference.Request{}}, src())
 	o.Lead(2, "because")
 	if !slices.Equal(o.list(), []uint8{2, 0, 1, 3}) || o.Why != "because" {
 		t.Errorf("%v: %s", o.list(), o.Why)
@@ -100,7 +100,7 @@ func TestLeadAndLeave(t *testing.T) {
 func TestHoldAllocatesNothing(t *testing.T) {
 	m := arms(3, 2, 1)
 	if n := testing.AllocsPerRun(100, func() {
-		o := Pick(m, &inference.Request{}, src())
+		o := Pick(m, &Ask{Request: &inference.Request{}}, src())
 		o.Hold(m, 42)
 	}); n > 1 { // the source of the test itself
 		t.Errorf("%v allocations", n)

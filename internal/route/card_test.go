@@ -28,7 +28,7 @@ func TestCardRefusesNobody(t *testing.T) {
 		{"nobody but the operator's", []fleet.Target{own}, 500, nil, []string{TooLong}},
 	} {
 		m := fleet.Model{Targets: tt.targets}
-		o := Pick(&m, &inference.Request{Input: tt.input}, rand.NewPCG(1, 2))
+		o := Pick(&m, &Ask{Request: &inference.Request{Input: tt.input}}, rand.NewPCG(1, 2))
 		var got []string
 		for _, i := range o.Targets[:o.N] {
 			got = append(got, m.Targets[i].Model)

@@ -1,13 +1,20 @@
-// Package route decides in which order a model's targets are asked: what cannot
-// serve a request is left out, the rest stands by the operator's order or is drawn
-// by weight.
+// Package route decides in which order a model's targets are asked, in stages:
+//
+//  1. What cannot serve the request is left out (fit).
+//  2. The rest is ordered by the model's policy: as the operator wrote it, drawn by
+//     weight, or the best for this request (best).
+//
+// Each stage says why, and what would have been first without it.
 package route
 
 import (
 	"math/rand/v2"
+	"time"
 
+	"headworks/internal/complexity"
 	"headworks/internal/fleet"
 	"headworks/internal/inference"
+	"headworks/internal/tenant"
 )
 
 // MaxTargets bounds the targets of one model.
@@ -21,11 +28,21 @@ const (
 	FellBack = "fell back"
 )
 
-// Why a target is left out.
-const (
-	TooLong = "the request does not fit its window"
-	Foreign = "its upstream cannot serve this kind of request"
-)
+// Ask is what an order is made for.
+type Ask struct {
+	Request *inference.Request
+	Tier    string      // of the caller
+	Wish    tenant.Wish // of the caller, within what his tier allows
+	Own     bool        // the preference in Wish is the caller's own
+
+	Paces *[MaxTargets]Pace // by place in the model's list; nil: nothing is foreseen
+}
+
+// Pace is how soon a target is thought to answer this request now.
+type Pace struct {
+	TTFT, TPOT time.Duration // 0 is not known
+	Queued     time.Duration // of TTFT, what is waiting for others
+}
 
 // Order is a model's targets in the order in which to ask them.
 type Order struct {
@@ -33,51 +50,49 @@ type Order struct {
 	N       int
 	Left    [MaxTargets]string // by place in the model's list: why it is left out
 	Why     string             // why the first is first
+
+	sure int // of N; those behind are asked where no other is left
+
+	Judged     bool // the rest counts: the policy is Best
+	Complexity complexity.Score
+	Prefer     tenant.Preference
+	Scores     [MaxTargets]Score // by place in the model's list
 }
 
-// Pick orders the targets of m for a request.
-func Pick(m *fleet.Model, req *inference.Request, src *rand.PCG) Order {
+// Aim returns the objective of a request for m: the caller's, else his tier's, else
+// the model's.
+func Aim(m *fleet.Model, w tenant.Wish) tenant.Objective { return w.Objective.Or(m.Aim) }
+
+// Pick orders the targets of m.
+func Pick(m *fleet.Model, ask *Ask, src *rand.PCG) Order {
 	var o Order
-	o.Why = First
-	if m.Asked {
-		o.Why = Asked
+	o.fit(m, ask.Request)
+	switch {
+	case m.Policy == fleet.Best && m.Choice != nil && o.N > 0:
+		o.best(m, ask)
+	case m.Policy == fleet.Weighted && o.sure > 1:
+		o.draw(m, src)
+	default:
+		o.Why = First
+		if m.Asked {
+			o.Why = Asked
+		}
+		if o.N > 0 {
+			o.instead(m, func(place int) bool { return place < int(o.Targets[0]) })
+		}
 	}
+	return o
+}
+
+// draw draws the first by weight.
+func (o *Order) draw(m *fleet.Model, src *rand.PCG) {
 	total := 0
-	full := [MaxTargets]uint8{} // those too small only by what the card says
-	small := 0
-	for i := range m.Targets[:min(len(m.Targets), MaxTargets)] {
-		t := &m.Targets[i]
-		if t.Speaks != 0 && !t.Speaks.Serves(req.Dialect) {
-			o.Left[i] = Foreign
-			continue
-		}
-		if t.Window > 0 && longest(req)+req.MaxTokens > t.Window {
-			o.Left[i] = TooLong
-			if t.Carded {
-				full[small], small = uint8(i), small+1
-			}
-			continue
-		}
-		o.Targets[o.N] = uint8(i)
-		o.N++
-		total += weight(t)
-	}
-	if o.N == 0 {
-		// Our estimate and a number of the card refuse nobody: the upstream has the
-		// last word.
-		for _, i := range full[:small] {
-			o.Left[i] = ""
-			o.Targets[o.N] = i
-			o.N++
-			total += weight(&m.Targets[i])
-		}
-	}
-	if m.Policy != fleet.Weighted || o.N < 2 {
-		return o
+	for _, i := range o.Targets[:o.sure] {
+		total += weight(&m.Targets[i])
 	}
 	o.Why = Drawn
 	left := int((src.Uint64() >> 32) * uint64(total) >> 32)
-	for i := range o.N {
+	for i := range o.sure {
 		if left -= weight(&m.Targets[o.Targets[i]]); left < 0 {
 			first := o.Targets[i]
 			copy(o.Targets[1:i+1], o.Targets[:i])
@@ -85,16 +100,6 @@ func Pick(m *fleet.Model, req *inference.Request, src *rand.PCG) Order {
 			break
 		}
 	}
-	return o
-}
-
-// longest returns the tokens of the longest prompt: of several, each has the window
-// for itself.
-func longest(req *inference.Request) int {
-	if req.Longest > 0 {
-		return req.Longest
-	}
-	return req.Input
 }
 
 func weight(t *fleet.Target) int { return max(t.Weight, 1) }

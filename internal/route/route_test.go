@@ -18,12 +18,12 @@ func (o Order) list() []uint8 { return o.Targets[:o.N] }
 
 func TestInOrder(t *testing.T) {
 	m := &fleet.Model{Targets: make([]fleet.Target, 3)}
-	o := Pick(m, &inference.Request{}, src())
+	o := Pick(m, &Ask{Request: &inference.Request{}}, src())
 	if !slices.Equal(o.list(), []uint8{0, 1, 2}) || o.Why != First {
 		t.Errorf("%v: %s", o.list(), o.Why)
 	}
 	m.Asked = true
-	if o = Pick(m, &inference.Request{}, src()); o.Why != Asked {
+	if o = Pick(m, &Ask{Request: &inference.Request{}}, src()); o.Why != Asked {
 		t.Errorf("asked for by name: %s", o.Why)
 	}
 }
@@ -39,7 +39,7 @@ func TestWindow(t *testing.T) {
 		{101, 0, []uint8{1, 2}},
 		{1, 5000, []uint8{2}},
 	} {
-		o := Pick(m, &inference.Request{Input: tt.input, MaxTokens: tt.maxTokens}, src())
+		o := Pick(m, &Ask{Request: &inference.Request{Input: tt.input, MaxTokens: tt.maxTokens}}, src())
 		if !slices.Equal(o.list(), tt.want) {
 			t.Errorf("%d and %d tokens: %v, want %v", tt.input, tt.maxTokens, o.list(), tt.want)
 		}
@@ -49,11 +49,11 @@ func TestWindow(t *testing.T) {
 			}
 		}
 	}
-	if o := Pick(m, &inference.Request{Input: 5000, Prompts: 100, Longest: 100}, src()); o.N != 3 {
+	if o := Pick(m, &Ask{Request: &inference.Request{Input: 5000, Prompts: 100, Longest: 100}}, src()); o.N != 3 {
 		t.Errorf("a hundred prompts of 50 tokens share one window: %v", o.list())
 	}
 	m.Targets = m.Targets[:2]
-	if o := Pick(m, &inference.Request{Input: 2000}, src()); o.N != 0 {
+	if o := Pick(m, &Ask{Request: &inference.Request{Input: 2000}}, src()); o.N != 0 {
 		t.Errorf("%v has room for 2000 tokens", o.list())
 	}
 }
@@ -76,7 +76,7 @@ func TestWeights(t *testing.T) {
 		first := make([]int, len(tt.targets))
 		src := src()
 		for range draws {
-			o := Pick(m, &inference.Request{Input: 100}, src)
+			o := Pick(m, &Ask{Request: &inference.Request{Input: 100}}, src)
 			if o.Why != Drawn {
 				t.Fatalf("%s: %s", name, o.Why)
 			}
@@ -105,8 +105,8 @@ func TestAnyModel(t *testing.T) {
 		}
 		seed := rapid.Uint64().Draw(t, "seed")
 		req := &inference.Request{Input: 50}
-		o := Pick(m, req, rand.NewPCG(seed, 0))
-		if again := Pick(m, req, rand.NewPCG(seed, 0)); again != o {
+		o := Pick(m, &Ask{Request: req}, rand.NewPCG(seed, 0))
+		if again := Pick(m, &Ask{Request: req}, rand.NewPCG(seed, 0)); again != o {
 			t.Fatalf("%+v, and with the same draw %+v", o, again)
 		}
 		got := slices.Clone(o.list())

@@ -90,7 +90,7 @@ func (s *run) step(x *exchange, ev flow.Event) {
 			}
 		case flow.Commit:
 			if x.whole {
-				ev = flow.Event{Kind: flow.Finished}
+				ev = flow.Event{Kind: flow.Finished, Tokens: x.made}
 				continue
 			}
 			x.first, x.wrote = s.now, s.now
@@ -185,7 +185,7 @@ func (s *run) made(x *exchange, p latency.Progress) {
 		x.firstIn = s.now
 	}
 	if p.Last && (!x.request.Stream || x.ticket.Committed) {
-		s.step(x, flow.Event{Kind: flow.Finished})
+		s.step(x, flow.Event{Kind: flow.Finished, Tokens: x.made})
 		return
 	}
 	s.step(x, flow.Event{Kind: flow.Content})

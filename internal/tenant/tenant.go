@@ -3,6 +3,7 @@
 package tenant
 
 import (
+	"slices"
 	"strings"
 	"time"
 )
@@ -40,6 +41,55 @@ type Budget struct {
 // Limited reports whether b limits anything.
 func (b Budget) Limited() bool { return b.Amount > 0 && b.Per > 0 }
 
+// Preference is what a caller wants most of an answer.
+type Preference uint8
+
+// The preferences.
+const (
+	NoPreference Preference = iota
+	Quality
+	Price
+	Latency
+	preferences
+)
+
+var preferenceNames = [preferences]string{"", "quality", "price", "latency"}
+
+func (p Preference) String() string { return preferenceNames[p] }
+
+// ParsePreference returns the preference of that name.
+func ParsePreference[T string | []byte](name T) (Preference, bool) {
+	for p := Quality; p < preferences; p++ {
+		if preferenceNames[p] == string(name) {
+			return p, true
+		}
+	}
+	return NoPreference, false
+}
+
+// Objective is how soon an answer should come. What is zero is no objective.
+type Objective struct {
+	TTFT time.Duration // the first token
+	TPOT time.Duration // each token after that
+}
+
+// Or returns o, and where it says nothing what other says.
+func (o Objective) Or(other Objective) Objective {
+	if o.TTFT == 0 {
+		o.TTFT = other.TTFT
+	}
+	if o.TPOT == 0 {
+		o.TPOT = other.TPOT
+	}
+	return o
+}
+
+// Wish is what is wanted of an answer.
+type Wish struct {
+	Prefer    Preference
+	Objective Objective
+}
+
 // Tier is what a class of callers may use.
 type Tier struct {
 	Name        string
@@ -47,6 +97,27 @@ type Tier struct {
 	Requests    Rate
 	Tokens      Rate
 	Concurrency int // requests at once; 0 is no limit
+
+	Wish    Wish         // where a caller does not say
+	May     []Preference // that callers may have; nil: all
+	Fastest Objective    // that callers may ask for
+}
+
+// Grant returns what counts of what a caller asks for: the tier's own wish where he
+// says nothing or what he may not say, and no shorter times than he may have.
+func (t *Tier) Grant(asked Wish) Wish {
+	w := asked
+	if w.Prefer == NoPreference || t.May != nil && !slices.Contains(t.May, w.Prefer) {
+		w.Prefer = t.Wish.Prefer
+	}
+	if w.Objective.TTFT > 0 {
+		w.Objective.TTFT = max(w.Objective.TTFT, t.Fastest.TTFT)
+	}
+	if w.Objective.TPOT > 0 {
+		w.Objective.TPOT = max(w.Objective.TPOT, t.Fastest.TPOT)
+	}
+	w.Objective = w.Objective.Or(t.Wish.Objective)
+	return w
 }
 
 // Caller is who asks. It is built with the key and shared by all its requests,

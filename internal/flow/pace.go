@@ -1,0 +1,149 @@
+package flow
+
+import (
+	"math"
+	"time"
+
+	"headworks/internal/fleet"
+	"headworks/internal/route"
+)
+
+// pace is how soon a target answered lately: moving averages of what was seen of it,
+// whichever replica served.
+type pace struct {
+	ttft, tpot time.Duration // 0: nothing was seen
+	at         time.Time     // when ttft was last learned of
+}
+
+// How fast a pace follows, and for how long it is believed.
+const (
+	follow  = 0.2
+	believe = 5 * time.Minute // after that long without a word, an old pace is no better than none
+)
+
+// fewest tokens of an answer from which a time per token is learned.
+const fewest = 8
+
+// queueLook bounds the replicas that are asked how much waits at a pool.
+const queueLook = 16
+
+// wants returns what an order is made for.
+func (p *Policy) wants(t *Ticket, s *fleet.Snapshot, now time.Time) *route.Ask {
+	p.want = route.Ask{
+		Request: t.Request, Tier: t.Caller.Tier.Name, Wish: t.Caller.Tier.Grant(t.Wish),
+	}
+	p.want.Own = t.Wish.Prefer != 0 && p.want.Wish.Prefer == t.Wish.Prefer
+	t.Aim = route.Aim(t.Model, p.want.Wish)
+	if t.Model.Policy != fleet.Best {
+		return &p.want
+	}
+	for i := range t.Model.Targets[:min(len(t.Model.Targets), route.MaxTargets)] {
+		p.ahead[i] = p.foresee(&t.Model.Targets[i], s, t.Request.Input, now)
+	}
+	p.want.Paces = &p.ahead
+	return &p.want
+}
+
+// foresee returns how soon a target would answer a prompt: by what is known of its
+// engine and waits there, else by what was seen of it lately.
+func (p *Policy) foresee(target *fleet.Target, s *fleet.Snapshot, input int, now time.Time) route.Pace {
+	u := &s.Upstreams[target.Upstream]
+	seen := p.seen(target.ID, now)
+	rate := u.Pace.Rate
+	if u.Rate > 0 {
+		rate = u.Rate
+	}
+	if rate > 0 {
+		seen.Queued = time.Duration(float64(p.waiting(u)) / rate * float64(time.Second))
+	}
+	if u.Pace.First > 0 && rate > 0 {
+		seen.TTFT = u.Pace.First + time.Duration(float64(input)/rate*float64(time.Second)) + seen.Queued
+	} else {
+		seen.Queued = min(seen.Queued, seen.TTFT) // what was seen has the wait in it
+	}
+	if seen.TPOT == 0 {
+		seen.TPOT = u.Pace.Each
+	}
+	return seen
+}
+
+// seen returns what was seen of a target, if it is not too long ago.
+func (p *Policy) seen(id fleet.TargetID, now time.Time) route.Pace {
+	if id <= 0 || int(id) >= len(p.paces) {
+		return route.Pace{}
+	}
+	at := &p.paces[id]
+	if now.Sub(at.at) > believe {
+		return route.Pace{}
+	}
+	return route.Pace{TTFT: at.ttft, TPOT: at.tpot}
+}
+
+// waiting returns the prompt tokens that wait at a replica of a pool, of the one with
+// the fewest among those that are looked at.
+func (p *Policy) waiting(u *fleet.Upstream) int {
+	least := math.MaxInt
+	step := (len(u.Replicas) + queueLook - 1) / queueLook
+	for i := 0; i < len(u.Replicas); i += max(step, 1) {
+		least = min(least, p.Load(u.Replicas[i].ID).Prefill)
+	}
+	if least == math.MaxInt {
+		return 0
+	}
+	return least
+}
+
+// heard learns how long the first token took.
+func (p *Policy) heard(t *Ticket, now time.Time) {
+	if at := p.paceOf(t.Target.ID); at != nil {
+		average(&at.ttft, now.Sub(t.sent))
+		at.at = now
+	}
+}
+
+// ended learns from an answer that is whole.
+func (p *Policy) ended(t *Ticket, tokens int, now time.Time) {
+	at := p.paceOf(t.Target.ID)
+	if at == nil || tokens < fewest {
+		return
+	}
+	if !t.began.IsZero() {
+		average(&at.tpot, now.Sub(t.began)/time.Duration(tokens-1))
+		at.at = now
+		return
+	}
+	// A whole answer tells the sum alone: both follow in proportion, and of the first
+	// one the first token has the share of as many tokens as a short answer has.
+	took := now.Sub(t.sent)
+	if at.ttft == 0 || at.tpot == 0 {
+		each := took / time.Duration(tokens+fewest)
+		average(&at.ttft, fewest*each)
+		average(&at.tpot, each)
+	} else {
+		was := at.ttft + time.Duration(tokens-1)*at.tpot
+		by := min(max(float64(took)/float64(was), 0.1), 10)
+		average(&at.ttft, time.Duration(by*float64(at.ttft)))
+		average(&at.tpot, time.Duration(by*float64(at.tpot)))
+	}
+	at.at = now
+}
+
+func average(to *time.Duration, seen time.Duration) {
+	seen = max(seen, 1)
+	if *to == 0 {
+		*to = seen
+		return
+	}
+	*to += time.Duration(follow * float64(seen-*to))
+}
+
+// paceOf returns what is kept of a target, nil where nothing is.
+func (p *Policy) paceOf(id fleet.TargetID) *pace {
+	if id <= 0 {
+		return nil
+	}
+	for int(id) >= len(p.paces) {
+		p.paces = append(p.paces, pace{})
+	}
+	return &p.paces[id]
+}
