@@ -19,7 +19,7 @@ type Meter struct {
 
 const (
 	maxPieces = 8
-	maxLook   = 4 << 10 // bytes at each end of a question that are looked at
+	maxLook   = 2 << 10 // bytes at each end of a question that are looked at
 )
 
 // Reset makes m ready for another prompt.
@@ -132,13 +132,25 @@ func (l *look) text(p []byte) {
 			}
 		}
 		switch {
-		case 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z':
-			if l.length < maxWord {
-				l.word[l.length] = c | 0x20
+		case c|0x20-'a' < 26:
+			n := l.length
+			for {
+				if n < maxWord {
+					l.word[n] = c | 0x20
+				}
+				n++
+				if i+1 == len(p) || p[i+1]|0x20-'a' >= 26 {
+					break
+				}
+				i++
+				c = p[i]
 			}
-			l.length++
+			l.length = n
 			l.scripts |= latin
 			l.line, l.ticks = false, 0
+		case c == ' ':
+			l.between()
+			l.ticks = 0
 		case c >= 0x80:
 			r, n := utf8.DecodeRune(p[i:])
 			i += n - 1
@@ -266,7 +278,7 @@ func (l *look) between() {
 	}
 	l.f.Words++
 	if l.length <= maxWord {
-		switch string(l.word[:l.length]) {
+		switch string(l.word[:l.length]) { // most words are told apart by length alone
 		case "if", "unless", "suppose", "assume", "given", "let", "then", "therefore", "because", "since",
 			"although", "however", "whether", "not", "except", "neither", "nor", "either", "both",
 			"all", "every", "each", "any", "none", "only", "some", "must", "cannot", "than", "least", "most", "first", "second":
