@@ -19,7 +19,7 @@ var floors = [][]string{
 	{"fleet", "catalog", "catalog/card", "prefix", "complexity", "dialect", "dialect/*", "dialect/openai/*", "latency", "record"},
 	{"admit", "route", "schedule", "health", "price"},
 	{"flow", "wire", "bridge", "journal", "engine/bedrock/sigv4"},
-	{"engine", "engine/*", "identity", "store", "store/*", "facts", "meter", "telemetry", "retrieve", "discover", "discover/*", "config"},
+	{"engine", "engine/*", "identity", "store", "store/*", "facts", "meter", "telemetry", "peer", "retrieve", "discover", "discover/*", "config"},
 	{"gateway", "sim"},
 	{"api", "api/*"},
 	{"app", "client", "connect", "litellm"},
