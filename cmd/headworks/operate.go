@@ -14,6 +14,7 @@ import (
 
 	"headworks/internal/api/admin"
 	"headworks/internal/client"
+	"headworks/internal/peer"
 )
 
 // instance returns the client of the running instance that the command means.
@@ -69,6 +70,10 @@ func newStatusCommand(t *terminal) *cobra.Command {
 					}
 				}
 				list(w, []string{"UPSTREAM", "KIND", "REPLICA", "IN FLIGHT", "STATE"}, rows)
+				if len(s.Peers) > 0 {
+					fmt.Fprintln(w)
+					list(w, []string{"GATEWAY", "STATE", "TAKES", "WHY"}, peerRows(s.Peers))
+				}
 			})
 			for _, u := range s.Upstreams {
 				for _, r := range u.Replicas {
@@ -88,6 +93,18 @@ func newStatusCommand(t *terminal) *cobra.Command {
 			return nil
 		},
 	}
+}
+
+// peerRows says how it stands with the other gateways of the cell.
+func peerRows(peers []peer.Link) (rows [][]string) {
+	for _, p := range peers {
+		takes := ""
+		if p.RTT > 0 {
+			takes = p.RTT.Round(10 * time.Microsecond).String()
+		}
+		rows = append(rows, []string{p.Address, p.State, takes, p.Why})
+	}
+	return rows
 }
 
 func newModelsCommand(t *terminal) *cobra.Command {

@@ -92,6 +92,7 @@ type App struct {
 	adminCert *certificate // the same of the admin listener
 	front     net.Listener
 	back      net.Listener
+	company   *company // nil where no other gateway is spoken to
 	local     tenant.Secret
 	found     Found
 
@@ -139,6 +140,9 @@ func (a *App) build() error {
 	policy.Rules.Seed = uint64(a.since.UnixNano())
 	a.gateway = gateway.New(policy, a.ledger, a.facts.Put, a.failed)
 	if err := a.use(a.config); err != nil {
+		return err
+	}
+	if err := a.meet(); err != nil {
 		return err
 	}
 	a.entrance = api.NewFront(a.gateway, a.keys.resolver, a.health, func() api.Limits { return *a.limits.Load() }, a.routes()...)
@@ -198,7 +202,7 @@ func finder() extract.Find {
 }
 
 func (a *App) listen() (err error) {
-	if a.front, err = listen(a.config.Listen, "listen"); err != nil {
+	if a.front, err = listen(a.config.Listen, "--listen"); err != nil {
 		return err
 	}
 	if a.config.TLS.On() {
@@ -207,7 +211,7 @@ func (a *App) listen() (err error) {
 		}
 		a.front = a.cert.listener(a.front)
 	}
-	if a.back, err = listen(a.config.Admin.Listen, "admin-listen"); err != nil {
+	if a.back, err = listen(a.config.Admin.Listen, "--admin-listen"); err != nil {
 		return err
 	}
 	if a.config.Admin.TLS.On() {
@@ -219,11 +223,11 @@ func (a *App) listen() (err error) {
 	return nil
 }
 
-func listen(addr, flag string) (net.Listener, error) {
+func listen(addr, setting string) (net.Listener, error) {
 	var c net.ListenConfig
 	ln, err := c.Listen(context.Background(), "tcp", addr)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, fmt.Errorf("%s is taken by another process%s; choose another address with --%s, or 127.0.0.1:0 for any free port", addr, holder(addr), flag)
+		return nil, fmt.Errorf("%s is taken by another process%s; choose another address with %s, or 127.0.0.1:0 for any free port", addr, holder(addr), setting)
 	}
 	return ln, err
 }
@@ -299,6 +303,7 @@ func (a *App) use(c *config.Config) error {
 	})
 	a.listenTo(c)
 	a.gateway.Publish(world)
+	a.company.use(c)
 	rebuilt, now := take(), time.Now()
 	a.gateway.Policy(func(p *flow.Policy) {
 		for _, id := range rebuilt {
@@ -319,7 +324,7 @@ func (a *App) listenTo(c *config.Config) {
 	if err := level.UnmarshalText([]byte(c.Log.Level)); err == nil { // the configuration was checked
 		a.level.Set(level)
 	}
-	secrets := []tenant.Secret{a.local, a.keys.token.Secret}
+	secrets := []tenant.Secret{a.local, a.keys.token.Secret, c.Peers.Secret}
 	for _, k := range c.Keys {
 		secrets = append(secrets, tenant.NewSecret(k.Secret.Reveal()))
 	}
@@ -338,6 +343,7 @@ func (a *App) Close() {
 			ln.Close()
 		}
 	}
+	a.company.close()
 	closing := func(what string, c interface{ Close() error }) {
 		if err := c.Close(); err != nil {
 			a.log.Error("closing failed", "what", what, "cause", err.Error())
@@ -457,6 +463,7 @@ func (a *App) Run(ctx context.Context, ready func()) error {
 		return err
 	})
 	start("HTTP/2", a.bridge.Run)
+	start("peers", func() error { return a.company.run(loops) })
 	a.leaveNote()
 	if ready != nil {
 		ready()

@@ -48,6 +48,9 @@ func (a *App) sources() telemetry.Sources {
 		AcceptFailures: func() uint64 { return uint64(a.server.AcceptFailures()) },
 		Generation:     func() uint64 { return a.generation() },
 		ReloadFailures: a.refused.Load,
+		Peers:          func(yield func(string, int)) { a.company.peers(yield) },
+		Blocks:         func(yield func(string, uint64)) { a.company.blocks(yield) },
+		Unheard:        func() uint64 { return a.company.unheard() },
 	}
 }
 
@@ -65,6 +68,7 @@ func (a *App) Status() admin.Status {
 	if a.health.Draining() {
 		s.Status = "draining"
 	}
+	s.Peers = a.company.links()
 	overrun, write := a.facts.Dropped()
 	s.Dropped = overrun + write
 	for _, m := range w.Fleet.Models {

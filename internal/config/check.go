@@ -27,6 +27,7 @@ func (r *reader) check() {
 			r.at(at, BadValue, "a certificate needs its key and a key its certificate: give "+at+".cert and "+at+".key, or neither")
 		}
 	}
+	r.peers()
 	for _, name := range slices.Sorted(maps.Keys(c.Upstreams)) {
 		r.upstream(join("upstreams", name), name, c.Upstreams[name])
 	}

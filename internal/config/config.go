@@ -25,6 +25,7 @@ type Config struct {
 	TLS          TLS                 `json:"tls,omitzero" jsonschema:"encrypts what listen serves"`
 	Admin        Admin               `json:"admin,omitzero" jsonschema:"the admin API and /metrics, on a listener of their own"`
 	Region       string              `json:"region,omitzero" jsonschema:"the cell this process is"`
+	Peers        Peers               `json:"peers,omitzero" jsonschema:"the other gateways of this cell, who tell each other what they know"`
 	Data         string              `json:"data,omitzero" jsonschema:"folder of everything that is kept; created where missing"`
 	State        string              `json:"state,omitzero" enum:"sqlite" jsonschema:"where what must survive is kept"`
 	Shared       string              `json:"shared,omitzero" enum:"none" jsonschema:"where what several processes share is kept"`
@@ -428,7 +429,7 @@ func Guard(running, next *Config) *Problem {
 func Restart(changes []Change) []string {
 	var paths []string
 	for _, c := range changes {
-		if slices.Contains([]string{"listen", "tls.cert", "tls.key", "admin.listen", "admin.tls.cert", "admin.tls.key", "data", "state", "shared"}, c.Path) {
+		if slices.Contains([]string{"listen", "tls.cert", "tls.key", "admin.listen", "admin.tls.cert", "admin.tls.key", "data", "state", "shared", "peers.listen", "peers.tls.cert", "peers.tls.key", "peers.tls.ca"}, c.Path) {
 			paths = append(paths, c.Path)
 		}
 	}

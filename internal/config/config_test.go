@@ -119,6 +119,13 @@ admin.listen 127.0.0.1:7301
 admin.tls.cert none
 admin.tls.key none
 region local
+peers.listen none
+peers.hosts none
+peers.secret none
+peers.tls.cert none
+peers.tls.key none
+peers.tls.ca none
+peers.interval 100ms
 data ./data
 state sqlite
 shared none

@@ -16,6 +16,9 @@ type Sources struct {
 	ReloadFailures func() uint64
 	Conversations  func() (n, bytes int64) // that are kept
 	KeepFailures   func() uint64
+	Peers          func(yield func(state string, n int))
+	Blocks         func(yield func(what string, n uint64)) // of prompts, that gateways told each other
+	Unheard        func() uint64                           // messages of gateways that were not listened to
 }
 
 func gauge(name, help string, labels ...string) *prometheus.Desc {
@@ -35,11 +38,14 @@ var (
 	conversations  = gauge("responses_conversations", "Conversations of the Responses API that are kept, when they were last counted.")
 	keptBytes      = gauge("responses_bytes", "Bytes of them.")
 	keepFailures   = gauge("responses_lost_total", "Responses that were to be kept and could not be.")
+	peers          = gauge("peers", "Other gateways of the cell.", "state")
+	blocks         = gauge("peer_blocks_total", "Blocks of prompts that gateways of the cell told each other of.", "what")
+	unheard        = gauge("peer_refused_total", "Messages of gateways that were not listened to.")
 )
 
 // Describe implements prometheus.Collector.
 func (s *Sources) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{inFlight, queueDepth, replicaUp, streamsOpen, dropped, refused, acceptFailures, generation, reloadFailures, conversations, keptBytes, keepFailures} {
+	for _, d := range []*prometheus.Desc{inFlight, queueDepth, replicaUp, streamsOpen, dropped, refused, acceptFailures, generation, reloadFailures, conversations, keptBytes, keepFailures, peers, blocks, unheard} {
 		out <- d
 	}
 }
@@ -92,5 +98,14 @@ func (s *Sources) Collect(out chan<- prometheus.Metric) {
 	}
 	if s.KeepFailures != nil {
 		counter(keepFailures, s.KeepFailures())
+	}
+	if s.Peers != nil {
+		s.Peers(func(state string, n int) { gauge(peers, float64(n), state) })
+	}
+	if s.Blocks != nil {
+		s.Blocks(func(what string, n uint64) { counter(blocks, n, what) })
+	}
+	if s.Unheard != nil {
+		counter(unheard, s.Unheard())
 	}
 }

@@ -1,0 +1,92 @@
+package config
+
+import (
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"headworks/internal/tenant"
+)
+
+// Peers are the other gateways of this cell, and how gateways prove who they are.
+type Peers struct {
+	Listen   string        `json:"listen,omitzero" jsonschema:"address where other gateways tell what they know, on a listener of its own; none unless given"`
+	Hosts    []string      `json:"hosts,omitzero" jsonschema:"the other gateways of the cell, as host:port, of which each address is one, or as the name of SRV records, such as _headworks._tcp.example.com"`
+	Secret   tenant.Secret `json:"secret,omitzero" jsonschema:"what gateways prove with that they belong together, 16 characters or more, best as a reference"`
+	TLS      PeersTLS      `json:"tls,omitzero" jsonschema:"encrypts what gateways tell each other"`
+	Interval time.Duration `json:"interval,omitzero" jsonschema:"how often this gateway tells the others what it knows"`
+}
+
+func (p *Peers) defaults() { p.Interval = 100 * time.Millisecond }
+
+// PeersTLS is the certificate of a gateway among its own.
+type PeersTLS struct {
+	Cert string `json:"cert,omitzero" jsonschema:"file of this gateway's certificate and those that lead to its authority, in PEM"`
+	Key  string `json:"key,omitzero" jsonschema:"file of the certificate's private key, in PEM"`
+	CA   string `json:"ca,omitzero" jsonschema:"file of the authorities that the certificates of all gateways come from, in PEM; with it each has to show one"`
+}
+
+// On reports whether gateways speak TLS.
+func (t *PeersTLS) On() bool { return t.Cert != "" }
+
+// Bounds of peers.interval: what another has in flight is forgotten after two seconds.
+const (
+	leastInterval = 10 * time.Millisecond
+	mostInterval  = time.Second
+	mostHosts     = 64
+)
+
+// peers checks how gateways speak to each other.
+func (r *reader) peers() {
+	p := &r.cfg.Peers
+	if p.Listen != "" {
+		r.address("peers.listen", p.Listen)
+		for _, other := range []string{r.cfg.Listen, r.cfg.Admin.Listen} {
+			if p.Listen == other && !strings.HasSuffix(other, ":0") {
+				r.at("peers.listen", BadValue, "gateways cannot share the address of the API or of the admin API: both are "+other)
+			}
+		}
+		if p.Secret.Empty() && p.TLS.CA == "" {
+			r.at("peers.listen", Missing, "anybody could tell this gateway anything: give peers.secret, or peers.tls with a ca")
+		}
+	}
+	if len(p.Hosts) > 0 && p.Listen == "" {
+		r.at("peers.hosts", Missing, "the others could tell this gateway nothing: give peers.listen too")
+	}
+	if len(p.Hosts) > mostHosts {
+		r.at("peers.hosts", BadValue, "more than "+strconv.Itoa(mostHosts)+" peers; one name may stand for several addresses")
+	}
+	for i, h := range p.Hosts {
+		r.host("peers.hosts["+strconv.Itoa(i)+"]", h)
+	}
+	if !p.Secret.Empty() {
+		r.secret("peers.secret", p.Secret, -1, map[string]int{})
+	}
+	if (p.TLS.Cert == "") != (p.TLS.Key == "") {
+		r.at("peers.tls", BadValue, "a certificate needs its key and a key its certificate: give peers.tls.cert and peers.tls.key, or neither")
+	}
+	if p.TLS.CA != "" && !p.TLS.On() {
+		r.at("peers.tls.ca", Missing, "each gateway has to show a certificate: give peers.tls.cert and peers.tls.key too")
+	}
+	if p.Interval < leastInterval || p.Interval > mostInterval {
+		r.at("peers.interval", BadValue, "gateways tell each other what they know every "+showDuration(leastInterval)+" to "+showDuration(mostInterval))
+	}
+}
+
+// host checks where another gateway is: host:port, or the name of SRV records.
+func (r *reader) host(path, s string) {
+	if strings.HasPrefix(s, "_") && strings.Count(s, ".") >= 2 && !strings.ContainsAny(s, ":/ ") {
+		return
+	}
+	name, port, ok := cutPort(s)
+	n, err := strconv.ParseUint(port, 10, 16)
+	if _, literal := netip.ParseAddr(name); !ok || err != nil || n == 0 || literal != nil && !hostName(name) {
+		r.at(path, BadValue, r.shown(path, s)+" is no peer; write one as gateway-1.example.com:7302, or the name of SRV records as _headworks._tcp.example.com")
+	}
+}
+
+// hostName reports whether a text can be the name of a host.
+func hostName(s string) bool {
+	return s != "" && len(s) <= 253 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._") == "" && s[0] != '.'
+}
