@@ -34,10 +34,11 @@ type stream struct {
 }
 
 type life struct {
-	call     *Call
-	request  wire.Request
-	response *wire.Response
-	same     bool // the caller speaks our dialect
+	call      *Call
+	request   wire.Request
+	response  *wire.Response
+	same      bool // the caller speaks our dialect
+	arguments arguments
 
 	dropped []string
 	status  int
@@ -451,21 +452,6 @@ func (s *stream) answer(until time.Time) (Chunk, error) {
 	return c, nil
 }
 
-// tellable returns the fault of an answer that the caller's dialect has no way to
-// tell: arguments of a call are an object there, and what the model wrote is none. An
-// answer that ended at the limit of its length may well hold the beginning of one.
-func tellable(a *inference.Answer, in inference.Dialect) error {
-	if in != inference.Anthropic || a.Finish == inference.Length {
-		return nil
-	}
-	for i := range a.Parts {
-		if p := &a.Parts[i]; p.Kind == inference.ToolUse && p.Data != "" && !dialect.IsObject(p.Data) {
-			return dialect.Broken(fault.Malformed, "the arguments of a tool call are no JSON object")
-		}
-	}
-	return nil
-}
-
 // counted returns a fault where a whole answer holds too few answers for the
 // prompts of the request, or vectors of nothing that was sent.
 func (s *stream) counted(n int) error {
@@ -504,7 +490,7 @@ func (s *stream) events() (Chunk, error) {
 		if told.Terminal && !told.Content { // one that says more is part of the answer
 			s.event = nil
 			s.last, c.Last = true, true
-			return s.close(c), nil
+			return s.close(c)
 		}
 		raw := s.event.Raw
 		if edits := s.reader.Edits(s.edits[:0]); len(edits) > 0 && s.same {
@@ -516,7 +502,9 @@ func (s *stream) events() (Chunk, error) {
 		}
 		switch {
 		case !s.same:
-			s.deltas = s.reader.Deltas(s.deltas)
+			if err := s.tell(); err != nil {
+				return s.breakOff(c, err)
+			}
 			c.Deltas = s.deltas
 		case told.Aside && !s.call.Request.WantUsage:
 		default:
@@ -579,12 +567,43 @@ func merge(into, e *inference.Event) {
 }
 
 // close adds the last steps of an answer that goes to another dialect.
-func (s *stream) close(c Chunk) Chunk {
-	if !s.same {
-		s.deltas = s.reader.Deltas(s.deltas)
-		c.Deltas = s.deltas
+func (s *stream) close(c Chunk) (Chunk, error) {
+	if s.same {
+		return c, nil
 	}
-	return c
+	if err := s.tell(); err != nil {
+		c.Last = false
+		return s.breakOff(c, err)
+	}
+	c.Deltas = s.deltas
+	return c, nil
+}
+
+// tell adds the steps of what was read last, for a caller of another dialect. The end of
+// an answer that cannot be told there is left out, and is an error.
+func (s *stream) tell() error {
+	from := len(s.deltas)
+	s.deltas = s.reader.Deltas(s.deltas)
+	if !objects(s.call.Request.Dialect) {
+		return nil
+	}
+	for i := from; i < len(s.deltas); i++ {
+		if s.arguments.follow(&s.deltas[i]) {
+			s.deltas = s.deltas[:i]
+			return dialect.Broken(fault.Malformed, errArguments)
+		}
+	}
+	return nil
+}
+
+// breakOff gives what came before an error, and the error with the next call; alone
+// where nothing came.
+func (s *stream) breakOff(c Chunk, err error) (Chunk, error) {
+	s.err = err
+	if c.Deltas = s.deltas; len(c.Deltas) == 0 {
+		return Chunk{}, err
+	}
+	return c, nil
 }
 
 // fitting is a Reader of a dialect whose answers may be whole and yet cannot be told
@@ -609,7 +628,7 @@ func (s *stream) end(err error) (Chunk, error) {
 		cut = err
 	}
 	if cut == nil {
-		return s.close(Chunk{Last: true}), nil
+		return s.close(Chunk{Last: true})
 	}
 	switch {
 	case err != nil && !errors.Is(err, io.EOF):

@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -63,48 +64,99 @@ func TestOneAnswerAcrossDialects(t *testing.T) {
 	}
 }
 
-// TestArgumentsThatAreNoObject: in a whole answer Anthropic's clients get the
-// arguments of a call as an object. What the model wrote is not made into one.
+// TestArgumentsThatAreNoObject: some dialects have the arguments of a call as an object.
+// What the model wrote is not made into one, and the answer is no success.
 func TestArgumentsThatAreNoObject(t *testing.T) {
 	for _, tt := range []struct {
-		arguments, finish string
+		arguments, finish string // JSON, as it stands there
 		told              bool
 	}{
-		{`{\"a\":1}`, "tool_calls", true},
-		{``, "tool_calls", true},
-		{`{\"a\":`, "tool_calls", false},
-		{`[1]`, "stop", false},
-		{`{\"a\":`, "length", true}, // the limit of the length says why
+		{`"{\"a\":\"}\"}"`, "tool_calls", true},
+		{`""`, "tool_calls", true},
+		{`{"a":1}`, "tool_calls", true}, // not in a string
+		{`"{\"a\":"`, "tool_calls", false},
+		{`"{}{}"`, "tool_calls", false},
+		{`"[1]"`, "stop", false},
+		{`"nothing"`, "tool_calls", false},
+		{`"{\"a\":"`, "length", true}, // the limit of the length says why
 	} {
-		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Content-Type", "application/json")
-			_, _ = io.WriteString(w, `{"id":"1","choices":[{"index":0,"message":{"role":"assistant","content":null,"tool_calls":[{"id":"c","type":"function","function":{"name":"f","arguments":"`+
-				tt.arguments+`"}}]},"finish_reason":"`+tt.finish+`"}],"usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}}`)
-		}))
-		replica := fleet.Replica{URL: server.URL}
-		e, err := engine.NewHTTP([]engine.Protocol{engine.Chat()}, []fleet.Replica{replica}, engine.Options{})
+		for _, streams := range []bool{false, true} {
+			call := `"tool_calls":[{"index":0,"id":"c","type":"function","function":{"name":"f","arguments":` + tt.arguments + `}}]`
+			answer, media := `{"id":"1","choices":[{"index":0,"message":{"role":"assistant","content":null,`+call+`},"finish_reason":"`+tt.finish+`"}],"usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}}`, "application/json"
+			if streams {
+				answer = `data: {"id":"1","choices":[{"index":0,"delta":{` + call + `}}]}` + "\n\n" +
+					`data: {"id":"1","choices":[{"index":0,"delta":{},"finish_reason":"` + tt.finish + `"}]}` + "\n\ndata: [DONE]\n\n"
+				media = "text/event-stream"
+			}
+			told, err := toAnthropic(t, answer, media)
+			if tt.told != (err == nil) || err != nil && fault.Of(err).Kind != fault.Malformed {
+				t.Errorf("%s, %s, streams %v: %v", tt.arguments, tt.finish, streams, err)
+			}
+			if err == nil && tt.arguments == `{"a":1}` && told != tt.arguments {
+				t.Errorf("streams %v: told as %s", streams, told)
+			}
+		}
+	}
+}
+
+// toAnthropic asks an upstream of OpenAI's dialect for a caller of Anthropic's, and
+// returns the arguments that were told of tool calls.
+func toAnthropic(t *testing.T, answer, media string) (arguments string, err error) {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", media)
+		_, _ = io.WriteString(w, answer)
+	}))
+	defer server.Close()
+	replica := fleet.Replica{URL: server.URL}
+	e, err := engine.NewHTTP([]engine.Protocol{engine.Chat()}, []fleet.Replica{replica}, engine.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	c := &engine.Call{Request: &inference.Request{}, Replica: &replica, Model: "m", Doc: &scan.Doc{}}
+	c.Body = []byte(`{"model":"m","max_tokens":9,"stream":` + strconv.FormatBool(media == "text/event-stream") + `,"messages":[{"role":"user","content":"hi"}]}`)
+	if err := c.Doc.Scan(c.Body, anthropic.Shape()); err != nil {
+		t.Fatal(err)
+	}
+	if err := anthropic.ReadRequest(c.Doc, c.Request); err != nil {
+		t.Fatal(err)
+	}
+	c.Conversation = func() (*inference.Conversation, []string, error) { return anthropic.Decode(c.Doc) }
+	s, err := e.Open(t.Context(), c)
+	if err != nil {
+		return "", err
+	}
+	defer s.Close()
+	for {
+		chunk, err := s.Next(time.Time{})
 		if err != nil {
-			t.Fatal(err)
+			return arguments, err
 		}
-		c := &engine.Call{Request: &inference.Request{}, Replica: &replica, Model: "m", Doc: &scan.Doc{}}
-		c.Body = []byte(`{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}`)
-		if err := c.Doc.Scan(c.Body, anthropic.Shape()); err != nil {
-			t.Fatal(err)
+		for _, d := range chunk.Deltas {
+			if d.Kind == inference.ToolDelta {
+				arguments += d.Text
+			}
 		}
-		if err := anthropic.ReadRequest(c.Doc, c.Request); err != nil {
-			t.Fatal(err)
+		if chunk.Answer != nil {
+			for _, p := range chunk.Answer.Parts {
+				arguments += p.Data
+			}
 		}
-		c.Conversation = func() (*inference.Conversation, []string, error) { return anthropic.Decode(c.Doc) }
-		s, err := e.Open(t.Context(), c)
-		if err != nil {
-			t.Fatal(err)
+		if chunk.Last {
+			return arguments, nil
 		}
-		_, err = s.Next(time.Time{})
-		if tt.told != (err == nil) || err != nil && fault.Of(err).Kind != fault.Malformed {
-			t.Errorf("%s, %s: %v", tt.arguments, tt.finish, err)
+	}
+}
+
+// TestAborted: an engine that dropped a request has not ended its answer.
+func TestAborted(t *testing.T) {
+	for media, answer := range map[string]string{
+		"application/json":  `{"id":"1","choices":[{"index":0,"message":{"role":"assistant","content":"half an"},"finish_reason":"abort"}]}`,
+		"text/event-stream": `data: {"id":"1","choices":[{"index":0,"delta":{"content":"half an"}}]}` + "\n\n" + `data: {"id":"1","choices":[{"index":0,"delta":{},"finish_reason":"abort"}]}` + "\n\ndata: [DONE]\n\n",
+	} {
+		if _, err := toAnthropic(t, answer, media); err == nil {
+			t.Errorf("%s: the answer is told as a whole one", media)
 		}
-		s.Close()
-		e.Close()
-		server.Close()
 	}
 }

@@ -430,6 +430,50 @@ func TestAttemptsAreBounded(t *testing.T) {
 	}
 }
 
+// TestEachCredentialGetsItsChance: a request is not lost to a credential that is
+// refused or at its limit while another one serves; replicas of one credential are
+// not all asked, and another target is not forgotten over them.
+func TestEachCredentialGetsItsChance(t *testing.T) {
+	keys := func(r *rig, n int) {
+		for i := range r.s.Upstreams[0].Replicas {
+			r.s.Upstreams[0].Replicas[i].Key = i % n
+		}
+	}
+	for _, turns := range [][]fault.Kind{
+		{fault.UpstreamAuth, fault.UpstreamCapacity}, {fault.UpstreamCapacity, fault.UpstreamForbidden},
+	} {
+		r := newRig(t, admit.Limits{}, true, 3)
+		r.s.Models[0].Tries = 1
+		keys(r, 3)
+		a, met := r.want(r.step(Event{Kind: Arrived}), Send), map[int]bool{}
+		for _, k := range turns {
+			met[a.Replica.Key] = true
+			a = r.want(r.step(failure(k)), Send)
+		}
+		if met[a.Replica.Key] {
+			t.Errorf("%v: credential %d is asked again", turns, a.Replica.Key)
+		}
+		r.wantFault(r.step(failure(fault.UpstreamCapacity)), fault.UpstreamCapacity)
+	}
+	r := newRig(t, admit.Limits{}, true, 4, 1)
+	r.s.Models[0].Tries = 1
+	keys(r, 1)
+	r.want(r.step(Event{Kind: Arrived}), Send)
+	if a := r.want(r.step(failure(fault.UpstreamCapacity)), Send); a.Target.Upstream != 1 {
+		t.Errorf("one credential is at its limit, and went to upstream %d", a.Target.Upstream)
+	}
+	r = newRig(t, admit.Limits{}, true, 2*MaxAttempts, 1)
+	r.s.Models[0].Tries = 1
+	keys(r, 2*MaxAttempts)
+	a := r.want(r.step(Event{Kind: Arrived}), Send)
+	for range MaxAttempts - 1 {
+		a = r.want(r.step(failure(fault.UpstreamCapacity)), Send)
+	}
+	if a.Target.Upstream != 1 {
+		t.Error("another target was forgotten over many credentials")
+	}
+}
+
 // TestUpstreamFailsWhole: every replica of the first target fails whatever it
 // gets, many requests at once. All are served by the second, and soon none is
 // sent to the first any more.

@@ -326,7 +326,11 @@ func (p *Policy) failed(t *Ticket, f *fault.Error, s *fleet.Snapshot, now time.T
 		t.used[t.choice] = math.MaxUint8 // all replicas of a target have its window, and speak its dialects
 		return p.send(t, s, now)
 	case f.Kind == fault.UpstreamCapacity, f.Kind == fault.UpstreamAuth, f.Kind == fault.UpstreamForbidden:
-		// The engine turned the work away, so sending it elsewhere doubles nothing.
+		// The engine turned the work away, so sending it elsewhere doubles nothing, and
+		// each of several credentials gets its chance.
+		if p.otherKey(t, s, now) {
+			t.used[t.choice]--
+		}
 		return p.send(t, s, now)
 	case out && !t.moved:
 		t.moved = true // failover: whoever is down does no work twice
@@ -365,6 +369,22 @@ func (p *Policy) untried(t *Ticket, s *fleet.Snapshot, now time.Time) bool {
 		}
 	}
 	return false
+}
+
+// otherKey reports whether the target that was asked last has another credential that
+// may serve. The last attempt is left for another target, if there is one.
+func (p *Policy) otherKey(t *Ticket, s *fleet.Snapshot, now time.Time) bool {
+	if t.Order.N > 1 && t.Tries >= MaxAttempts-1 {
+		return false
+	}
+	t.board = board{policy: p, ticket: t, model: t.Target.Model, now: now}
+	pool := s.Upstreams[t.Target.Upstream].Replicas
+	return slices.ContainsFunc(pool, func(r fleet.Replica) bool {
+		met := slices.ContainsFunc(t.Attempts[:t.Tries], func(a Attempt) bool {
+			return a.Target.Upstream == t.Target.Upstream && a.Replica.Key == r.Key
+		})
+		return !met && t.board.Standing(r.ID).Why == ""
+	})
 }
 
 // free reports whether the engine never got the work, so that the attempt is no

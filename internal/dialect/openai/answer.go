@@ -77,7 +77,7 @@ func content(message scan.Value) (there bool, text int) {
 		case "tool_calls":
 			for call := range m.All() {
 				there = true
-				text += call.Get("function").Get("arguments").TextLen()
+				text += argued(call.Get("function"))
 			}
 		case "function_call", "audio":
 			if m.Len() > 0 {
@@ -133,10 +133,29 @@ func answerParts(message scan.Value) []inference.Part {
 		function := call.Get("function")
 		parts = append(parts, inference.Part{
 			Kind: inference.ToolUse, ID: call.Get("id").Text(),
-			Name: function.Get("name").Text(), Data: function.Get("arguments").Text(),
+			Name: function.Get("name").Text(), Data: arguments(function),
 		})
 	}
 	return parts
+}
+
+// arguments returns those of a call: JSON in a string, or, of servers that keep to
+// their own template (older TGI among them), the JSON itself.
+func arguments(function scan.Value) string {
+	v := function.Get("arguments")
+	if v.Kind() == scan.Object {
+		return string(v.Raw())
+	}
+	return v.Text()
+}
+
+// argued returns how much that is.
+func argued(function scan.Value) int {
+	v := function.Get("arguments")
+	if v.Kind() == scan.Object {
+		return len(v.Raw())
+	}
+	return v.TextLen()
 }
 
 // EncodeAnswer writes a whole answer.

@@ -90,7 +90,8 @@ func broke(m scan.Value) *fault.Error {
 		switch string(m.Bytes()) {
 		case "error": // OpenRouter, Mistral
 			return dialect.Said{}.Fault()
-		case "insufficient_system_resource": // DeepSeek
+		case "abort", // vLLM and SGLang: the engine dropped the request
+			"insufficient_system_resource": // DeepSeek
 			return dialect.Said{Status: 503}.Fault()
 		}
 	}

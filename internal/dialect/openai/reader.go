@@ -42,6 +42,7 @@ type hop struct {
 type toolBlock struct {
 	index int64
 	block int
+	id    uint64 // hash; 0 is none
 }
 
 // Reset makes r ready for an answer of n choices; 0 is 1.
@@ -314,19 +315,21 @@ func (h *hop) call(dst []inference.Delta, v scan.Value) []inference.Delta {
 		}
 	}
 	h.kind, h.block = inference.ToolDelta, -1
+	id := dialect.Session(v.Get("id").Bytes())
 	for _, t := range h.tools {
-		if t.index == index {
+		// Some servers give every call the index 0; a call of another id is another one.
+		if t.index == index && (id == 0 || t.id == 0 || id == t.id || name.TextLen() == 0) {
 			h.block = t.block
 		}
 	}
 	if h.block < 0 {
 		h.block = h.blocks
 		h.blocks++
-		h.tools = append(h.tools, toolBlock{index, h.block})
+		h.tools = append(h.tools, toolBlock{index, h.block, id})
 		dst = append(dst, inference.Delta{Kind: inference.ToolBegin, Index: h.block, ID: v.Get("id").Text(), Name: name.Text()})
 	}
-	if arguments := function.Get("arguments"); arguments.TextLen() > 0 {
-		dst = append(dst, inference.Delta{Kind: inference.ToolDelta, Index: h.block, Text: arguments.Text()})
+	if text := arguments(function); text != "" {
+		dst = append(dst, inference.Delta{Kind: inference.ToolDelta, Index: h.block, Text: text})
 	}
 	return dst
 }

@@ -344,6 +344,35 @@ func TestDeltas(t *testing.T) {
 	}
 }
 
+// TestCallsOfOneIndex: a call of another id is another call, whatever its index says;
+// arguments may stand there as JSON.
+func TestCallsOfOneIndex(t *testing.T) {
+	var r Reader
+	var d scan.Doc
+	var got []inference.Delta
+	for _, call := range []string{
+		`{"index":0,"id":"c1","function":{"name":"f","arguments":"{\"a\""}}`,
+		`{"index":0,"id":"c1","function":{"arguments":":1}"}}`,
+		`{"index":0,"id":"c2","function":{"name":"g","arguments":{"b": 2}}}`,
+	} {
+		if _, err := read(&r, &d, event{data: `{"id":"1","model":"m","choices":[{"index":0,"delta":{"tool_calls":[`+call+`]}}]}`}); err != nil {
+			t.Fatal(err)
+		}
+		got = r.Deltas(got)
+	}
+	want := []inference.Delta{
+		{Kind: inference.Begin, ID: "1", Model: "m"},
+		{Kind: inference.ToolBegin, ID: "c1", Name: "f"},
+		{Kind: inference.ToolDelta, Text: `{"a"`},
+		{Kind: inference.ToolDelta, Text: `:1}`},
+		{Kind: inference.ToolBegin, Index: 1, ID: "c2", Name: "g"},
+		{Kind: inference.ToolDelta, Index: 1, Text: `{"b": 2}`},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
+	}
+}
+
 func TestWriter(t *testing.T) {
 	w := Writer{Created: 7, Usage: true}
 	var out []byte
