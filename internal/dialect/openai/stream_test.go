@@ -355,7 +355,7 @@ func TestCallsOfOneIndex(t *testing.T) {
 		`{"index":0,"id":"c1","function":{"arguments":":1}"}}`,
 		`{"index":0,"id":"c2","function":{"name":"g","arguments":{"b": 2}}}`,
 	} {
-		if _, err := read(&r, &d, event{data: `{"id":"1","model":"m","choices":[{"index":0,"delta":{"tool_calls":[`+call+`]}}]}`}); err != nil {
+		if _, err := read(&r, &d, event{data: `{"id":"1","model":"m","choices":[{"index":0,"delta":{"tool_calls":[` + call + `]}}]}`}); err != nil {
 			t.Fatal(err)
 		}
 		got = r.Deltas(got)
