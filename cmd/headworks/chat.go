@@ -77,6 +77,7 @@ type talk struct {
 	said   []client.Message
 
 	prompts bool // somebody is there to see them
+	missed  int  // questions without a whole answer
 }
 
 // mostQuestion bounds a question that is read from a pipe.
@@ -171,7 +172,10 @@ func (k *talk) hold(ctx context.Context) error {
 		case line, ok = <-lines:
 			if !ok {
 				show("\n")
-				return broken
+				if broken != nil {
+					return broken
+				}
+				return k.shortfall()
 			}
 		}
 		if strings.TrimSpace(line) == `"""` && (block || len(question) == 0) {
@@ -195,12 +199,21 @@ func (k *talk) hold(ctx context.Context) error {
 			continue
 		case first && strings.HasPrefix(text, "/"):
 			if !k.command(text) {
-				return nil
+				return k.shortfall()
 			}
 			continue
 		}
 		k.answer(ctx, text, interrupts)
 	}
+}
+
+// shortfall tells a script that some of its questions have no whole answer. Who was
+// there to see it knows.
+func (k *talk) shortfall() error {
+	if k.prompts || k.missed == 0 {
+		return nil
+	}
+	return fmt.Errorf("%d of the questions have no whole answer", k.missed)
 }
 
 // command does what a line that begins with a slash asks for; false to leave.
@@ -265,8 +278,10 @@ func (k *talk) answer(ctx context.Context, question string, interrupts <-chan os
 	case <-stopped:
 		fmt.Fprintln(k.err, k.grey("stopped; neither question nor answer is kept"))
 	case err != nil:
+		k.missed++
 		fmt.Fprintln(k.err, "headworks: "+err.Error())
 	case r.Error != nil:
+		k.missed++
 		fmt.Fprintln(k.err, "headworks: "+unhappy(r))
 	}
 }

@@ -97,8 +97,24 @@ func (e *HTTP) List(ctx context.Context, replica fleet.ReplicaID, until time.Tim
 			names = append(names, name)
 		}
 	})
+	if len(names) == 0 && !lists(d.Root()) {
+		return nil, fault.New(fault.Malformed, "the upstream's answer is no list of models")
+	}
 	slices.Sort(names)
 	return slices.Compact(names), nil
+}
+
+// lists reports whether there is a list, if an empty one.
+func lists(root scan.Value) bool {
+	if root.Kind() == scan.Array {
+		return true
+	}
+	for m := range root.All() {
+		if k := m.Kind(); k == scan.Array || k == scan.Null {
+			return true
+		}
+	}
+	return false
 }
 
 // late tells of an upstream that did not answer in time.

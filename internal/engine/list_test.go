@@ -14,6 +14,7 @@ import (
 	"headworks/internal/engine/anthropic"
 	"headworks/internal/engine/azure"
 	"headworks/internal/engine/gemini"
+	"headworks/internal/engine/ollama"
 	"headworks/internal/engine/openai"
 	"headworks/internal/fault"
 	"headworks/internal/fleet"
@@ -40,6 +41,8 @@ func TestList(t *testing.T) {
 		"Anthropic":                  {make: anthropic.New, uri: "/v1/models?limit=1000", key: "X-Api-Key: k", answer: `{"data":[{"type":"model","id":"claude-x","display_name":"X"}],"has_more":false}`, want: []string{"claude-x"}},
 		"Gemini":                     {make: gemini.New, uri: "/v1beta/models?pageSize=1000", key: "X-Goog-Api-Key: k", answer: `{"models":[{"name":"models/gemini-x"}]}`, want: []string{"gemini-x"}},
 		"Azure":                      {make: func(r []fleet.Replica, k []string) (*engine.HTTP, error) { return azure.New(r, k, "") }, fault: fault.Unsupported, neverReached: true},
+		"Ollama":                     {make: ollama.New, uri: "/api/tags", key: "Authorization: Bearer k", answer: `{"models":[{"name":"qwen3:8b","model":"qwen3:8b","size":1}]}`, want: []string{"qwen3:8b"}},
+		"another thing":              {make: openai.New, uri: "/v1/models", key: "Authorization: Bearer k", answer: `{"echo":true}`, fault: fault.Malformed},
 		"names that cannot be shown": {make: openai.New, uri: "/v1/models", key: "Authorization: Bearer k", answer: `{"data":[{"id":""},{"id":"a\u0007"},{"id":7},{"id":"` + strings.Repeat("x", 257) + `"},{"id":"ok"}]}`, want: []string{"ok"}},
 		"none":                       {make: openai.New, uri: "/v1/models", key: "Authorization: Bearer k", answer: `{"object":"list","data":null}`},
 		"a wrong key":                {make: openai.New, uri: "/v1/models", key: "Authorization: Bearer k", status: 401, answer: `{}`, fault: fault.UpstreamAuth},

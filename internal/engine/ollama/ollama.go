@@ -19,6 +19,7 @@ import (
 	"headworks/internal/fault"
 	"headworks/internal/fleet"
 	"headworks/internal/inference"
+	"headworks/internal/scan"
 	"headworks/internal/wire"
 )
 
@@ -27,8 +28,21 @@ func New(replicas []fleet.Replica, keys []string) (*engine.HTTP, error) {
 	compatible, completions := engine.Chat(), engine.Completions()
 	compatible.Refuse, completions.Refuse = several, several
 	return engine.NewHTTP([]engine.Protocol{chat(), generate(), compatible, completions, engine.Embeddings()}, replicas, engine.Options{
-		Keys: engine.Bearer(keys),
+		Keys: engine.Bearer(keys), Listing: tags(),
 	})
+}
+
+// tags is Ollama's own list, which older versions have too.
+func tags() *engine.Listing {
+	path := below("/api/tags")
+	return &engine.Listing{
+		Target: func(dst []byte, base string) []byte { return path(dst, base, "", false) },
+		Read: func(root scan.Value, yield func(string)) {
+			for m := range root.Get("models").All() {
+				yield(m.Get("name").Text())
+			}
+		},
+	}
 }
 
 func chat() engine.Protocol {

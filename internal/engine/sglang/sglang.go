@@ -26,7 +26,7 @@ func New(replicas []fleet.Replica, keys []string) (*engine.HTTP, error) {
 			protocols[i].Recast = ranked
 		}
 	}
-	return engine.NewHTTP(protocols, replicas, engine.Options{Keys: engine.Bearer(keys)})
+	return engine.NewHTTP(protocols, replicas, engine.Options{Keys: engine.Bearer(keys), Listing: engine.Models()})
 }
 
 // ranked writes an array of {score, document, index, meta_info}, the best first

@@ -25,7 +25,7 @@ func New(replicas []fleet.Replica, keys []string) (*engine.HTTP, error) {
 	chat.Encode, chat.Edits, chat.ReadError = encode, edits, readError
 	completions.Edits, completions.ReadError = edits, readError
 	chat.Refuse, completions.Refuse = several, several
-	return engine.NewHTTP([]engine.Protocol{chat, completions}, replicas, engine.Options{Keys: engine.Bearer(keys)})
+	return engine.NewHTTP([]engine.Protocol{chat, completions}, replicas, engine.Options{Keys: engine.Bearer(keys), Listing: engine.Models()})
 }
 
 func encode(c *inference.Conversation, model string, stream bool) (body []byte, dropped []string) {
