@@ -16,8 +16,10 @@ import (
 	"headworks/internal/form"
 	"headworks/internal/gateway"
 	"headworks/internal/inference"
+	"headworks/internal/place"
 	"headworks/internal/prefix"
 	"headworks/internal/scan"
+	"headworks/internal/tenant"
 	"headworks/internal/wire"
 )
 
@@ -110,12 +112,13 @@ type call struct {
 	out      []byte
 	sent     bool // content left: the request will not be needed again
 	watch    func()
+	told     func() place.Header
 	decoded  func() (*inference.Conversation, []string, error)
 }
 
 func newCall() *call {
 	k := &call{}
-	k.watch = func() { k.x.Watch() }
+	k.watch, k.told = func() { k.x.Watch() }, k.said
 	k.decoded = func() (*inference.Conversation, []string, error) {
 		if k.d.Decode == nil {
 			return nil, nil, fault.New(fault.Unsupported, "no upstream of this model serves "+k.req.Dialect.Operation().String()+" requests")
@@ -151,6 +154,7 @@ const maxKept = 64 << 10
 func (k *call) serve(f *Front, x *wire.Exchange, v Visit) {
 	k.x, k.d = x, v.Dialect
 	r := &k.req
+	k.locate(f, v.Caller)
 	r.Arrived, r.Caller, r.Surface = x.Arrived(), v.Caller, v.Dialect.Name
 	r.ID = newID(r.Arrived)
 	if err := k.read(f, v.Tail); err != nil {
@@ -167,6 +171,32 @@ func (k *call) serve(f *Front, x *wire.Exchange, v Visit) {
 		}
 	}
 	f.gateway.Do(x.Context(), r, k)
+}
+
+// locate finds out where the caller is.
+func (k *call) locate(f *Front, c *tenant.Caller) {
+	if places := f.gateway.World().Places; places != nil {
+		k.req.Place, k.req.PlacedBy = places.Find(place.Place{Region: c.Region, Zone: c.Zone}, k.x.Remote(), k.told)
+	}
+}
+
+// said returns what a proxy says of the caller. Of a place that is named twice
+// nothing counts: one name may be the client's.
+func (k *call) said() (h place.Header) {
+	for field, value := range k.x.Headers() {
+		switch {
+		case strings.EqualFold(string(field), "x-forwarded-for"):
+			if h.Forwarded != "" {
+				h.Forwarded += ","
+			}
+			h.Forwarded += string(value)
+		case strings.EqualFold(string(field), "x-headworks-place"):
+			if h.Named++; h.Named == 1 {
+				h.Place = string(value)
+			}
+		}
+	}
+	return h
 }
 
 // read reads and checks the body, once, and keeps its bytes.

@@ -30,6 +30,7 @@ type keyring struct {
 	local    tenant.Secret // empty: none
 
 	mu      sync.Mutex // guards all below, and keeps swaps in order
+	config  *config.Config
 	tiers   map[string]tenant.Tier
 	pinned  []identity.Entry
 	version int64
@@ -61,24 +62,34 @@ func (k *keyring) pin(c *config.Config) error {
 			Caller: tenant.Caller{
 				KeyID: "file:" + key.Name, Key: key.Name, Tenant: key.Tenant, Project: key.Project,
 				Tier: tierOf(tiers, key.Tier), Models: key.Models, Budget: key.Budget, Expires: key.Expires,
+				Residency: residency(c, key.Tenant, key.Tier, key.Residency),
 			},
 		})
+		at := key.At()
+		last := &pinned[len(pinned)-1].Caller
+		last.Region, last.Zone = at.Region, at.Zone
 	}
 	if local := k.local.Reveal(); local != "" {
 		pinned = append(pinned, identity.Entry{
 			Digest: k.pepper.Digest([]byte(local)),
-			Caller: tenant.Caller{KeyID: "local", Key: "local", Tenant: "default", Tier: tierOf(tiers, "")},
+			Caller: tenant.Caller{KeyID: "local", Key: "local", Tenant: "default", Tier: tierOf(tiers, ""), Residency: residency(c, "default", "", nil)},
 		})
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	oldTiers, oldPinned := k.tiers, k.pinned
-	k.tiers, k.pinned = tiers, pinned
+	oldTiers, oldPinned, oldConfig := k.tiers, k.pinned, k.config
+	k.tiers, k.pinned, k.config = tiers, pinned, c
 	if err := k.swap(context.Background()); err != nil {
-		k.tiers, k.pinned = oldTiers, oldPinned
+		k.tiers, k.pinned, k.config = oldTiers, oldPinned, oldConfig
 		return err
 	}
 	return nil
+}
+
+// residency returns where the requests of a key may go.
+func residency(c *config.Config, tenantName, tier string, own []string) tenant.Residency {
+	regions, _ := c.Residency(tenantName, tier, own)
+	return tenant.Residency{Bound: regions != nil, Regions: regions}
 }
 
 func tierOf(tiers map[string]tenant.Tier, name string) tenant.Tier {
@@ -108,6 +119,7 @@ func (k *keyring) swap(ctx context.Context) error {
 			Caller: tenant.Caller{
 				KeyID: s.ID, Key: s.Name, Tenant: s.Tenant, Project: s.Project,
 				Tier: tierOf(k.tiers, s.Tier), Models: s.Models, Budget: s.Budget, Expires: s.Expires,
+				Residency: residency(k.config, s.Tenant, s.Tier, nil),
 			},
 		})
 	}

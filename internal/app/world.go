@@ -60,7 +60,7 @@ type built struct {
 // have.
 func (b *built) alike(other *built) bool {
 	x, y := b.from, other.from
-	x.URLs, y.URLs = nil, nil
+	x.URLs, y.URLs, x.Replicas, y.Replicas = nil, nil, nil, nil
 	return reflect.DeepEqual(x, y)
 }
 
@@ -85,7 +85,8 @@ func (r *fleetRoom) build(c *config.Config) (w *gateway.World, take func() []fle
 			t.Output, t.Can, t.Released = k.Output, k.Abilities, k.Released
 		}
 	}
-	w = &gateway.World{Fleet: s, Region: c.Region, Config: c.Fingerprint()}
+	s.Atlas = c.Atlas()
+	w = &gateway.World{Fleet: s, Region: c.Region, Config: c.Fingerprint(), Places: c.Finder()}
 	next := map[string]*built{}
 	drop = func() {
 		for name, b := range next {
@@ -97,6 +98,9 @@ func (r *fleetRoom) build(c *config.Config) (w *gateway.World, take func() []fle
 	upstreams := map[string]int{}
 	for i, name := range slices.Sorted(maps.Keys(c.Upstreams)) {
 		u := c.Upstreams[name]
+		if config.BuiltIn(u.Kind) && u.Region == "" { // it is inside this process
+			u.Region, u.Zone = c.Region, c.Zone
+		}
 		replicas := r.replicas(name, i, &u)
 		b, err := r.engine(name, u, replicas)
 		if err != nil {
@@ -111,6 +115,7 @@ func (r *fleetRoom) build(c *config.Config) (w *gateway.World, take func() []fle
 			Schedule: schedules[u.Schedule], KVTokens: u.KVTokens, Rate: u.PrefillRate,
 			Speaks: speaks(&u), Replicas: replicas, Simulated: u.Kind == config.Simulated, Lexical: u.Kind == config.LocalEmbed,
 		})
+		s.Upstreams[i].Locate(s.Atlas)
 	}
 	s.Replicas = len(r.places)
 	s.Foresees = slices.ContainsFunc(s.Upstreams, func(u fleet.Upstream) bool {
@@ -122,6 +127,7 @@ func (r *fleetRoom) build(c *config.Config) (w *gateway.World, take func() []fle
 			to := target(upstreams[t.Upstream], t)
 			to.Salt = salt(name, c.Models[name], i)
 			to.Speaks = s.Upstreams[to.Upstream].Speaks
+			to.Near = c.Models[name].Policy == config.ByDistance
 			m.Targets = append(m.Targets, to)
 		}
 		s.Models = append(s.Models, m)
@@ -161,7 +167,7 @@ func (r *fleetRoom) replicas(name string, upstream int, u *config.Upstream) []fl
 		}
 	}
 	replicas := make([]fleet.Replica, 0, len(urls))
-	for _, url := range urls {
+	for n, url := range urls {
 		for key := range u.Credentials() {
 			p := place{name, url, key}
 			id, known := r.places[p]
@@ -169,7 +175,7 @@ func (r *fleetRoom) replicas(name string, upstream int, u *config.Upstream) []fl
 				id = fleet.ReplicaID(len(r.places))
 				r.places[p] = id
 			}
-			replicas = append(replicas, fleet.Replica{ID: id, Upstream: upstream, Key: key, Name: opaque(p), URL: url})
+			replicas = append(replicas, fleet.Replica{ID: id, Upstream: upstream, Key: key, Name: opaque(p), URL: url, Place: u.Place(n)})
 		}
 	}
 	return replicas

@@ -15,7 +15,7 @@ const module = "headworks"
 // star stands for every child of a family. A package is listed before its first
 // code is written; one that is not listed has no place in the house.
 var floors = [][]string{
-	{"inference", "tenant", "fault", "scan", "form"},
+	{"inference", "tenant", "fault", "scan", "form", "place"},
 	{"fleet", "catalog", "catalog/card", "prefix", "complexity", "dialect", "dialect/*", "dialect/openai/*", "latency", "record"},
 	{"admit", "route", "schedule", "health", "price"},
 	{"flow", "wire", "bridge", "journal", "engine/bedrock/sigv4"},

@@ -50,6 +50,7 @@ func (r *reader) check() {
 			r.at("cors.origins["+strconv.Itoa(i)+"]", BadValue, "no origin of a page; write one as https://app.example.com, without a path, or * for any")
 		}
 	}
+	r.places()
 	r.keys()
 }
 
@@ -144,12 +145,17 @@ func (r *reader) upstream(path, name string, u Upstream) {
 		r.at(join(path, "api_version"), BadValue, "api_version is for kind azure; kind is "+u.Kind)
 	}
 	r.credentials(join(path, "keys"), u)
+	urls := "urls"
+	if len(u.Replicas) > 0 {
+		r.replicas(path, &u)
+		r.cfg.Upstreams[name], urls = u, "replicas"
+	}
 	switch {
 	case u.Kind == "":
 		return // reported where it was read
 	case BuiltIn(u.Kind):
 		if len(u.URLs) > 0 {
-			r.at(join(path, "urls"), BadValue, "kind "+u.Kind+" is inside this process and has no urls")
+			r.at(join(path, urls), BadValue, "kind "+u.Kind+" is inside this process and has no "+urls)
 		}
 		if !u.Key.Empty() || len(u.Keys) > 0 {
 			r.warn(join(path, "key"), Pointless, "kind "+u.Kind+" is inside this process and needs no key")
@@ -173,7 +179,10 @@ func (r *reader) upstream(path, name string, u Upstream) {
 	}
 	seen := map[string]int{}
 	for i, raw := range u.URLs {
-		at := join(path, "urls") + "[" + strconv.Itoa(i) + "]"
+		at := join(path, urls) + "[" + strconv.Itoa(i) + "]"
+		if urls == "replicas" {
+			at = join(at, "url")
+		}
 		if why := badURL(raw); why != "" {
 			if !r.told(at) {
 				r.at(at, BadValue, why)
@@ -182,7 +191,7 @@ func (r *reader) upstream(path, name string, u Upstream) {
 		}
 		u.URLs[i] = strings.TrimRight(raw, "/")
 		if first, twice := seen[u.URLs[i]]; twice {
-			r.at(at, Duplicate, "the same URL as urls["+strconv.Itoa(first)+"]: each is one replica")
+			r.at(at, Duplicate, "the same URL as "+urls+"["+strconv.Itoa(first)+"]: each is one replica")
 		}
 		seen[u.URLs[i]] = i
 	}
@@ -319,8 +328,8 @@ func (r *reader) model(name string) {
 		if _, ok := r.cfg.Upstreams[t.Upstream]; !ok && t.Upstream != "" {
 			r.at(join(at, "upstream"), UnknownName, "no upstream "+r.shown(join(at, "upstream"), t.Upstream)+meant(t.Upstream, upstreams, "there are"))
 		}
-		if r.given[join(at, "weight")] && m.Policy != ByWeight {
-			r.warn(join(at, "weight"), Pointless, "weight counts under policy: weight, and the policy here is order")
+		if r.given[join(at, "weight")] && m.Policy == ByOrder {
+			r.warn(join(at, "weight"), Pointless, "weight counts under policy: weight and nearest, and the policy here is order")
 		}
 	}
 	if to := m.Timeouts; to.Total > 0 {
@@ -360,6 +369,13 @@ func (r *reader) keys() {
 		}
 		if r.given[join(path, "models")] && len(k.Models) == 0 {
 			r.at(join(path, "models"), BadValue, "an empty list would allow nothing; leave models out, or write [\"*\"], to allow everything")
+		}
+		r.stays(path, k.Residency)
+		if k.Place != "" {
+			r.located(join(path, "place"), k.Place)
+		}
+		if _, ok := c.Residency(k.Tenant, k.Tier, k.Residency); !ok {
+			r.at(path, BadValue, path+" may go nowhere: its residency, that of its tenant and that of its tier have no region in common")
 		}
 		for j, m := range k.Models {
 			r.allowed(join(path, "models")+"["+strconv.Itoa(j)+"]", m)

@@ -21,24 +21,30 @@ import (
 
 // Config is one file, read and checked. Nobody changes it afterwards.
 type Config struct {
-	Listen       string              `json:"listen,omitzero" jsonschema:"address of the API and the console"`
-	TLS          TLS                 `json:"tls,omitzero" jsonschema:"encrypts what listen serves"`
-	Admin        Admin               `json:"admin,omitzero" jsonschema:"the admin API and /metrics, on a listener of their own"`
-	Region       string              `json:"region,omitzero" jsonschema:"the cell this process is"`
-	Peers        Peers               `json:"peers,omitzero" jsonschema:"the other gateways of this cell, who tell each other what they know"`
-	Data         string              `json:"data,omitzero" jsonschema:"folder of everything that is kept; created where missing"`
-	State        string              `json:"state,omitzero" enum:"sqlite" jsonschema:"where what must survive is kept"`
-	Shared       string              `json:"shared,omitzero" enum:"none" jsonschema:"where what several processes share is kept"`
-	Upstreams    map[string]Upstream `json:"upstreams,omitzero" jsonschema:"engines and providers, by name"`
-	Models       map[string]Model    `json:"models,omitzero" jsonschema:"what callers ask for, by name"`
-	Tiers        map[string]Tier     `json:"tiers,omitzero" jsonschema:"what a class of callers may use, by name"`
-	Keys         []Key               `json:"keys,omitzero" jsonschema:"who may call; keys usually live in the store and may be pinned here"`
-	Limits       Limits              `json:"limits,omitzero" jsonschema:"what this process takes on at once"`
-	Responses    Responses           `json:"responses,omitzero" jsonschema:"answers of the Responses API that callers ask to have kept"`
-	CORS         CORS                `json:"cors,omitzero" jsonschema:"which web pages of other origins may call the API from a browser"`
-	Log          Log                 `json:"log,omitzero" jsonschema:"what is written to the log"`
-	DrainDelay   time.Duration       `json:"drain_delay,omitzero" jsonschema:"how long a stopping process still accepts while it says that it is not ready"`
-	DrainTimeout time.Duration       `json:"drain_timeout,omitzero" jsonschema:"how long a stopping process lets answers finish"`
+	Listen       string                              `json:"listen,omitzero" jsonschema:"address of the API and the console"`
+	TLS          TLS                                 `json:"tls,omitzero" jsonschema:"encrypts what listen serves"`
+	Admin        Admin                               `json:"admin,omitzero" jsonschema:"the admin API and /metrics, on a listener of their own"`
+	Region       string                              `json:"region,omitzero" jsonschema:"the cell this process is"`
+	Zone         string                              `json:"zone,omitzero" jsonschema:"the failure domain inside the region that this process is in"`
+	Peers        Peers                               `json:"peers,omitzero" jsonschema:"the other gateways of this cell, who tell each other what they know"`
+	Data         string                              `json:"data,omitzero" jsonschema:"folder of everything that is kept; created where missing"`
+	State        string                              `json:"state,omitzero" enum:"sqlite" jsonschema:"where what must survive is kept"`
+	Shared       string                              `json:"shared,omitzero" enum:"none" jsonschema:"where what several processes share is kept"`
+	Upstreams    map[string]Upstream                 `json:"upstreams,omitzero" jsonschema:"engines and providers, by name"`
+	Models       map[string]Model                    `json:"models,omitzero" jsonschema:"what callers ask for, by name"`
+	Tiers        map[string]Tier                     `json:"tiers,omitzero" jsonschema:"what a class of callers may use, by name"`
+	Tenants      map[string]Tenant                   `json:"tenants,omitzero" jsonschema:"what holds for all keys of an organisation, by name"`
+	Keys         []Key                               `json:"keys,omitzero" jsonschema:"who may call; keys usually live in the store and may be pinned here"`
+	Regions      map[string][]string                 `json:"regions,omitzero" jsonschema:"groups of regions, by name, for residency"`
+	Distances    map[string]map[string]time.Duration `json:"distances,omitzero" jsonschema:"round trips between regions, such as eu-west: {us-east: 80ms}"`
+	Places       map[string][]string                 `json:"places,omitzero" jsonschema:"where callers are by their address: ranges of addresses by region or region/zone; the smallest range that holds an address counts"`
+	Proxies      []string                            `json:"trusted_proxies,omitzero" jsonschema:"ranges of addresses of proxies that are believed where a caller is: x-headworks-place and x-forwarded-for"`
+	Limits       Limits                              `json:"limits,omitzero" jsonschema:"what this process takes on at once"`
+	Responses    Responses                           `json:"responses,omitzero" jsonschema:"answers of the Responses API that callers ask to have kept"`
+	CORS         CORS                                `json:"cors,omitzero" jsonschema:"which web pages of other origins may call the API from a browser"`
+	Log          Log                                 `json:"log,omitzero" jsonschema:"what is written to the log"`
+	DrainDelay   time.Duration                       `json:"drain_delay,omitzero" jsonschema:"how long a stopping process still accepts while it says that it is not ready"`
+	DrainTimeout time.Duration                       `json:"drain_timeout,omitzero" jsonschema:"how long a stopping process lets answers finish"`
 
 	name    string
 	origins map[string]origin
@@ -93,6 +99,7 @@ type Upstream struct {
 	Key         tenant.Secret   `json:"key,omitzero" jsonschema:"the credential to call it with, best as a reference"`
 	Keys        []tenant.Secret `json:"keys,omitzero" jsonschema:"several credentials to call it with, in the place of key; one that fails or is at its limit rests while the others serve"`
 	URLs        []string        `json:"urls,omitzero" jsonschema:"base URL of each replica, with or without /v1; a provider has a default"`
+	Replicas    []Replica       `json:"replicas,omitzero" jsonschema:"the replicas one by one, in the place of urls, where they are not all in one place"`
 	Project     string          `json:"project,omitzero" jsonschema:"the project of Google Cloud that a vertex upstream is asked in; that of its key unless given"`
 	Location    string          `json:"location,omitzero" jsonschema:"the location of Google Cloud that a vertex upstream is asked in, such as europe-west4; global unless given"`
 	APIVersion  string          `json:"api_version,omitzero" jsonschema:"the version of Azure's older API, such as 2024-10-21, where deployments stand in the path; the v1 API unless given"`
@@ -103,6 +110,13 @@ type Upstream struct {
 	KVTokens    int             `json:"kv_tokens,omitzero" min:"1024" max:"1073741824" jsonschema:"tokens that the KV cache of each replica holds, where known"`
 	PrefillRate float64         `json:"prefill_rate,omitzero" min:"1" max:"100000000" jsonschema:"prompt tokens that each replica reads a second, where known"`
 	Engine      *Engine         `json:"engine,omitzero" jsonschema:"how a simulated engine behaves; of other kinds, how the simulator models theirs"`
+}
+
+// Replica is one replica of an upstream, and where it is.
+type Replica struct {
+	URL    string `json:"url" jsonschema:"its base URL, with or without /v1"`
+	Region string `json:"region,omitzero" jsonschema:"where it runs; as the upstream unless given"`
+	Zone   string `json:"zone,omitzero" jsonschema:"the failure domain inside the region; as the upstream unless given"`
 }
 
 // DefaultURL returns where a kind is reached unless the file says otherwise; empty
@@ -182,14 +196,15 @@ func (e *Engine) Params() latency.Params {
 
 // The policies of a model.
 const (
-	ByOrder  = "order"
-	ByWeight = "weight"
+	ByOrder    = "order"
+	ByWeight   = "weight"
+	ByDistance = "nearest"
 )
 
 // Model is what callers ask for by name.
 type Model struct {
 	Targets  []Target `json:"targets" jsonschema:"ways to serve it"`
-	Policy   string   `json:"policy,omitzero" enum:"order,weight" jsonschema:"the first available target, or drawn by weight"`
+	Policy   string   `json:"policy,omitzero" enum:"order,weight,nearest" jsonschema:"the first available target, drawn by weight, or the nearest to the caller that has capacity"`
 	Sticky   string   `json:"sticky,omitzero" enum:"request,session,user,key" jsonschema:"whom a target is drawn for, so that the same one comes first each time"`
 	Salt     string   `json:"salt,omitzero" jsonschema:"what sets an experiment apart: another one draws everybody anew"`
 	Timeouts Timeouts `json:"timeouts,omitzero" jsonschema:"bounds on the phases of an answer; 0s is no bound"`
@@ -295,20 +310,28 @@ type Tier struct {
 	Requests    tenant.Rate  `json:"requests,omitzero" jsonschema:"requests per time of one key"`
 	Tokens      tenant.Rate  `json:"tokens,omitzero" jsonschema:"tokens per time of one key"`
 	Concurrency int          `json:"concurrency,omitzero" min:"0" max:"10000000" jsonschema:"requests of one key at once; 0 is no limit"`
+	Residency   []string     `json:"residency,omitzero" jsonschema:"regions and groups of regions that its requests stay in; anywhere unless given"`
 }
 
 func (t *Tier) defaults() { t.Priority = tenant.Standard }
 
+// Tenant is an organisation.
+type Tenant struct {
+	Residency []string `json:"residency,omitzero" jsonschema:"regions and groups of regions that its requests stay in; anywhere unless given"`
+}
+
 // Key is who calls.
 type Key struct {
-	Name    string        `json:"name" jsonschema:"what it is called in logs and records"`
-	Secret  tenant.Secret `json:"secret" jsonschema:"what the caller sends, 16 characters or more, best as a reference"`
-	Tenant  string        `json:"tenant,omitzero" jsonschema:"the organisation"`
-	Project string        `json:"project,omitzero" jsonschema:"the project inside it"`
-	Tier    string        `json:"tier,omitzero" jsonschema:"name of a tier; without one nothing is limited"`
-	Models  []string      `json:"models,omitzero" jsonschema:"what it may ask for: names, or beginnings with a trailing *; everything unless given"`
-	Budget  tenant.Budget `json:"budget,omitzero" jsonschema:"USD per time"`
-	Expires time.Time     `json:"expires,omitzero" jsonschema:"when it stops working"`
+	Name      string        `json:"name" jsonschema:"what it is called in logs and records"`
+	Secret    tenant.Secret `json:"secret" jsonschema:"what the caller sends, 16 characters or more, best as a reference"`
+	Tenant    string        `json:"tenant,omitzero" jsonschema:"the organisation"`
+	Project   string        `json:"project,omitzero" jsonschema:"the project inside it"`
+	Tier      string        `json:"tier,omitzero" jsonschema:"name of a tier; without one nothing is limited"`
+	Models    []string      `json:"models,omitzero" jsonschema:"what it may ask for: names, or beginnings with a trailing *; everything unless given"`
+	Place     string        `json:"place,omitzero" jsonschema:"where the caller is: a region, or region/zone; found out with each request unless given"`
+	Residency []string      `json:"residency,omitzero" jsonschema:"regions and groups of regions that its requests stay in, within what its tenant and tier allow; anywhere unless given"`
+	Budget    tenant.Budget `json:"budget,omitzero" jsonschema:"USD per time"`
+	Expires   time.Time     `json:"expires,omitzero" jsonschema:"when it stops working"`
 }
 
 func (k *Key) defaults() { k.Tenant = "default" }

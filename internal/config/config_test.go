@@ -119,6 +119,7 @@ admin.listen 127.0.0.1:7301
 admin.tls.cert none
 admin.tls.key none
 region local
+zone none
 peers.listen none
 peers.hosts none
 peers.secret none
@@ -132,7 +133,12 @@ shared none
 upstreams none
 models none
 tiers none
+tenants none
 keys none
+regions none
+distances none
+places none
+trusted_proxies none
 limits.in_flight 10000
 limits.queue 1000
 limits.queue_wait 2s

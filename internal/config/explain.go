@@ -206,7 +206,7 @@ func Summary(changes []Change) []string {
 // summary names the entry that came or went, or else the field that changed.
 func (c Change) summary(a, b *Config) string {
 	section, rest, _ := strings.Cut(strings.Replace(c.Path, "[", ".", 1), ".")
-	if !slices.Contains([]string{"upstreams", "models", "tiers", "keys"}, section) || rest == "" {
+	if !slices.Contains([]string{"upstreams", "models", "tiers", "tenants", "keys"}, section) || rest == "" {
 		return c.Path + " changed"
 	}
 	for _, name := range entries(section, a, b) {
@@ -241,6 +241,8 @@ func entries(section string, of ...*Config) []string {
 			names = slices.AppendSeq(names, maps.Keys(c.Models))
 		case "tiers":
 			names = slices.AppendSeq(names, maps.Keys(c.Tiers))
+		case "tenants":
+			names = slices.AppendSeq(names, maps.Keys(c.Tenants))
 		case "keys":
 			for _, k := range c.Keys {
 				names = append(names, k.Name)

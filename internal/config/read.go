@@ -244,9 +244,12 @@ func (r *reader) entries(n ast.Node, v reflect.Value, path string, o origin) {
 			continue
 		}
 		entry := reflect.New(v.Type().Elem())
-		fill(entry.Interface())
+		section := entry.Elem().Kind() == reflect.Struct
+		if section {
+			fill(entry.Interface())
+		}
 		at := join(path, p.name)
-		if p.value.Type() == ast.NullType {
+		if p.value.Type() == ast.NullType && section {
 			r.cfg.origins[at] = origin{key: p.at, value: p.at, many: true}
 			r.section(&ast.MappingNode{}, entry.Elem(), at, origin{key: p.at, value: p.at})
 		} else {

@@ -22,6 +22,7 @@ const (
 	Unsupported      // a field that no target can carry
 	Unauthenticated  // no key, or one that is not valid
 	Forbidden        // the key may not do this
+	Residency        // nothing in the regions that the caller's requests stay in
 	NotFound         // no such path
 	MethodNotAllowed // the path exists, the method does not
 	ModelNotFound    // no such model, or not for this key: the same words
@@ -114,6 +115,7 @@ var table = [kinds]Info{
 	Unsupported:      {Name: "unsupported_parameter", Code: "unsupported_parameter", Status: 400, Owner: Caller, Another: true},
 	Unauthenticated:  {Name: "unauthenticated", Code: "invalid_api_key", Status: 401, Owner: Caller},
 	Forbidden:        {Name: "forbidden", Code: "permission_denied", Status: 403, Owner: Caller},
+	Residency:        {Name: "residency", Code: "residency", Status: 403, Owner: Caller},
 	NotFound:         {Name: "not_found", Code: "not_found", Status: 404, Owner: Caller},
 	MethodNotAllowed: {Name: "method_not_allowed", Code: "method_not_allowed", Status: 405, Owner: Caller},
 	ModelNotFound:    {Name: "model_not_found", Code: "model_not_found", Status: 404, Owner: Caller},

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"headworks/internal/inference"
+	"headworks/internal/place"
 	"headworks/internal/tenant"
 )
 
@@ -28,6 +29,8 @@ type Replica struct {
 	Key      int    // place among the upstream's credentials; each is a replica of its own
 	Name     string // short and opaque: callers may see it
 	URL      string // base URL; empty for what is built in
+	Place    place.Place
+	Locality uint8 // index into Upstream.Localities
 }
 
 // Schedule is how an upstream's replicas are chosen among.
@@ -60,11 +63,48 @@ type Upstream struct {
 	Rate     float64 // prompt tokens that each replica reads a second; 0 is not known
 	Replicas []Replica
 	Pace     Pace
+	// Localities are the places of Replicas that are chosen among; see Locate. None
+	// stands for one that nobody knows.
+	Localities []Locality
 	// Simulated tells that nothing here runs a model; it shows wherever an answer
 	// of this upstream does.
 	Simulated bool
 	// Lexical tells that answers come from the words alone, of no neural model.
 	Lexical bool
+}
+
+// Locality is a place where an upstream has replicas.
+type Locality struct {
+	place.Place
+	Number int // of the region, in Snapshot.Atlas
+}
+
+// fewest is how many replicas a pool has at least for the zones in it to count: with
+// fewer, what is saved between zones costs more in balance.
+const fewest = 6
+
+// maxLocalities bounds the localities of one upstream; replicas beyond are of the
+// last.
+const maxLocalities = 32
+
+// Locate sorts the replicas of an upstream, whose places are set, into localities.
+func (u *Upstream) Locate(a *place.Atlas) {
+	u.Localities = nil
+	for i := range u.Replicas {
+		r := &u.Replicas[i]
+		at := r.Place
+		if len(u.Replicas) < fewest && at != (place.Place{Region: u.Region, Zone: u.Zone}) {
+			at.Zone = ""
+		}
+		k := slices.IndexFunc(u.Localities, func(l Locality) bool { return l.Place == at })
+		if k < 0 && len(u.Localities) == maxLocalities {
+			k = maxLocalities - 1
+		} else if k < 0 {
+			k = len(u.Localities)
+			u.Localities = append(u.Localities, Locality{Place: at, Number: a.Region(at.Region)})
+		}
+		r.Locality = uint8(k)
+	}
 }
 
 // TargetID is a target's place in what is observed of it. It stays the same over
@@ -90,6 +130,7 @@ type Target struct {
 	Of        string // the model it serves, where it stands among those of several
 	Name      string // of the arm that it is; empty: it has none
 	Salt      uint64 // sets it apart from the model's other targets under Sticky; never 0 there
+	Near      bool   // it is equal to its neighbours of the same model that are Near, but for where it is
 }
 
 // Policy is how a model's targets are ordered.
@@ -256,8 +297,9 @@ type Snapshot struct {
 	Direct     Model   // timeouts and tries of a model asked for as upstream/model
 	Foresees   bool    // some upstream is scheduled by what its replicas' caches hold
 	Judges     bool    // some model has the policy Best
-	Replicas   int     // one more than the largest ReplicaID ever given
-	Since      int64   // when the process began to serve, Unix seconds
+	Atlas      *place.Atlas
+	Replicas   int   // one more than the largest ReplicaID ever given
+	Since      int64 // when the process began to serve, Unix seconds
 
 	// Known fills in what is known of a target that no model lists. It may be nil.
 	Known func(t *Target)

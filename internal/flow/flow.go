@@ -17,6 +17,7 @@ import (
 	"headworks/internal/fleet"
 	"headworks/internal/health"
 	"headworks/internal/inference"
+	"headworks/internal/place"
 	"headworks/internal/route"
 	"headworks/internal/schedule"
 	"headworks/internal/tenant"
@@ -142,6 +143,9 @@ type Ticket struct {
 	Caller  *tenant.Caller
 	Owner   Waiter
 	Wish    tenant.Wish // what the caller asks for; from Begin on, before the first step
+
+	From     place.Place // where the caller is; the driver says so before the first step
+	PlacedBy string      // how it knows
 
 	Model      *fleet.Model // nil until found
 	Order      route.Order

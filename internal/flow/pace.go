@@ -30,7 +30,7 @@ const queueLook = 16
 // wants returns what an order is made for.
 func (p *Policy) wants(t *Ticket, s *fleet.Snapshot, now time.Time) *route.Ask {
 	p.want = route.Ask{
-		Request: t.Request, Tier: t.Caller.Tier.Name, Wish: t.Caller.Tier.Grant(t.Wish),
+		Request: t.Request, Tier: t.Caller.Tier.Name, Wish: t.Caller.Tier.Grant(t.Wish), Abroad: abroad(t, s),
 	}
 	p.want.Own = t.Wish.Prefer != 0 && p.want.Wish.Prefer == t.Wish.Prefer
 	t.Aim = route.Aim(t.Model, p.want.Wish)

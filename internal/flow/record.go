@@ -15,6 +15,7 @@ func (t *Ticket) Record(r *record.Record, s *fleet.Snapshot, arrived time.Time, 
 	r.ID, r.Time = t.Request.ID, arrived.UnixMicro()
 	r.Tenant, r.Project, r.KeyID, r.Key = t.Caller.Tenant, t.Caller.Project, t.Caller.KeyID, t.Caller.Key
 	r.Tier, r.Class = t.Caller.Tier.Name, t.Caller.Tier.Class
+	r.FromRegion, r.FromZone, r.PlacedBy = t.From.Region, t.From.Zone, t.PlacedBy
 	r.Generation = int64(s.Generation)
 	r.Stream, r.MaxTokens, r.ToolsOffered = t.Request.Stream, int64(t.Request.MaxTokens), int64(t.Request.Tools)
 	r.EstimatedInput, r.BytesIn = int64(t.Request.Input), int64(t.Request.Bytes)
@@ -43,6 +44,9 @@ func (t *Ticket) recordTarget(r *record.Record, s *fleet.Snapshot) {
 	u := &s.Upstreams[t.Target.Upstream]
 	r.Upstream, r.UpstreamModel, r.Replica = u.Name, t.Target.Model, t.Replica.Name
 	r.Region, r.Zone, r.Hardware, r.Simulated = u.Region, u.Zone, u.Hardware, u.Simulated
+	if at := t.Replica.Place; at.Region != "" {
+		r.Region, r.Zone = at.Region, at.Zone
+	}
 	r.RouteReason, r.Arm = t.Why, t.Target.Name
 	if t.Target.Of != "" {
 		r.Model = t.Target.Of

@@ -248,6 +248,9 @@ func (t *Ticket) leaveOut() {
 
 // unfit says why no target of the model can serve the request.
 func unfit(t *Ticket) *fault.Error {
+	if out(t) {
+		return Outside()
+	}
 	if slices.Contains(t.Order.Left[:], route.TooLong) {
 		f := fault.New(fault.ContextTooLong, "the prompt and max_tokens do not fit the window of any target of this model")
 		f.Param = t.Request.Dialect.Prompt()
@@ -362,8 +365,9 @@ func (p *Policy) untried(t *Ticket, s *fleet.Snapshot, now time.Time) bool {
 	for _, place := range t.Order.Targets[:t.Order.N] {
 		target := &t.Model.Targets[place]
 		t.board = board{policy: p, ticket: t, model: target.Model, now: now}
-		for _, r := range s.Upstreams[target.Upstream].Replicas {
-			if t.board.Standing(r.ID).Why == "" {
+		pool := s.Upstreams[target.Upstream].Replicas
+		for i := range pool {
+			if t.board.Standing(&pool[i]).Why == "" {
 				return true
 			}
 		}
@@ -383,7 +387,7 @@ func (p *Policy) otherKey(t *Ticket, s *fleet.Snapshot, now time.Time) bool {
 		met := slices.ContainsFunc(t.Attempts[:t.Tries], func(a Attempt) bool {
 			return a.Target.Upstream == t.Target.Upstream && a.Replica.Key == r.Key
 		})
-		return !met && t.board.Standing(r.ID).Why == ""
+		return !met && t.board.Standing(&r).Why == ""
 	})
 }
 
@@ -438,7 +442,7 @@ func (p *Policy) elsewhere(t *Ticket, now time.Time) bool {
 			continue
 		}
 		for _, r := range t.fleet.Upstreams[other.Upstream].Replicas {
-			if p.Health.Of(r.ID, other.Model, now).In() {
+			if t.Caller.Residency.Allows(r.Place.Region) && p.Health.Of(r.ID, other.Model, now).In() {
 				return true
 			}
 		}
@@ -643,7 +647,11 @@ type board struct {
 }
 
 // Standing implements schedule.Board.
-func (b *board) Standing(id fleet.ReplicaID) schedule.Standing {
+func (b *board) Standing(r *fleet.Replica) schedule.Standing {
+	id := r.ID
+	if !b.ticket.Caller.Residency.Allows(r.Place.Region) {
+		return schedule.Standing{Why: route.Abroad}
+	}
 	for i := range b.ticket.Attempts[:b.ticket.Tries] {
 		if b.ticket.Attempts[i].Replica.ID == id {
 			return schedule.Standing{Why: "failed this request before"}

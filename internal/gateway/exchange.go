@@ -10,6 +10,7 @@ import (
 	"headworks/internal/fleet"
 	"headworks/internal/flow"
 	"headworks/internal/inference"
+	"headworks/internal/place"
 	"headworks/internal/record"
 )
 
@@ -77,6 +78,9 @@ func (x *exchange) begin(ctx context.Context, g *Gateway, req *Request, sink Sin
 	g.mu.Lock()
 	g.policy.Begin(&x.ticket, &req.Request, req.Caller, x)
 	x.ticket.Wish = req.Wish
+	if x.ticket.From, x.ticket.PlacedBy = req.Place, req.PlacedBy; req.PlacedBy == "" {
+		x.ticket.From, x.ticket.PlacedBy = place.Place{Region: x.world.Region}, place.ByCell
+	}
 	g.mu.Unlock()
 }
 
@@ -170,7 +174,7 @@ func (x *exchange) send(a *flow.Action) flow.Event {
 		Whole: x.ticket.Model.Loss == fleet.Rejected, Header: x.req.Header, Trace: x.req.Trace,
 	}
 	start := time.Now()
-	s, err := x.world.Engines[a.Target.Upstream].Open(x.ctx, &x.call)
+	s, err := x.world.Open(x.ctx, a.Target.Upstream, &x.call, x.ticket.Caller)
 	x.upstream += time.Since(start)
 	if err != nil {
 		return x.failed(err)

@@ -15,6 +15,7 @@ import (
 	"headworks/internal/fleet"
 	"headworks/internal/flow"
 	"headworks/internal/inference"
+	"headworks/internal/place"
 	"headworks/internal/record"
 	"headworks/internal/scan"
 	"headworks/internal/tenant"
@@ -31,6 +32,17 @@ type World struct {
 	Engines []engine.Engine // by the upstream's place in Fleet
 	Region  string          // the cell that this process is
 	Config  string          // fingerprint of the configuration
+	Places  *place.Finder   // nil where nobody asks
+}
+
+// Open opens a call of a caller to an upstream, by its place in Fleet. It is the one
+// door to the engines, and looks once more whether the caller's requests may go
+// there: whoever decided may have erred.
+func (w *World) Open(ctx context.Context, upstream int, c *engine.Call, caller *tenant.Caller) (engine.Stream, error) {
+	if !caller.Residency.Allows(c.Replica.Place.Region) {
+		return nil, flow.Outside()
+	}
+	return w.Engines[upstream].Open(ctx, c)
 }
 
 // Request is what a surface knows of a request.
@@ -41,6 +53,9 @@ type Request struct {
 	Wish    tenant.Wish // what the caller asks for, allowed or not
 	Surface string
 	Arrived time.Time
+
+	Place    place.Place // where the caller is
+	PlacedBy string      // how that is known
 
 	Uploaded time.Duration // spent waiting for the body
 	Scanned  time.Duration // spent reading and checking it

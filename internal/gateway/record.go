@@ -33,6 +33,9 @@ func (x *exchange) fillHead() {
 		if u.Region != "" {
 			h.Region = u.Region
 		}
+		if at := t.Replica.Place.Region; at != "" {
+			h.Region = at
+		}
 	}
 	if x.stream != nil && t.Model.Loss == fleet.Told {
 		h.Dropped = x.stream.Dropped()

@@ -11,7 +11,7 @@ import (
 )
 
 // The binary form is one byte of version, then for each column that is not blank
-// a tag (number*2 + wire) and a value: wire 0 is a zigzag varint, wire 1 a length
+// a tag (number*2 + wire, a varint) and a value: wire 0 is a zigzag varint, wire 1 a length
 // and bytes. A reader skips numbers it does not know, and what stands behind the
 // fields it knows in a candidate or an attempt. Equal records have equal bytes.
 const (
@@ -36,15 +36,15 @@ func (r *Record) Append(b []byte) []byte {
 		switch c.Kind {
 		case Int:
 			if v := *c.num(r); v != *c.num(&blank) {
-				b = binary.AppendVarint(append(b, c.number<<1|wireInt), v)
+				b = binary.AppendVarint(c.tag(b, wireInt), v)
 			}
 		case Flag:
 			if *c.flag(r) {
-				b = append(b, c.number<<1|wireInt, 2)
+				b = append(c.tag(b, wireInt), 2)
 			}
 		case ID:
 			if id := c.id(r); i == 0 || *id != [16]byte{} {
-				b = append(append(b, c.number<<1|wireBytes, 16), id[:]...)
+				b = append(append(c.tag(b, wireBytes), 16), id[:]...)
 			}
 		case Text:
 			var s string
@@ -56,7 +56,7 @@ func (r *Record) Append(b []byte) []byte {
 				s = c.word.get(r)
 			}
 			if s != c.word.zero {
-				b = appendText(append(b, c.number<<1|wireBytes), s)
+				b = appendText(c.tag(b, wireBytes), s)
 			}
 		}
 	}
@@ -67,6 +67,14 @@ func (r *Record) Append(b []byte) []byte {
 		b = r.Attempts[i].append(b)
 	}
 	return b
+}
+
+// tag appends what stands before a value of the column.
+func (c *Column) tag(b []byte, wire byte) []byte {
+	if c.number < attemptNumber {
+		return append(b, c.number<<1|wire)
+	}
+	return binary.AppendUvarint(b, uint64(c.number)<<1|uint64(wire))
 }
 
 func (c *Candidate) append(b []byte) []byte {
@@ -221,7 +229,7 @@ func numbered(n uint64) *Column {
 }
 
 // byNumber holds each column's place in the table, from 1.
-var byNumber = func() (places [attemptNumber + 1]byte) {
+var byNumber = func() (places [most + 1]byte) {
 	for i, c := range table {
 		if c.number != 0 {
 			places[c.number] = byte(i + 1)

@@ -84,6 +84,9 @@ var table = []Column{
 	texts(12, "region", func(r *Record) *string { return &r.Region }),
 	texts(13, "zone", func(r *Record) *string { return &r.Zone }),
 	texts(14, "hardware", func(r *Record) *string { return &r.Hardware }),
+	texts(64, "from_region", func(r *Record) *string { return &r.FromRegion }),
+	texts(65, "from_zone", func(r *Record) *string { return &r.FromZone }),
+	texts(66, "placed_by", func(r *Record) *string { return &r.PlacedBy }),
 	ints(15, "generation", "", func(r *Record) *int64 { return &r.Generation }),
 
 	texts(16, "surface", func(r *Record) *string { return &r.Surface }),
@@ -102,6 +105,7 @@ var table = []Column{
 	texts(29, "upstream_model", func(r *Record) *string { return &r.UpstreamModel }),
 	texts(30, "replica", func(r *Record) *string { return &r.Replica }),
 	texts(31, "route_reason", func(r *Record) *string { return &r.RouteReason }),
+	texts(67, "locality", func(r *Record) *string { return &r.Locality }),
 	ints(32, "candidates", "", func(r *Record) *int64 { return &r.Considered }),
 	ints(33, "attempts", "", func(r *Record) *int64 { return &r.Tried }),
 	texts(34, "failover_from", func(r *Record) *string { return &r.FailoverFrom }),
@@ -137,6 +141,8 @@ var table = []Column{
 const (
 	candidateNumber = 62
 	attemptNumber   = 63
+
+	most = 127
 )
 
 // blank is what a column holds that nobody filled, and what a reader finds where

@@ -92,6 +92,11 @@ type Record struct {
 	Hardware   string
 	Generation int64 // of the configuration
 
+	// Where the caller is, and how that is known.
+	FromRegion string
+	FromZone   string
+	PlacedBy   string
+
 	// Asked. AskedModel is empty for a name that no model has: it is the
 	// caller's text.
 	Surface        string
@@ -112,6 +117,7 @@ type Record struct {
 	Replica       string
 	RouteReason   string
 	Arm           string // the name of the target, where it has one
+	Locality      string // why this region or zone; empty where there was no choice
 	FailoverFrom  string // the replica that was left
 	GaveUp        string // why no other attempt was made; empty where none was needed
 

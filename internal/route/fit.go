@@ -7,6 +7,7 @@ import (
 
 // Why a target is left out.
 const (
+	Abroad  = "outside the regions that the caller's requests stay in"
 	TooLong = "the request does not fit its window"
 	Foreign = "its upstream cannot serve this kind of request"
 	TooPoor = "its quality is below what a rule asks for"
@@ -36,6 +37,7 @@ var others = [...]string{
 const (
 	Longer   = "context: the request does not fit the window of those before it"
 	Speaking = "capabilities: the upstreams of those before it do not serve this kind of request"
+	Within   = "residency: those before it are outside the regions that the caller's requests stay in"
 	Richer   = "rule: those before it are below the quality that it asks for"
 )
 
@@ -52,7 +54,7 @@ func Lacks(why string) (inference.Ability, bool) {
 // fit leaves out what cannot serve a request. What only the model card says refuses
 // nobody: it counts where another target can. Who does not think may still answer,
 // and stands behind those who do.
-func (o *Order) fit(m *fleet.Model, req *inference.Request) {
+func (o *Order) fit(m *fleet.Model, req *inference.Request, abroad Set) {
 	doubted := [MaxTargets]uint8{} // those that cannot only by what the card says
 	behind := [MaxTargets]uint8{}
 	doubts, idle := 0, 0
@@ -60,6 +62,8 @@ func (o *Order) fit(m *fleet.Model, req *inference.Request) {
 		t := &m.Targets[i]
 		missing := missing(t, req)
 		switch {
+		case abroad.Has(i):
+			o.Left[i] = Abroad
 		case t.Speaks != 0 && !t.Speaks.Serves(req.Dialect):
 			o.Left[i] = Foreign
 		case t.Window > 0 && longest(req)+req.MaxTokens > t.Window:
@@ -118,6 +122,8 @@ func (o *Order) instead(m *fleet.Model, before func(place int) bool) {
 		switch a, ok := Lacks(why); {
 		case ok:
 			o.Why = others[a]
+		case why == Abroad:
+			o.Why = Within
 		case why == TooLong:
 			o.Why = Longer
 		case why == TooPoor:

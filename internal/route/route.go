@@ -32,6 +32,7 @@ const (
 type Ask struct {
 	Request *inference.Request
 	Tier    string      // of the caller
+	Abroad  Set         // targets that may not see the request
 	Wish    tenant.Wish // of the caller, within what his tier allows
 	Own     bool        // the preference in Wish is the caller's own
 
@@ -43,6 +44,15 @@ type Pace struct {
 	TTFT, TPOT time.Duration // 0 is not known
 	Queued     time.Duration // of TTFT, what is waiting for others
 }
+
+// Set is a set of targets, by their place in the model's list.
+type Set uint16
+
+// Has reports whether the target at a place is in s.
+func (s Set) Has(place int) bool { return s>>place&1 != 0 }
+
+// With returns s with the target at a place in it.
+func (s Set) With(place int) Set { return s | 1<<place }
 
 // Order is a model's targets in the order in which to ask them.
 type Order struct {
@@ -66,7 +76,7 @@ func Aim(m *fleet.Model, w tenant.Wish) tenant.Objective { return w.Objective.Or
 // Pick orders the targets of m.
 func Pick(m *fleet.Model, ask *Ask, src *rand.PCG) Order {
 	var o Order
-	o.fit(m, ask.Request)
+	o.fit(m, ask.Request, ask.Abroad)
 	switch {
 	case m.Policy == fleet.Best && m.Choice != nil && o.N > 0:
 		o.best(m, ask)

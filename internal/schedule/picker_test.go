@@ -232,13 +232,13 @@ func TestAnyPick(t *testing.T) {
 		c, found := d.pick(policy, Ask{Input: 6400, Output: 500, Blocks: 100, Hits: hits, Full: rapid.Bool().Draw(t, "full")})
 		if c.Place < 0 {
 			for i := range d.pool {
-				if st := d.board.Standing(d.pool[i].ID); st.Why == "" || st.Resort {
+				if st := d.board.Standing(&d.pool[i]); st.Why == "" || st.Resort {
 					t.Fatalf("nobody won, and %d could", i)
 				}
 			}
 			return
 		}
-		st := d.board.Standing(d.pool[c.Place].ID)
+		st := d.board.Standing(&d.pool[c.Place])
 		if open > 0 && st.Why != "" || open == 0 && !st.Resort {
 			t.Fatalf("%d won, and stands so: %+v", c.Place, st)
 		}

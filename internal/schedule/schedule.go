@@ -40,7 +40,7 @@ type Standing struct {
 
 // Board knows every replica's standing.
 type Board interface {
-	Standing(id fleet.ReplicaID) Standing
+	Standing(r *fleet.Replica) Standing
 }
 
 // Candidate is a replica that was considered. Score is what the policy compares
@@ -78,7 +78,7 @@ func Pick(pool []fleet.Replica, board Board, session uint64, src *rand.PCG, foun
 	}
 	n, open, resort := 0, 0, -1
 	for i := range pool {
-		st := board.Standing(pool[i].ID)
+		st := board.Standing(&pool[i])
 		found[n] = Candidate{Place: i, Score: score(st), WhyNot: st.Why}
 		if st.Why == "" {
 			open++
@@ -151,7 +151,7 @@ func sample(pool []fleet.Replica, board Board, session uint64, src *rand.PCG, fo
 		if n == len(found) {
 			n-- // those found unavailable make room
 		}
-		st := board.Standing(pool[i].ID)
+		st := board.Standing(&pool[i])
 		found[n] = Candidate{Place: i, Score: score(st), WhyNot: st.Why}
 		if st.Why == "" {
 			open++
@@ -167,7 +167,7 @@ func sample(pool []fleet.Replica, board Board, session uint64, src *rand.PCG, fo
 	if open < 2 { // from anywhere on, or the first of the pool would serve all
 		for k, first := 0, int(below(src, uint64(len(pool)))); k < len(pool) && open < 2; k++ {
 			i := (first + k) % len(pool)
-			switch st := board.Standing(pool[i].ID); {
+			switch st := board.Standing(&pool[i]); {
 			case st.Why == "":
 				look(i)
 			case st.Resort && (resort < 0 || score(st) < least):
@@ -192,7 +192,7 @@ func sample(pool []fleet.Replica, board Board, session uint64, src *rand.PCG, fo
 		var best uint64
 		for i := range pool {
 			if h := mix(session ^ mix(uint64(pool[i].ID)+1)); home < 0 || h > best {
-				if board.Standing(pool[i].ID).Why == "" {
+				if board.Standing(&pool[i]).Why == "" {
 					home, best = i, h
 				}
 			}

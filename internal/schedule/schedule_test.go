@@ -14,7 +14,8 @@ import (
 // standings is a Board by replica; one that is not listed is idle.
 type standings map[fleet.ReplicaID]Standing
 
-func (s standings) Standing(id fleet.ReplicaID) Standing {
+func (s standings) Standing(r *fleet.Replica) Standing {
+	id := r.ID
 	st := s[id]
 	if st.Weight == 0 && st.Why == "" {
 		st.Weight = 1

@@ -123,7 +123,7 @@ func (p *Picker) look(pool []fleet.Replica, board Board, ask *Ask) {
 	p.seen = slices.Grow(p.seen[:0], len(pool))[:len(pool)]
 	for i := range pool {
 		l := &p.seen[i]
-		l.Standing, l.hit = board.Standing(pool[i].ID), ask.hit(i)
+		l.Standing, l.hit = board.Standing(&pool[i]), ask.hit(i)
 		l.todo = ask.Input - l.hit
 		if l.Weight <= 0 {
 			l.Weight = 1

@@ -7,6 +7,7 @@ import (
 	"headworks/internal/flow"
 	"headworks/internal/inference"
 	"headworks/internal/latency"
+	"headworks/internal/place"
 	"headworks/internal/price"
 	"headworks/internal/record"
 )
@@ -67,6 +68,10 @@ func (s *run) enter(x *exchange, a *Arrival) {
 	x.first, x.firstIn, x.latest, x.wrote = unset, unset, unset, unset
 	x.policy = s.gateway(&x.request)
 	x.policy.Begin(&x.ticket, &x.request, a.Caller, x)
+	x.ticket.From, x.ticket.PlacedBy = place.Place{Region: s.Region, Zone: s.Zone}, place.ByCell
+	if a.From.Region != "" {
+		x.ticket.From, x.ticket.PlacedBy = a.From, place.ByAddress
+	}
 	s.step(x, flow.Event{Kind: flow.Arrived})
 }
 

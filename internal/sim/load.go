@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"headworks/internal/inference"
+	"headworks/internal/place"
 	"headworks/internal/tenant"
 )
 
@@ -15,6 +16,7 @@ type Arrival struct {
 	At      time.Duration
 	Request inference.Request // Input is exact here
 	Caller  *tenant.Caller
+	From    place.Place   // where the caller is; zero: where the gateway is
 	Output  int           // tokens that the model has to say
 	Leaves  time.Duration // how long the client waits for the whole answer; 0: for ever
 	// Follow returns what the same client asks next, not before its answer was served

@@ -23,6 +23,7 @@ import (
 type World struct {
 	Start     time.Time
 	Region    string
+	Zone      string
 	Fleet     *fleet.Snapshot
 	Engines   []latency.Params // of every replica of an upstream, by its place in Fleet
 	Events    []Event          // in any order

@@ -120,6 +120,18 @@ func (t *Tier) Grant(asked Wish) Wish {
 	return w
 }
 
+// Residency is where a caller's requests may go. The zero Residency is anywhere.
+type Residency struct {
+	Bound   bool     // to Regions; where there are none, nowhere
+	Regions []string // each by its name
+}
+
+// Allows reports whether something in a region may serve the caller. What is in no
+// region that anybody named is in none of those.
+func (r *Residency) Allows(region string) bool {
+	return !r.Bound || region != "" && slices.Contains(r.Regions, region)
+}
+
 // Caller is who asks. It is built with the key and shared by all its requests,
 // so nobody changes it.
 type Caller struct {
@@ -132,6 +144,10 @@ type Caller struct {
 	Models  []string // names and patterns with a trailing *; empty allows all
 	Budget  Budget
 	Expires time.Time // zero: never
+
+	Region    string // where it is; empty: found out with each request
+	Zone      string // of Region
+	Residency Residency
 }
 
 // May reports whether the caller may ask for a model of that name.
