@@ -12,7 +12,9 @@ import (
 
 	"headworks/internal/dialect/anthropic"
 	"headworks/internal/dialect/gemini"
+	"headworks/internal/dialect/ollama"
 	"headworks/internal/dialect/openai"
+	"headworks/internal/dialect/openai/completions"
 	"headworks/internal/dialect/responses"
 	"headworks/internal/inference"
 	"headworks/internal/scan"
@@ -284,6 +286,35 @@ func TestClaudeCodeCrosses(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"cache_control", "content.thinking", "content.redacted_thinking", "content.is_error"}, append(lost, more...)); diff != "" {
 		t.Errorf("dropped: -want +got\n%s", diff)
+	}
+}
+
+// TestHears: what a dialect is said to hear is what its writer gives out.
+func TestHears(t *testing.T) {
+	writers := map[inference.Dialect]func() writer{
+		inference.OpenAI:         func() writer { return &openai.Writer{} },
+		inference.Completions:    func() writer { return &completions.Writer{} },
+		inference.Anthropic:      func() writer { return &anthropic.Writer{} },
+		inference.Responses:      func() writer { return &responses.Writer{} },
+		inference.Gemini:         func() writer { return &gemini.Writer{} },
+		inference.Ollama:         func() writer { return &ollama.Writer{} },
+		inference.OllamaGenerate: func() writer { return &ollama.Writer{Generate: true} },
+	}
+	for _, d := range inference.Dialects() {
+		if d.Operation() != inference.Chat || d == inference.Converse {
+			continue // no client has a stream of it
+		}
+		for k := inference.TextDelta; k < inference.End; k++ {
+			w := writers[d]()
+			w.Delta(nil, inference.Delta{Kind: inference.Begin})
+			if k == inference.ToolDelta {
+				w.Delta(nil, inference.Delta{Kind: inference.ToolBegin, ID: "c", Name: "f"})
+			}
+			out := w.Delta(nil, inference.Delta{Kind: k, ID: "c", Name: "f", Text: "{}"})
+			if d.Hears(k) != (len(out) > 0) {
+				t.Errorf("%v hears a step of kind %d: %v, and its client is told %q", d, k, d.Hears(k), out)
+			}
+		}
 	}
 }
 

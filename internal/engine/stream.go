@@ -579,11 +579,17 @@ func (s *stream) close(c Chunk) (Chunk, error) {
 	return c, nil
 }
 
-// tell adds the steps of what was read last, for a caller of another dialect. The end of
-// an answer that cannot be told there is left out, and is an error.
+// tell adds the steps of what was read last, for a caller of another dialect. What
+// cannot be told there is left out, and is an error as soon as it shows.
 func (s *stream) tell() error {
 	from := len(s.deltas)
 	s.deltas = s.reader.Deltas(s.deltas)
+	if r, ok := s.reader.(fitting); ok {
+		if err := r.Unfit(); err != nil {
+			s.deltas = s.deltas[:from]
+			return err
+		}
+	}
 	if !objects(s.call.Request.Dialect) {
 		return nil
 	}
@@ -618,12 +624,6 @@ type scant interface{ Scant() bool }
 // answer in which every choice has finished is whole all the same.
 func (s *stream) end(err error) (Chunk, error) {
 	cut := s.reader.End()
-	if r, ok := s.reader.(fitting); ok && cut == nil && !s.same {
-		if cut = r.Unfit(); cut != nil {
-			s.err = cut
-			return Chunk{}, cut
-		}
-	}
 	if r, ok := s.reader.(scant); ok && r.Scant() && err != nil && err != io.EOF { //nolint:errorlint // a fault may have it as its cause, and is no end
 		cut = err
 	}

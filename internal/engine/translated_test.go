@@ -10,8 +10,10 @@ import (
 	"time"
 
 	"headworks/internal/dialect/anthropic"
+	"headworks/internal/dialect/openai"
 	"headworks/internal/dialect/openai/completions"
 	"headworks/internal/engine"
+	"headworks/internal/engine/gemini"
 	"headworks/internal/fault"
 	"headworks/internal/fleet"
 	"headworks/internal/inference"
@@ -158,5 +160,64 @@ func TestAborted(t *testing.T) {
 		if _, err := toAnthropic(t, answer, media); err == nil {
 			t.Errorf("%s: the answer is told as a whole one", media)
 		}
+	}
+}
+
+// TestUnfit: an answer that cannot be told in the caller's dialect fails as soon as it
+// shows, before any of it is content, so that another target may answer.
+func TestUnfit(t *testing.T) {
+	for _, tt := range []struct {
+		name, events string
+		texts        int // before the fault
+		want         fault.Kind
+	}{
+		{"no proper end", `{"candidates":[{"content":{},"finishReason":"MALFORMED_FUNCTION_CALL"}]}`, 0, fault.Incomplete},
+		{"a picture", `{"candidates":[{"content":{"parts":[{"inlineData":{"mimeType":"image/png","data":"aGk="}}]}}]}`, 0, fault.Unsupported},
+		{"a word, and then no proper end", `{"candidates":[{"content":{"parts":[{"text":"a"}]}}]}` + "\n\ndata: " + `{"candidates":[{"content":{},"finishReason":"OTHER"}]}`, 1, fault.Incomplete},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Type", "text/event-stream")
+				_, _ = io.WriteString(w, "data: "+tt.events+"\n\n")
+			}))
+			defer server.Close()
+			replica := fleet.Replica{URL: server.URL}
+			e, err := gemini.New([]fleet.Replica{replica}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := &engine.Call{Request: &inference.Request{Stream: true}, Replica: &replica, Model: "m", Doc: &scan.Doc{}}
+			c.Body = []byte(`{"model":"m","stream":true,"messages":[{"role":"user","content":"hi"}]}`)
+			if err := c.Doc.Scan(c.Body, openai.Shape()); err != nil {
+				t.Fatal(err)
+			}
+			c.Conversation = func() (*inference.Conversation, []string, error) { return openai.Decode(c.Doc) }
+			s, err := e.Open(t.Context(), c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			texts := 0
+			for {
+				chunk, err := s.Next(time.Time{})
+				if err != nil {
+					if f := fault.Of(err); f.Kind != tt.want || !f.Kind.Info().Another {
+						t.Errorf("%v", f)
+					}
+					break
+				}
+				for _, d := range chunk.Deltas {
+					if d.Kind == inference.TextDelta {
+						texts++
+					}
+				}
+				if chunk.Event.Content != (texts > 0) || chunk.Last {
+					t.Fatalf("%+v", chunk)
+				}
+			}
+			if texts != tt.texts {
+				t.Errorf("%d texts before it", texts)
+			}
+		})
 	}
 }

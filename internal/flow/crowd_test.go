@@ -172,7 +172,7 @@ func (c *crowd) living() (lives []*life) {
 // event lets something happen to somebody, mostly what may in its state.
 func (c *crowd) event(t *rapid.T) {
 	l := c.pick(t)
-	may := []EventKind{Failed, Failed, Failed, Failed, Failed, Content, Content, Finished, Left, Drained}
+	may := []EventKind{Failed, Failed, Failed, Failed, Failed, Content, Content, Unseen, Finished, Left, Drained}
 	if l.t.state == queued {
 		if may = []EventKind{Left, Drained}; l.woken {
 			may = []EventKind{Entered, Entered, Entered, Entered, Left}
@@ -182,7 +182,7 @@ func (c *crowd) event(t *rapid.T) {
 	if chance(t, 50, "odd") {
 		// Entered is left out where nobody woke the request: that a place is free
 		// is not for the driver to say.
-		ev.Kind = rapid.SampledFrom([]EventKind{Arrived, Content, Quiet, Finished, Failed}).Draw(t, "odd event")
+		ev.Kind = rapid.SampledFrom([]EventKind{Arrived, Content, Unseen, Quiet, Finished, Failed}).Draw(t, "odd event")
 	}
 	switch ev.Kind {
 	case Failed:
@@ -281,6 +281,12 @@ func (c *crowd) step(t *rapid.T, l *life, ev Event) {
 	case Read:
 		if ev.Kind == Content {
 			l.progress, l.spoke, l.wrote = c.now, c.now, c.now
+		}
+		if ev.Kind == Unseen {
+			if l.committed {
+				fail("the client has content")
+			}
+			l.progress, l.spoke = c.now, c.now
 		}
 	case Done:
 		l.done = true

@@ -31,6 +31,7 @@ const (
 	Arrived  EventKind = iota // the request came in
 	Entered                   // the place it waited for is its own
 	Content                   // the first bytes that commit the answer are here
+	Unseen                    // content is here of which the client sees nothing yet, and it is kept
 	Quiet                     // the moment Action.Until came, and nothing else
 	Finished                  // the answer is whole
 	Failed                    // the attempt failed, see Event.Fault
@@ -41,7 +42,7 @@ const (
 )
 
 func (k EventKind) String() string {
-	return [...]string{"arrived", "entered", "content", "quiet", "finished", "failed", "left", "drained"}[k]
+	return [...]string{"arrived", "entered", "content", "unseen", "quiet", "finished", "failed", "left", "drained"}[k]
 }
 
 // Event is what just happened to a request.
@@ -62,7 +63,7 @@ type ActionKind uint8
 const (
 	Queue  ActionKind = iota // wait for a place until Until: report Entered, Quiet, Left or Drained
 	Send                     // send to Target and Replica, then read
-	Read                     // read on until Until: report Content, Quiet, Finished, Failed, Left or Drained
+	Read                     // read on until Until: report Content, Unseen, Quiet, Finished, Failed, Left or Drained
 	Commit                   // let the client have the content, then read
 	Open                     // send the client its status before any content, then read
 	Alive                    // tell the client that the connection lives, then read

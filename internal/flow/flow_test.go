@@ -149,21 +149,21 @@ func TestEveryStateMeetsEveryEvent(t *testing.T) {
 	ignore := cell{Ignore, fault.None, ended}
 	whole := cell{Done, fault.None, ended}
 	table := [states][eventKinds]cell{
-		fresh:  {Arrived: {Send, fault.None, held}, Entered: wrong, Content: wrong, Quiet: wrong, Finished: wrong, Failed: wrong, Left: left, Drained: drained},
-		queued: {Arrived: wrong, Entered: {Send, fault.None, held}, Content: wrong, Quiet: {Done, fault.Overloaded, ended}, Finished: wrong, Failed: wrong, Left: left, Drained: drained},
+		fresh:  {Arrived: {Send, fault.None, held}, Entered: wrong, Content: wrong, Unseen: wrong, Quiet: wrong, Finished: wrong, Failed: wrong, Left: left, Drained: drained},
+		queued: {Arrived: wrong, Entered: {Send, fault.None, held}, Content: wrong, Unseen: wrong, Quiet: {Done, fault.Overloaded, ended}, Finished: wrong, Failed: wrong, Left: left, Drained: drained},
 		held: {
-			Arrived: wrong, Entered: wrong, Content: {Commit, fault.None, committed}, Quiet: {Read, fault.None, held},
+			Arrived: wrong, Entered: wrong, Content: {Commit, fault.None, committed}, Unseen: {Read, fault.None, held}, Quiet: {Read, fault.None, held},
 			Finished: whole, Failed: {Send, fault.None, held}, Left: left, Drained: drained,
 		},
 		opened: {
-			Arrived: wrong, Entered: wrong, Content: {Commit, fault.None, committed}, Quiet: {Alive, fault.None, opened},
+			Arrived: wrong, Entered: wrong, Content: {Commit, fault.None, committed}, Unseen: {Read, fault.None, opened}, Quiet: {Alive, fault.None, opened},
 			Finished: whole, Failed: {Send, fault.None, opened}, Left: left, Drained: drained,
 		},
 		committed: {
-			Arrived: wrong, Entered: wrong, Content: {Read, fault.None, committed}, Quiet: {Read, fault.None, committed},
+			Arrived: wrong, Entered: wrong, Content: {Read, fault.None, committed}, Unseen: wrong, Quiet: {Read, fault.None, committed},
 			Finished: whole, Failed: {Done, fault.UpstreamError, ended}, Left: left, Drained: drained,
 		},
-		ended: {ignore, ignore, ignore, ignore, ignore, ignore, ignore, ignore},
+		ended: {ignore, ignore, ignore, ignore, ignore, ignore, ignore, ignore, ignore},
 	}
 	for from := range states {
 		for kind := range eventKinds {
@@ -212,6 +212,30 @@ func TestHeldStreamIsOpenedAndKeptAlive(t *testing.T) {
 	wrote = r.now
 	r.want(r.after(15*time.Second, Event{Kind: Quiet, Wrote: wrote}), Alive)
 	// 60 s without a first token: the only replica has had its try.
+	r.wantFault(r.after(10*time.Second, Event{Kind: Quiet, Wrote: r.now}), fault.FirstTokenTimeout)
+}
+
+// TestUnseen: an answer of which the client sees nothing yet has begun for all that:
+// it is given the time of an answer, and a failure is tried elsewhere.
+func TestUnseen(t *testing.T) {
+	r := newRig(t, admit.Limits{}, true, 1, 1)
+	r.s.Models[0].Timeouts.FirstToken = 10 * time.Second
+	r.want(r.step(Event{Kind: Arrived}), Send)
+	a := r.want(r.after(9*time.Second, Event{Kind: Unseen}), Read)
+	if got := a.Until.Sub(r.now); got != 11*time.Second {
+		t.Errorf("the next look after %v: the client is to be told that it is served", got)
+	}
+	if n := r.p.Load(r.t.Replica.ID).Prefill; n != 0 {
+		t.Errorf("%d tokens of the prompt are still to be read", n)
+	}
+	said := r.now
+	r.want(r.after(11*time.Second, Event{Kind: Quiet, Progress: said, Said: said}), Open)
+	r.want(r.after(15*time.Second, Event{Kind: Quiet, Progress: said, Said: said}), Alive)
+	r.want(r.after(5*time.Second, Event{Kind: Quiet, Progress: said, Said: said, Wrote: r.now}), Send) // idle for 30 s
+	if got := r.t.Attempts[0].Fault; got != fault.Stalled {
+		t.Errorf("recorded as %v", got)
+	}
+	// The next attempt has said nothing so far.
 	r.wantFault(r.after(10*time.Second, Event{Kind: Quiet, Wrote: r.now}), fault.FirstTokenTimeout)
 }
 

@@ -93,6 +93,18 @@ func (p *Policy) waiting(u *fleet.Upstream) int {
 	return least
 }
 
+// began notes that content came of the attempt under way.
+func (p *Policy) began(t *Ticket, now time.Time) {
+	if !t.speaks() {
+		t.began = now
+		p.spoke(t)
+		p.heard(t, now)
+	}
+}
+
+// speaks reports whether content came of the attempt under way.
+func (t *Ticket) speaks() bool { return !t.began.IsZero() }
+
 // heard learns how long the first token took.
 func (p *Policy) heard(t *Ticket, now time.Time) {
 	if at := p.paceOf(t.Target.ID); at != nil {

@@ -245,7 +245,7 @@ func (s *script) happens(line string) error {
 			}
 		}
 		ev.Progress, ev.Said, ev.Wrote = l.progress, l.said, l.wrote
-	case Content:
+	case Content, Unseen:
 		l.progress, l.said = s.now, s.now
 	}
 	if err := w.over(); err != nil {

@@ -16,14 +16,14 @@ import (
 // request sees one fleet from its first step to its last, and every request that
 // was begun is brought to Done, or its places stay taken.
 //
-//	state      arrived  entered  content  quiet              finished  failed           left, drained
-//	fresh      queue,   -        -        -                  -         -                done
+//	state      arrived  entered  content  unseen  quiet              finished  failed           left, drained
+//	fresh      queue,   -        -        -       -                  -         -                done
 //	           send, done
-//	queued     -        send     -        done (overloaded)  -         -                done
-//	held       -        -        commit   read, open, retry  done      retry, done      done
-//	opened     -        -        commit   alive, retry       done      retry, done      done
-//	committed  -        -        read     read, alive, done  done      done             done
-//	ended      ignore   ignore   ignore   ignore             ignore    ignore           ignore
+//	queued     -        send     -        -       done (overloaded)  -         -                done
+//	held       -        -        commit   read    read, open, retry  done      retry, done      done
+//	opened     -        -        commit   read    alive, retry       done      retry, done      done
+//	committed  -        -        read     -       read, alive, done  done      done             done
+//	ended      ignore   ignore   ignore   ignore  ignore             ignore    ignore           ignore
 //
 // Where the table has "-" the driver is at fault, and the request is done with
 // fault.Internal. Retry stands for send, or done where no other try can help.
@@ -64,10 +64,11 @@ func (p *Policy) Step(t *Ticket, ev Event, s *fleet.Snapshot, now time.Time) Act
 		switch ev.Kind {
 		case Content:
 			t.state, t.Committed = committed, true
-			p.spoke(t)
-			t.began = now
-			p.heard(t, now)
+			p.began(t, now)
 			return Action{Kind: Commit, Until: p.until(t, now, Event{Progress: now, Said: now, Wrote: now})}
+		case Unseen:
+			p.began(t, now)
+			return Action{Kind: Read, Until: p.until(t, now, Event{Progress: now, Said: now})}
 		case Quiet:
 			return p.quiet(t, ev, s, now)
 		case Finished:
@@ -547,7 +548,7 @@ func (p *Policy) quiet(t *Ticket, ev Event, s *fleet.Snapshot, now time.Time) Ac
 		return p.done(t, fault.New(kind, "the answer took longer than the time that this model allows"), now)
 	}
 	switch {
-	case t.state == committed || !t.Request.Stream && !ev.Progress.IsZero():
+	case t.state == committed || t.speaks() || !t.Request.Stream && !ev.Progress.IsZero():
 		if p.silent(t, now, ev) {
 			f := fault.New(fault.Stalled, "the upstream fell silent in the middle of the answer")
 			if t.state == committed {
@@ -589,7 +590,7 @@ const patience = 4
 func (p *Policy) silent(t *Ticket, now time.Time, ev Event) bool {
 	idle := t.Model.Timeouts.Idle
 	return idle > 0 && (!now.Before(ev.Progress.Add(idle)) ||
-		t.state == committed && !now.Before(ev.Said.Add(patience*idle)))
+		(t.state == committed || t.speaks()) && !now.Before(ev.Said.Add(patience*idle)))
 }
 
 // until returns when to look again if nothing happens, of what ev tells: the
@@ -617,19 +618,21 @@ func (p *Policy) until(t *Ticket, now time.Time, ev Event) time.Time {
 		at(ev.Progress, to.Idle)
 		return first
 	}
-	switch t.state {
-	case committed:
+	if t.state == committed || t.speaks() {
 		at(ev.Progress, to.Idle)
 		at(ev.Said, patience*to.Idle)
+	} else {
+		at(t.sent, to.FirstToken)
+	}
+	switch t.state {
+	case committed:
 		at(ev.Wrote, p.Rules.KeepAlive)
 	case opened:
-		at(t.sent, to.FirstToken)
 		if ev.Wrote.IsZero() {
 			ev.Wrote = t.wrote // nothing but keep-alives was sent since
 		}
 		at(ev.Wrote, p.Rules.KeepAlive)
 	default:
-		at(t.sent, to.FirstToken)
 		at(t.asked(), p.Rules.Hold)
 	}
 	return first

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"headworks/internal/engine"
@@ -45,6 +46,7 @@ type life struct {
 	req       *Request
 	streams   bool // the caller asked for a stream
 	committed bool // the client has content
+	spoken    bool // the upstream said something of which the client sees nothing yet
 	watched   bool
 	done      bool // flow said so
 	finish    inference.Finish
@@ -168,6 +170,7 @@ func (x *exchange) send(a *flow.Action) flow.Event {
 	}
 	x.held, x.deltas, x.told = x.held[:0], x.deltas[:0], 0
 	x.progress, x.said, x.text, x.usage, x.finish = time.Time{}, time.Time{}, 0, inference.Usage{}, inference.Unfinished
+	x.firstIn, x.gap, x.spoken = time.Time{}, 0, false
 	x.call = engine.Call{
 		Request: &x.req.Request, Replica: a.Replica, Model: a.Target.Model,
 		Body: x.req.Body, Doc: x.req.Doc, Form: x.req.Form, Conversation: x.req.Conversation,
@@ -212,7 +215,7 @@ func (x *exchange) read(until time.Time) flow.Event {
 		}
 		x.note(c, now)
 		switch {
-		case c.Last && (!c.Event.Content || x.committed || !x.streams):
+		case c.Last && (x.committed || !x.streams || !c.Event.Content && len(x.held)+len(x.deltas) == 0):
 			return flow.Event{Kind: flow.Finished, Tokens: x.tokens()}
 		case !x.streams: // a sign of life
 		case x.committed:
@@ -221,11 +224,16 @@ func (x *exchange) read(until time.Time) flow.Event {
 				return x.gone()
 			}
 			now = x.wrote
-		case c.Event.Content:
+		case c.Last, c.Event.Content && (x.shows(c) || !x.hold(c)):
 			return flow.Event{Kind: flow.Content}
+		case c.Event.Content:
+			if !x.spoken {
+				x.spoken = true
+				return flow.Event{Kind: flow.Unseen}
+			}
 		default:
-			if err := x.hold(c); err != nil {
-				return x.failed(err)
+			if !x.hold(c) {
+				return x.failed(fault.New(fault.Oversized, "the upstream sent too much before the first word of its answer"))
 			}
 		}
 	}
@@ -259,18 +267,26 @@ func (x *exchange) tokens() int {
 	return x.counted().Output
 }
 
-// hold keeps events that say nothing yet until content comes.
-func (x *exchange) hold(c *engine.Chunk) error {
+// shows reports whether the client sees something of what came.
+func (x *exchange) shows(c *engine.Chunk) bool {
+	return len(c.Raw) > 0 || slices.ContainsFunc(c.Deltas, func(d inference.Delta) bool { return x.req.Dialect.Hears(d.Kind) })
+}
+
+// hold keeps what the client sees nothing of until it sees something. It reports
+// whether there was room.
+func (x *exchange) hold(c *engine.Chunk) bool {
+	told := x.told
 	for i := range c.Deltas {
 		d := &c.Deltas[i]
-		x.told += deltaRoom + len(d.ID) + len(d.Model) + len(d.Name) + len(d.Text)
+		told += deltaRoom + len(d.ID) + len(d.Model) + len(d.Name) + len(d.Text)
 	}
-	if len(x.held)+len(c.Raw)+x.told > maxHeld {
-		return fault.New(fault.Oversized, "the upstream sent too much before the first word of its answer")
+	if len(x.held)+len(c.Raw)+told > maxHeld {
+		return false
 	}
+	x.told = told
 	x.held = append(x.held, c.Raw...)
 	x.deltas = append(x.deltas, c.Deltas...)
-	return nil
+	return true
 }
 
 // commit lets the client have the first content, and what was held before it. An

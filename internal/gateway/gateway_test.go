@@ -134,7 +134,7 @@ func (p *page) Alive() error       { return p.write("alive") }
 
 func (p *page) Send(h *Head, c *engine.Chunk) error {
 	p.head = *h
-	return p.write("send " + string(c.Raw))
+	return p.write("send " + said(c))
 }
 
 func (p *page) End(h *Head, c *engine.Chunk, f *fault.Error) error {
@@ -146,7 +146,16 @@ func (p *page) End(h *Head, c *engine.Chunk, f *fault.Error) error {
 	if f != nil {
 		return p.write("fault " + f.Kind.String())
 	}
-	return p.write("end " + string(c.Raw))
+	return p.write("end " + said(c))
+}
+
+// said is what a chunk tells: its bytes, or the texts of its steps.
+func said(c *engine.Chunk) string {
+	s := string(c.Raw)
+	for _, d := range c.Deltas {
+		s += d.Name + d.Text + "|"
+	}
+	return s
 }
 
 type ledger struct {
@@ -308,6 +317,52 @@ func TestLives(t *testing.T) {
 				r := b.records[0]
 				if r.End != tt.end || r.Fault != tt.fault {
 					t.Errorf("recorded %v %v, want %v %v", r.End, r.Fault, tt.end, tt.fault)
+				}
+				b.settled(t)
+			})
+		})
+	}
+}
+
+// TestUnseen: what a client sees nothing of yet is not content for it: a call leaves
+// whole in Gemini's dialect, and until then another target may answer.
+func TestUnseen(t *testing.T) {
+	step := func(after time.Duration, d inference.Delta) beat {
+		return beat{after: after, chunk: engine.Chunk{Deltas: []inference.Delta{d}, Event: inference.Event{Content: d.Kind != inference.Begin, Text: len(d.Text)}}}
+	}
+	begin := step(0, inference.Delta{Kind: inference.Begin, Name: "begin"})
+	call, piece := step(0, inference.Delta{Kind: inference.ToolBegin, Name: "call"}), step(10*time.Second, inference.Delta{Kind: inference.ToolDelta, Text: "{}"})
+	large := step(0, inference.Delta{Kind: inference.ToolDelta, Text: strings.Repeat("x", maxHeld)})
+	end := step(0, inference.Delta{Kind: inference.End, Name: "end"})
+	end.chunk.Last, end.chunk.Event.Finish, end.chunk.Event.Usage = true, inference.ToolCalls, inference.Usage{Input: 10, Output: 3, Known: true}
+	word := step(0, inference.Delta{Kind: inference.TextDelta, Text: "word"})
+	for name, tt := range map[string]struct {
+		dialect inference.Dialect
+		plays   [][]beat
+		log     []string
+		ttft    time.Duration // from the last attempt to its first content
+	}{
+		"a call that breaks off":           {inference.Gemini, [][]beat{{begin, call, piece, breaks(fault.Interrupted)}, {begin, later(time.Second, word), end}}, []string{"send begin|word|", "end end|"}, time.Second},
+		"the same where pieces are seen":   {inference.OpenAI, [][]beat{{begin, call, piece, breaks(fault.Interrupted)}, {begin, word, end}}, []string{"send begin|call|", "send {}|", "fault abnormal_end"}, 0},
+		"a call":                           {inference.Gemini, [][]beat{{begin, call, piece, end}}, []string{"end begin|call|{}|end|"}, 0},
+		"a call, and then a word":          {inference.Gemini, [][]beat{{begin, call, piece, word, end}}, []string{"send begin|call|{}|word|", "end end|"}, 0},
+		"a call that is told to be coming": {inference.Gemini, [][]beat{{begin, call, piece, piece, piece, end}}, []string{"open", "end begin|call|{}|{}|{}|end|"}, 0},
+		"more than is kept":                {inference.Gemini, [][]beat{{begin, call, large, breaks(fault.Interrupted)}, {word, end}}, []string{"send begin|call|" + large.chunk.Deltas[0].Text + "|", "fault abnormal_end"}, 0},
+		"a finish that is seen at the end": {inference.OpenAI, [][]beat{{begin, {chunk: engine.Chunk{Event: inference.Event{Content: true, Finish: inference.Stop}}}, breaks(fault.UpstreamError)}, {word, end}}, []string{"send word|", "end end|"}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(admit.Limits{}, tt.plays...)
+				p := &page{}
+				b.g.Do(t.Context(), &Request{
+					Request: inference.Request{ID: inference.NewID(time.Now(), 1, 2), Dialect: tt.dialect, Model: "assistant", Stream: true},
+					Caller:  &tenant.Caller{Key: "k"}, Surface: "test", Arrived: time.Now(),
+				}, p)
+				if !slices.Equal(p.log, tt.log) {
+					t.Errorf("the client got %.200q\nwant           %.200q", p.log, tt.log)
+				}
+				if got := b.records[0].UpstreamTTFT; got != tt.ttft.Microseconds() {
+					t.Errorf("the first content after %d µs, want %v", got, tt.ttft)
 				}
 				b.settled(t)
 			})

@@ -61,6 +61,23 @@ func (d Dialect) Prompt() string {
 	return "messages"
 }
 
+// Hears reports whether a client sees something of the answer when a step of it is
+// written in the dialect: a call leaves whole where there are no pieces of one, and
+// some steps have no place at all.
+func (d Dialect) Hears(k DeltaKind) bool {
+	switch k {
+	case Begin:
+		return false
+	case ToolBegin, ToolDelta:
+		return d != Completions && d != Gemini && d != Ollama && d != OllamaGenerate
+	case Signed, Sealed:
+		return d == Anthropic || d == Responses || d == Gemini
+	case ThoughtDelta:
+		return d != Completions
+	}
+	return true
+}
+
 // Operation is what is asked of a model, in whatever dialect.
 type Operation uint8
 

@@ -104,7 +104,7 @@ func (w *Writer) Delta(dst []byte, d inference.Delta) []byte {
 			dst = append(dst, `"choices":[],"usage":`...)
 			dst = append(openai.AppendUsage(dst, d.Usage), "}\n\n"...)
 		}
-	case inference.Begin, inference.ThoughtDelta, inference.Signed, inference.ToolBegin, inference.ToolDelta:
+	case inference.Begin, inference.ThoughtDelta, inference.Signed, inference.Sealed, inference.ToolBegin, inference.ToolDelta:
 		// have no place in this dialect
 	}
 	return dst
