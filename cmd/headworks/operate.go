@@ -56,10 +56,16 @@ func newStatusCommand(t *terminal) *cobra.Command {
 				return &exit{exitUnhealthy, err}
 			}
 			down := 0
+			var empty []string // upstreams without a replica
 			err = t.print(s, func(w io.Writer) {
 				fmt.Fprintf(w, "headworks %s   %s   api %s   up for %s   generation %d (%s)\n", s.Version, s.Status, s.BaseURL, time.Since(s.Since).Round(time.Second), s.Generation, s.Config)
 				fmt.Fprintf(w, "%d in flight, %d waiting, %d records dropped\n\n", s.InFlight, s.Waiting, s.Dropped)
 				var rows [][]string
+				for _, u := range s.Upstreams {
+					if f := u.Finding; f != nil && (len(u.Replicas) == 0 || f.Why != "") {
+						fmt.Fprintln(w, unfound(&u))
+					}
+				}
 				for _, u := range s.Upstreams {
 					for _, r := range u.Replicas {
 						state := "up"
@@ -76,6 +82,9 @@ func newStatusCommand(t *terminal) *cobra.Command {
 				}
 			})
 			for _, u := range s.Upstreams {
+				if len(u.Replicas) == 0 {
+					empty = append(empty, u.Name)
+				}
 				for _, r := range u.Replicas {
 					if !r.Up {
 						down++
@@ -87,6 +96,8 @@ func newStatusCommand(t *terminal) *cobra.Command {
 				return err
 			case s.Status != "ok":
 				return &exit{exitUnhealthy, errors.New("the instance is " + s.Status)}
+			case len(empty) > 0:
+				return &exit{exitUnhealthy, fmt.Errorf("no replica of %s was found yet", strings.Join(empty, ", "))}
 			case down > 0:
 				return &exit{exitUnhealthy, fmt.Errorf("%s out", count(down, "replica"))}
 			}
@@ -105,6 +116,22 @@ func peerRows(peers []peer.Link) (rows [][]string) {
 		rows = append(rows, []string{p.Address, p.State, takes, p.Why})
 	}
 	return rows
+}
+
+// unfound says what is wrong with how the replicas of an upstream are found.
+func unfound(u *admin.Upstream) string {
+	f := u.Finding
+	words := fmt.Sprintf("%s: %s by %s", u.Name, count(len(u.Replicas), "replica"), f.By)
+	if f.Why != "" {
+		words += ", " + f.Why
+	}
+	switch {
+	case f.Answered.IsZero():
+		words += "; there was no answer yet"
+	case f.Why != "":
+		words += "; the last known ones of " + time.Since(f.Answered).Round(time.Second).String() + " ago stay"
+	}
+	return words
 }
 
 func newModelsCommand(t *terminal) *cobra.Command {

@@ -32,9 +32,11 @@ import (
 	"headworks/internal/api/responses"
 	"headworks/internal/bridge"
 	"headworks/internal/config"
+	"headworks/internal/discover"
 	"headworks/internal/engine/extract"
 	"headworks/internal/facts"
 	"headworks/internal/fault"
+	"headworks/internal/fleet"
 	"headworks/internal/flow"
 	"headworks/internal/gateway"
 	"headworks/internal/identity"
@@ -62,7 +64,9 @@ type Options struct {
 	Seen os.FileInfo
 	// LocalKey makes a key in the data folder for whoever may read that.
 	LocalKey bool
-	Log      io.Writer // JSON lines, without secrets
+	// Finder stands in for finders as the configuration has them; nil for none.
+	Finder func(config.Discover) discover.Finder
+	Log    io.Writer // JSON lines, without secrets
 }
 
 // App is the whole program, built and listening. Run serves until its context
@@ -84,6 +88,7 @@ type App struct {
 	answers   *shelf
 	gateway   *gateway.Gateway
 	room      *fleetRoom
+	finding   *finding
 	health    *api.Health
 	server    *wire.Server
 	entrance  *api.Front
@@ -139,6 +144,12 @@ func (a *App) build() error {
 	policy := flow.NewPolicy(admit.Limits{})
 	policy.Rules.Seed = uint64(a.since.UnixNano())
 	a.gateway = gateway.New(policy, a.ledger, a.facts.Put, a.failed)
+	a.finding = newFinding(a.log, a.options.Finder, a.refind)
+	a.room.found = a.finding.replicas
+	a.room.idle = func(id fleet.ReplicaID) (idle bool) {
+		a.gateway.Policy(func(p *flow.Policy) { idle = p.Load(id) == flow.Load{} })
+		return idle
+	}
 	if err := a.use(a.config); err != nil {
 		return err
 	}
@@ -302,17 +313,39 @@ func (a *App) use(c *config.Config) error {
 		p.Rules.QueueWait = c.Limits.QueueWait
 	})
 	a.listenTo(c)
-	a.gateway.Publish(world)
+	a.publish(world, take)
 	a.company.use(c)
-	rebuilt, now := take(), time.Now()
-	a.gateway.Policy(func(p *flow.Policy) {
-		for _, id := range rebuilt {
-			p.Health.Forget(id, now)
-		}
-	})
 	a.config = c
+	a.finding.follow(c)
 	a.health.Ready(world.Config)
 	return nil
+}
+
+// publish lets requests meet a world, and forgets what no longer holds.
+func (a *App) publish(world *gateway.World, take func() moves) {
+	a.gateway.Publish(world)
+	m, now := take(), time.Now()
+	a.gateway.Policy(func(p *flow.Policy) {
+		for _, id := range m.rebuilt {
+			p.Health.Forget(id, now)
+		}
+		for _, id := range m.joined {
+			p.Health.Join(id, now)
+		}
+	})
+}
+
+// refind takes the replicas that were found into use. The configuration and all else
+// stay as they are.
+func (a *App) refind() {
+	a.reload.Lock()
+	defer a.reload.Unlock()
+	world, take, _, err := a.room.build(a.config)
+	if err != nil { // what is asked for was checked, and replicas that cannot be asked are left out
+		a.log.Error("the replicas that were found are not taken over", "cause", err.Error())
+		return
+	}
+	a.publish(world, take)
 }
 
 // listenTo sets what the log says, and what it never may.
@@ -439,6 +472,7 @@ func (a *App) Run(ctx context.Context, ready func()) error {
 	start("keys", func() error { a.keys.run(loops, a.log); return nil })
 	start("responses", func() error { a.answers.run(loops); return nil })
 	start("upkeep", func() error { a.upkeep(loops); return nil })
+	start("finding replicas", func() error { a.finding.run(loops); return nil })
 	if a.options.File != "" {
 		start("watching the configuration", func() error { a.watch(loops); return nil })
 	}
@@ -456,6 +490,7 @@ func (a *App) Run(ctx context.Context, ready func()) error {
 		}
 		return nil
 	})
+	a.finding.first(ctx, firstLook)
 	var deaf atomic.Bool // nobody can ask any more
 	start("the listener", func() error {
 		err := a.server.Serve(a.front)

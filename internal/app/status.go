@@ -36,6 +36,11 @@ func (a *App) sources() telemetry.Sources {
 				}
 			}
 		},
+		Discovery: func(yield func(string, string, telemetry.Discovery)) {
+			for upstream, w := range a.finding.all() {
+				yield(upstream, w.of.By(), telemetry.Discovery{Replicas: len(w.known.Replicas), Answered: w.known.Answered, Failures: w.known.Failures})
+			}
+		},
 		StreamsOpen: func() int { return a.gateway.Streams() },
 		Dropped: func(yield func(string, uint64)) {
 			overrun, write := a.facts.Dropped()
@@ -88,14 +93,19 @@ func (a *App) Status() admin.Status {
 		}
 		s.Models = append(s.Models, shown)
 	}
+	finding := a.finding.all()
 	a.gateway.Policy(func(p *flow.Policy) {
 		s.InFlight, s.Waiting = p.Gate.InFlight(), p.Gate.Waiting()
 		for _, u := range w.Fleet.Upstreams {
 			shown := admin.Upstream{Name: u.Name, Kind: u.Kind, Region: u.Region, Zone: u.Zone, Simulated: u.Simulated}
+			if found, ok := finding[u.Name]; ok {
+				k := &found.known
+				shown.Finding = &admin.Finding{By: found.of.By(), Answered: k.Answered, Failures: k.Failures, Why: k.Why, Left: k.Left + k.Odd}
+			}
 			for _, r := range u.Replicas {
 				st := p.Health.Of(r.ID, "", now)
 				shown.Replicas = append(shown.Replicas, admin.Replica{
-					Name: r.Name, URL: r.URL, InFlight: p.Load(r.ID).Requests, Failures: p.Health.Failures(r.ID), Up: st.Why == "", Why: st.Why, Until: st.Until,
+					Name: r.Name, URL: r.URL, Zone: r.Place.Zone, InFlight: p.Load(r.ID).Requests, Failures: p.Health.Failures(r.ID), Up: st.Why == "", Why: st.Why, Until: st.Until,
 				})
 			}
 			s.Upstreams = append(s.Upstreams, shown)

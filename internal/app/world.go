@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"fmt"
 	"hash/fnv"
 	"maps"
@@ -11,6 +12,7 @@ import (
 	"headworks/internal/catalog"
 	"headworks/internal/catalog/card"
 	"headworks/internal/config"
+	"headworks/internal/discover"
 	"headworks/internal/engine"
 	"headworks/internal/engine/anthropic"
 	"headworks/internal/engine/azure"
@@ -36,11 +38,25 @@ import (
 // that what is known of them and what runs on them stays.
 type fleetRoom struct {
 	documents extract.Find
+	found     func(upstream string) []discover.Replica // of one whose replicas are found
+	idle      func(fleet.ReplicaID) bool               // nothing is in flight there
 	places    map[place]fleet.ReplicaID
+	gone      map[fleet.ReplicaID]departure
 	engines   map[string]*built
 	number    uint64
-	since     int64 // Unix seconds
+	config    *config.Config // of that generation
+	since     int64          // Unix seconds
 }
+
+// departure is which replica went, and when.
+type departure struct {
+	place place
+	at    time.Time
+}
+
+// quarantine is how long the place of a replica that went stays its own. After that
+// another may have it, or replicas that come and go would take ever more room.
+const quarantine = time.Hour
 
 // place is what makes a replica the same over reloads.
 type place struct {
@@ -60,27 +76,62 @@ type built struct {
 // have.
 func (b *built) alike(other *built) bool {
 	x, y := b.from, other.from
-	x.URLs, y.URLs, x.Replicas, y.Replicas = nil, nil, nil, nil
+	x.URLs, y.URLs, x.Replicas, y.Replicas, x.Discover, y.Discover = nil, nil, nil, nil, nil, nil
 	return reflect.DeepEqual(x, y)
 }
 
 func newFleetRoom(documents extract.Find) *fleetRoom {
-	return &fleetRoom{documents: documents, places: map[place]fleet.ReplicaID{}, engines: map[string]*built{}, since: time.Now().Unix()}
+	return &fleetRoom{
+		documents: documents, places: map[place]fleet.ReplicaID{}, gone: map[fleet.ReplicaID]departure{},
+		engines: map[string]*built{}, since: time.Now().Unix(),
+		found: func(string) []discover.Replica { return nil },
+		idle:  func(fleet.ReplicaID) bool { return false },
+	}
+}
+
+// moves are what a new generation changes of the replicas.
+type moves struct {
+	rebuilt []fleet.ReplicaID // spoken to in another way now, with another key perhaps
+	joined  []fleet.ReplicaID // came to others that were there
+}
+
+// upstream notes what moved in one upstream.
+func (m *moves) upstream(old, next *built) {
+	had := map[fleet.ReplicaID]bool{}
+	if old != nil {
+		for _, r := range old.replicas {
+			had[r.ID] = true
+		}
+	}
+	for _, r := range next.replicas {
+		switch {
+		case old != nil && len(old.replicas) > 0 && !had[r.ID]:
+			m.joined = append(m.joined, r.ID)
+		case old == nil || !old.alike(next) || !had[r.ID]:
+			m.rebuilt = append(m.rebuilt, r.ID)
+		}
+	}
 }
 
 // build returns the next generation's world, and what takes it into use: take
 // keeps its engines for the generation after, closes those that are no longer in
-// use and returns the replicas that are now spoken to in another way, with another
-// key perhaps; drop closes those that were made in vain.
-func (r *fleetRoom) build(c *config.Config) (w *gateway.World, take func() []fleet.ReplicaID, drop func(), err error) {
+// use and returns what moved; drop closes those that were made in vain.
+func (r *fleetRoom) build(c *config.Config) (w *gateway.World, take func() moves, drop func(), err error) {
 	s := &fleet.Snapshot{Generation: r.number + 1, Since: r.since}
+	if c == r.config { // replicas came or went, and nothing else
+		s.Generation = r.number
+	}
 	cards, err := card.All()
 	if err != nil {
 		return nil, nil, nil, err
 	}
 	s.Known = func(t *fleet.Target) {
 		name := s.Upstreams[t.Upstream].Name
-		if k, ok := cards.Of(c.Upstreams[name].Kind, c.Upstreams[name].URLs, t.Model); ok {
+		u := c.Upstreams[name]
+		if u.Discover != nil {
+			return
+		}
+		if k, ok := cards.Of(u.Kind, u.URLs, t.Model); ok {
 			t.Price, t.Window, t.Carded = k.Price, k.Window, k.Window > 0
 			t.Output, t.Can, t.Released = k.Output, k.Abilities, k.Released
 		}
@@ -133,52 +184,97 @@ func (r *fleetRoom) build(c *config.Config) (w *gateway.World, take func() []fle
 		s.Models = append(s.Models, m)
 	}
 	s.Direct = model("", config.DefaultModel())
-	take = func() (rebuilt []fleet.ReplicaID) {
+	take = func() (m moves) {
 		for name, old := range r.engines {
 			if old != next[name] {
 				old.close()
 			}
 		}
 		for name, b := range next {
-			if old := r.engines[name]; old != nil && old.alike(b) {
-				continue
-			}
-			for _, replica := range b.replicas {
-				rebuilt = append(rebuilt, replica.ID)
-			}
+			m.upstream(r.engines[name], b)
 		}
 		r.engines = next
-		r.number++
-		return rebuilt
+		r.number, r.config = s.Generation, c
+		r.depart(s)
+		return m
 	}
 	return w, take, drop, nil
 }
 
-func (r *fleetRoom) replicas(name string, upstream int, u *config.Upstream) []fleet.Replica {
-	urls := u.URLs
-	if config.BuiltIn(u.Kind) {
+// depart notes which replicas went with a generation.
+func (r *fleetRoom) depart(s *fleet.Snapshot) {
+	here := map[fleet.ReplicaID]bool{}
+	for _, u := range s.Upstreams {
+		for _, replica := range u.Replicas {
+			here[replica.ID] = true
+			delete(r.gone, replica.ID)
+		}
+	}
+	for p, id := range r.places {
+		if _, noted := r.gone[id]; !noted && !here[id] {
+			r.gone[id] = departure{p, time.Now()}
+		}
+	}
+}
+
+// lists returns where the replicas of an upstream are, as the file has it or as they
+// were found.
+func (r *fleetRoom) lists(name string, u *config.Upstream) discover.List {
+	switch {
+	case u.Discover != nil:
+		return r.found(name)
+	case config.BuiltIn(u.Kind):
 		n := 1
 		if u.Engine != nil {
 			n = u.Engine.Replicas
 		}
-		urls = make([]string, n)
-		for i := range urls {
-			urls[i] = fmt.Sprint("#", i)
+		list := make(discover.List, n)
+		for i := range list {
+			list[i].URL = fmt.Sprint("#", i)
 		}
+		return list
 	}
-	replicas := make([]fleet.Replica, 0, len(urls))
-	for n, url := range urls {
+	list := make(discover.List, len(u.URLs))
+	for i, url := range u.URLs {
+		list[i].URL = url
+	}
+	return list
+}
+
+func (r *fleetRoom) replicas(name string, upstream int, u *config.Upstream) []fleet.Replica {
+	list := r.lists(name, u)
+	replicas := make([]fleet.Replica, 0, len(list))
+	for n, at := range list {
+		where := u.Place(n)
+		where.Zone = cmp.Or(at.Zone, where.Zone)
 		for key := range u.Credentials() {
-			p := place{name, url, key}
-			id, known := r.places[p]
-			if !known {
-				id = fleet.ReplicaID(len(r.places))
-				r.places[p] = id
-			}
-			replicas = append(replicas, fleet.Replica{ID: id, Upstream: upstream, Key: key, Name: opaque(p), URL: url, Place: u.Place(n)})
+			p := place{name, at.URL, key}
+			replicas = append(replicas, fleet.Replica{
+				ID: r.id(p), Upstream: upstream, Key: key, Name: opaque(p), URL: at.URL, Host: at.Name, Place: where,
+			})
 		}
 	}
 	return replicas
+}
+
+// id returns the place of a replica among all: its own, that of one that went long
+// ago and of which nothing runs any more, or a new one.
+func (r *fleetRoom) id(p place) fleet.ReplicaID {
+	id, known := r.places[p]
+	if known {
+		return id
+	}
+	id = fleet.ReplicaID(len(r.places))
+	for old, d := range r.gone {
+		if time.Since(d.at) > quarantine && r.idle(old) {
+			id = old
+			delete(r.places, d.place)
+			delete(r.gone, old)
+			break
+		}
+	}
+	r.places[p] = id
+	return id
 }
 
 // speaks returns the dialects of an upstream.
@@ -187,6 +283,8 @@ func speaks(u *config.Upstream) inference.Set {
 	switch {
 	case u.APIVersion != "":
 		return k.Speaks | k.Versioned
+	case u.Discover != nil: // an engine of one's own
+		return k.Speaks
 	case len(u.URLs) == 0:
 		return k.Speaks
 	}
@@ -217,6 +315,16 @@ func (r *fleetRoom) engine(name string, u config.Upstream, replicas []fleet.Repl
 		return old, nil
 	}
 	b := &built{from: u, replicas: replicas, close: func() {}}
+	if old, ok := r.engines[name]; ok && old.from.Discover != nil && u.Discover != nil && old.alike(b) {
+		if e, ok := old.engine.(*engine.HTTP); ok { // others come and go beside those that stay
+			next, err := e.With(replicas)
+			if err != nil {
+				return nil, err
+			}
+			b.engine, b.close = next, next.Close
+			return b, nil
+		}
+	}
 	over := func(e *engine.HTTP, err error) (*built, error) {
 		if err != nil {
 			return nil, err
@@ -277,7 +385,9 @@ func (r *fleetRoom) engine(name string, u config.Upstream, replicas []fleet.Repl
 }
 
 func sameReplicas(a, b []fleet.Replica) bool {
-	return slices.EqualFunc(a, b, func(x, y fleet.Replica) bool { return x.ID == y.ID && x.URL == y.URL && x.Key == y.Key })
+	return slices.EqualFunc(a, b, func(x, y fleet.Replica) bool {
+		return x.ID == y.ID && x.URL == y.URL && x.Key == y.Key && x.Host == y.Host
+	})
 }
 
 func model(name string, m config.Model) fleet.Model {

@@ -23,6 +23,9 @@ func (r *reader) cards() {
 		for i := range m.Targets {
 			t := &m.Targets[i]
 			u := r.cfg.Upstreams[t.Upstream]
+			if u.Discover != nil {
+				continue // an engine of one's own, whatever dialect it speaks
+			}
 			if c, ok := cards.Of(u.Kind, u.URLs, t.Model); ok {
 				r.card(join("models", name)+".targets["+strconv.Itoa(i)+"]", t, c)
 			}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 
 	"headworks/internal/tenant"
@@ -153,6 +154,8 @@ func (r *reader) upstream(path, name string, u Upstream) {
 	switch {
 	case u.Kind == "":
 		return // reported where it was read
+	case u.Discover != nil:
+		r.discover(join(path, "discover"), urls, u)
 	case BuiltIn(u.Kind):
 		if len(u.URLs) > 0 {
 			r.at(join(path, urls), BadValue, "kind "+u.Kind+" is inside this process and has no "+urls)
@@ -162,7 +165,11 @@ func (r *reader) upstream(path, name string, u Upstream) {
 		}
 	case len(u.URLs) == 0:
 		if DefaultURL(u.Kind) == "" {
-			r.at(path, Missing, path+" has no urls, which kind "+u.Kind+" requires, as [http://127.0.0.1:8000]")
+			words := path + " has no urls, which kind " + u.Kind + " requires, as [http://127.0.0.1:8000]"
+			if Found(u.Kind) {
+				words += ", or discover"
+			}
+			r.at(path, Missing, words)
 			return
 		}
 		if r.given[join(path, "urls")] {
@@ -212,6 +219,49 @@ func (r *reader) upstream(path, name string, u Upstream) {
 	}
 	if err := u.Engine.Params().Check(); err != nil {
 		r.at(join(path, "engine"), BadValue, strings.TrimPrefix(err.Error(), "latency: "))
+	}
+}
+
+// dnsName is a name that DNS may know, absolute or not.
+var dnsName = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?\.?$`)
+
+// discover checks where the replicas of an upstream are found.
+func (r *reader) discover(path, urls string, u Upstream) {
+	d := u.Discover
+	if !Found(u.Kind) {
+		r.at(path, BadValue, "discover is for engines of your own; kind "+u.Kind+" has urls or needs none")
+		return
+	}
+	if len(u.URLs) > 0 {
+		r.at(path, BadValue, urls+" and discover: replicas are either listed or found")
+	}
+	ways := 0
+	for _, given := range []bool{d.DNS != "", d.SRV != ""} {
+		if given {
+			ways++
+		}
+	}
+	if ways != 1 {
+		r.at(path, Missing, "discover takes dns or srv, as {dns: vllm.example.com:8000}")
+		return
+	}
+	if d.DNS != "" {
+		host, port, ok := cutPort(d.DNS)
+		if n, err := strconv.ParseUint(port, 10, 16); !ok || err != nil || n == 0 || !dnsName.MatchString(host) {
+			r.at(join(path, "dns"), BadValue, r.shown(join(path, "dns"), d.DNS)+" is not a name and a port; write vllm.example.com:8000")
+		}
+	}
+	if d.SRV != "" && !dnsName.MatchString(d.SRV) {
+		r.at(join(path, "srv"), BadValue, r.shown(join(path, "srv"), d.SRV)+" is not the name of a service record; write _http._tcp.vllm.example.com")
+	}
+	if d.Every < time.Second {
+		r.at(join(path, "every"), BadValue, "every is 1s at least")
+	}
+	if d.Path != "" {
+		if why := badURL("http://host" + d.Path); why != "" || d.Path[0] != '/' {
+			r.at(join(path, "path"), BadValue, "no path of a base URL; write one as /v1")
+		}
+		d.Path = strings.TrimRight(d.Path, "/")
 	}
 }
 

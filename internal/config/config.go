@@ -100,6 +100,7 @@ type Upstream struct {
 	Keys        []tenant.Secret `json:"keys,omitzero" jsonschema:"several credentials to call it with, in the place of key; one that fails or is at its limit rests while the others serve"`
 	URLs        []string        `json:"urls,omitzero" jsonschema:"base URL of each replica, with or without /v1; a provider has a default"`
 	Replicas    []Replica       `json:"replicas,omitzero" jsonschema:"the replicas one by one, in the place of urls, where they are not all in one place"`
+	Discover    *Discover       `json:"discover,omitzero" jsonschema:"where its replicas are found, in the place of urls"`
 	Project     string          `json:"project,omitzero" jsonschema:"the project of Google Cloud that a vertex upstream is asked in; that of its key unless given"`
 	Location    string          `json:"location,omitzero" jsonschema:"the location of Google Cloud that a vertex upstream is asked in, such as europe-west4; global unless given"`
 	APIVersion  string          `json:"api_version,omitzero" jsonschema:"the version of Azure's older API, such as 2024-10-21, where deployments stand in the path; the v1 API unless given"`
@@ -119,6 +120,27 @@ type Replica struct {
 	Zone   string `json:"zone,omitzero" jsonschema:"the failure domain inside the region; as the upstream unless given"`
 }
 
+// Discover says where the replicas of an upstream are found, as they come and go: by one
+// of DNS and SRV.
+type Discover struct {
+	DNS    string        `json:"dns,omitzero" jsonschema:"a name and a port, as vllm.example.com:8000: each address of the name is a replica"`
+	SRV    string        `json:"srv,omitzero" jsonschema:"the name of service records, as _http._tcp.vllm.example.com: each target is a replica"`
+	Scheme string        `json:"scheme,omitzero" enum:"http,https" jsonschema:"how replicas are spoken to"`
+	Path   string        `json:"path,omitzero" jsonschema:"the path of each replica's base URL, as /v1"`
+	Every  time.Duration `json:"every,omitzero" jsonschema:"from one look into DNS to the next; 1s at least"`
+	Most   int           `json:"max_replicas,omitzero" min:"1" max:"1024" jsonschema:"how many replicas count; what is found beyond is left out"`
+}
+
+func (d *Discover) defaults() { d.Scheme, d.Every, d.Most = "http", 5*time.Second, 256 }
+
+// By names what the replicas are found by.
+func (d *Discover) By() string {
+	if d.DNS != "" {
+		return "dns"
+	}
+	return "srv"
+}
+
 // DefaultURL returns where a kind is reached unless the file says otherwise; empty
 // for kinds that run anywhere.
 func DefaultURL(kind string) string {
@@ -133,6 +155,13 @@ func (u *Upstream) Credentials() []tenant.Secret {
 		return u.Keys
 	}
 	return []tenant.Secret{u.Key}
+}
+
+// Found reports whether replicas of a kind can be found: it is one that runs
+// anywhere.
+func Found(kind string) bool {
+	k, _ := catalog.Find(kind)
+	return k.Port > 0 || kind == OpenAI
 }
 
 // BuiltIn reports whether engines of a kind live inside this process and have no

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"headworks/internal/fault"
@@ -143,10 +144,24 @@ type spoken struct {
 type origin struct {
 	id      fleet.ReplicaID
 	key     int
-	pool    *wire.Pool
+	url     string
+	name    string
+	pool    *shared
 	host    string
 	base    string   // the path of its base URL, without a slash at the end
 	targets []string // for each protocol; empty where it depends on the call
+}
+
+// shared are the connections of an origin, which several engines in a row may use.
+type shared struct {
+	*wire.Pool
+	users atomic.Int32
+}
+
+func (s *shared) leave() {
+	if s.users.Add(-1) == 0 {
+		s.Close()
+	}
 }
 
 // NewHTTP returns the engine of an upstream's replicas. A caller's dialect that is
@@ -154,10 +169,29 @@ type origin struct {
 // the first protocol that asks the same of a model. The errors name the URL that
 // is wrong.
 func NewHTTP(protocols []Protocol, replicas []fleet.Replica, o Options) (*HTTP, error) {
+	return newHTTP(protocols, replicas, o, nil)
+}
+
+// With returns an engine that speaks as e does, to other replicas. Those that e has
+// too are spoken to over the same connections, which close when both engines are
+// closed.
+func (e *HTTP) With(replicas []fleet.Replica) (*HTTP, error) {
+	protocols := make([]Protocol, len(e.spoken))
+	for i, s := range e.spoken {
+		protocols[i] = s.Protocol
+	}
+	return newHTTP(protocols, replicas, e.options, e.origins)
+}
+
+func newHTTP(protocols []Protocol, replicas []fleet.Replica, o Options, have []origin) (*HTTP, error) {
 	e := &HTTP{options: o}
 	e.docs.New = func() any { return new(scan.Doc) }
 	for _, p := range protocols {
 		e.spoken = append(e.spoken, newSpoken(e, p))
+	}
+	known := make(map[fleet.ReplicaID]*origin, len(have))
+	for i := range have {
+		known[have[i].id] = &have[i]
 	}
 	var listed []string
 	for _, r := range replicas {
@@ -166,7 +200,7 @@ func NewHTTP(protocols []Protocol, replicas []fleet.Replica, o Options) (*HTTP, 
 			return nil, err
 		}
 		listed = append(listed, wire.HostPort(u))
-		at := origin{id: r.ID, key: r.Key, host: u.Host, base: base}
+		at := origin{id: r.ID, key: r.Key, url: r.URL, name: r.Host, host: u.Host, base: base}
 		for _, p := range protocols {
 			target := ""
 			if p.Target == nil {
@@ -181,13 +215,23 @@ func NewHTTP(protocols []Protocol, replicas []fleet.Replica, o Options) (*HTTP, 
 		return nil, err
 	}
 	for i, r := range replicas {
+		at := &e.origins[i]
+		if old := known[r.ID]; old != nil && old.url == at.url && old.name == at.name && old.key == at.key {
+			at.pool = old.pool
+			continue
+		}
 		u, _, err := split(r.URL)
 		if err != nil {
 			return nil, err
 		}
-		if e.origins[i].pool, err = wire.NewPool(u.String(), dialer.Dial, wire.PoolLimits{}); err != nil {
+		pool, err := wire.NewPool(u.String(), dialer.Dial, wire.PoolLimits{Name: r.Host})
+		if err != nil {
 			return nil, err
 		}
+		at.pool = &shared{Pool: pool}
+	}
+	for i := range e.origins {
+		e.origins[i].pool.users.Add(1)
 	}
 	return e, nil
 }
@@ -259,10 +303,10 @@ func versioned(path string) bool {
 }
 
 // Close lets go of the connections that no call uses; the others close after
-// their call.
+// their call. It is called once.
 func (e *HTTP) Close() {
 	for _, o := range e.origins {
-		o.pool.Close()
+		o.pool.leave()
 	}
 }
 

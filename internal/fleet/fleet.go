@@ -16,7 +16,8 @@ import (
 )
 
 // ReplicaID is a replica's place in what is counted of it: load, health. It stays
-// the same over reloads for as long as the process lives, and is never reused.
+// the same over reloads for as long as the process lives. Another replica may have it
+// once its own has been gone for an hour and nothing runs there any more.
 type ReplicaID int32
 
 // NoReplica stands where no replica is meant.
@@ -29,6 +30,7 @@ type Replica struct {
 	Key      int    // place among the upstream's credentials; each is a replica of its own
 	Name     string // short and opaque: callers may see it
 	URL      string // base URL; empty for what is built in
+	Host     string // what it is asked for by, in TLS and in the field Host; that of URL unless given
 	Place    place.Place
 	Locality uint8 // index into Upstream.Localities
 }

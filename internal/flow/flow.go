@@ -109,6 +109,9 @@ const (
 	MaxCandidates = 9
 )
 
+// NoneFound is why a target was left out whose upstream has no replica yet.
+const NoneFound = "no replica of its upstream was found yet"
+
 // Attempt is one send and what came of it.
 type Attempt struct {
 	Target     *fleet.Target

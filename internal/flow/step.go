@@ -206,6 +206,10 @@ func (p *Policy) send(t *Ticket, s *fleet.Snapshot, now time.Time) Action {
 				continue
 			}
 			pool := s.Upstreams[target.Upstream].Replicas
+			if len(pool) == 0 {
+				t.consider(Candidate{Target: target, WhyNot: NoneFound})
+				continue
+			}
 			t.board = board{policy: p, ticket: t, model: target.Model, now: now}
 			var found [MaxCandidates - 1]schedule.Candidate
 			u := &s.Upstreams[target.Upstream]

@@ -263,6 +263,12 @@ func (s *State) Forget(id fleet.ReplicaID, now time.Time) {
 	*s.at(id) = replica{begun: now}
 }
 
+// Join begins with a replica that came to others: it is given its share little by
+// little, since its caches are cold and nothing is known of it.
+func (s *State) Join(id fleet.ReplicaID, now time.Time) {
+	*s.at(id) = replica{begun: now, back: now}
+}
+
 // Spared notes that a request ended there without telling anything of the
 // replica, as when the client left.
 func (s *State) Spared(id fleet.ReplicaID, sent time.Time) {

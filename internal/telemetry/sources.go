@@ -1,6 +1,10 @@
 package telemetry
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
 
 // Sources tell what is so at this moment. Each is called at a scrape, perhaps
 // several at once, and returns quickly; nil ones are left out.
@@ -8,6 +12,7 @@ type Sources struct {
 	InFlight       func(yield func(upstream string, n int))
 	QueueDepth     func(yield func(class string, n int))
 	ReplicaUp      func(yield func(upstream, replica string, up bool))
+	Discovery      func(yield func(upstream, by string, d Discovery))
 	StreamsOpen    func() int
 	Dropped        func(yield func(stage string, records uint64))
 	Refused        func(yield func(fault string, requests uint64))
@@ -21,6 +26,13 @@ type Sources struct {
 	Unheard        func() uint64                           // messages of gateways that were not listened to
 }
 
+// Discovery is what is known of an upstream whose replicas are found.
+type Discovery struct {
+	Replicas int
+	Answered time.Time // when an answer came last that counted; zero: never
+	Failures uint64
+}
+
 func gauge(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc(namespace+"_"+name, help, labels, nil)
 }
@@ -29,6 +41,9 @@ var (
 	inFlight       = gauge("inflight", "Requests that an upstream has.", "upstream")
 	queueDepth     = gauge("queue_depth", "Requests that wait to be let in.", "class")
 	replicaUp      = gauge("replica_up", "Whether a replica may get requests.", "upstream", "replica")
+	foundReplicas  = gauge("discovery_replicas", "Replicas of an upstream that were found and count.", "upstream", "by")
+	foundAge       = gauge("discovery_last_success_age_seconds", "Time since replicas were last looked for with success, or were last told.", "upstream", "by")
+	foundFailures  = gauge("discovery_failures_total", "Answers about replicas that did not count, so that the last known ones stayed.", "upstream", "by")
 	streamsOpen    = gauge("streams_open", "Streams to callers that are open.")
 	dropped        = gauge("records_dropped_total", "Records that were lost.", "stage")
 	refused        = gauge("refused_total", "Requests that were turned away before they had a caller or a route; they have no record.", "fault")
@@ -45,7 +60,7 @@ var (
 
 // Describe implements prometheus.Collector.
 func (s *Sources) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{inFlight, queueDepth, replicaUp, streamsOpen, dropped, refused, acceptFailures, generation, reloadFailures, conversations, keptBytes, keepFailures, peers, blocks, unheard} {
+	for _, d := range []*prometheus.Desc{inFlight, queueDepth, replicaUp, foundReplicas, foundAge, foundFailures, streamsOpen, dropped, refused, acceptFailures, generation, reloadFailures, conversations, keptBytes, keepFailures, peers, blocks, unheard} {
 		out <- d
 	}
 }
@@ -71,6 +86,15 @@ func (s *Sources) Collect(out chan<- prometheus.Metric) {
 				v = 1
 			}
 			gauge(replicaUp, v, upstream, replica)
+		})
+	}
+	if s.Discovery != nil {
+		s.Discovery(func(upstream, by string, d Discovery) {
+			gauge(foundReplicas, float64(d.Replicas), upstream, by)
+			counter(foundFailures, d.Failures, upstream, by)
+			if !d.Answered.IsZero() {
+				gauge(foundAge, time.Since(d.Answered).Seconds(), upstream, by)
+			}
 		})
 	}
 	if s.StreamsOpen != nil {

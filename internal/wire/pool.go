@@ -25,6 +25,10 @@ type PoolLimits struct {
 	Head     int           // bytes of an answer's head; 64 KiB
 	Fields   int           // header fields of an answer; 200
 
+	// Name is what the origin is asked for by, in TLS and in the field Host; that of
+	// its URL unless given.
+	Name string
+
 	// Roots are the authorities trusted for https; nil is the system's.
 	Roots *x509.CertPool
 }
@@ -99,9 +103,19 @@ func NewPool(origin string, dial DialFunc, limits PoolLimits) (*Pool, error) {
 		return nil, errors.New("wire: the origin's host holds a character that hosts may not hold")
 	}
 	p := &Pool{dial: dial, limits: limits.defaulted(), addr: HostPort(u), host: u.Host}
+	name := u.Hostname()
+	if limits.Name != "" {
+		if !all([]byte(limits.Name), host) {
+			return nil, errors.New("wire: the name of the origin holds a character that hosts may not hold")
+		}
+		name, p.host = limits.Name, limits.Name
+		if u.Port() != "" {
+			p.host = net.JoinHostPort(name, u.Port())
+		}
+	}
 	if u.Scheme == "https" {
 		p.tls = &tls.Config{
-			ServerName: u.Hostname(),
+			ServerName: name,
 			NextProtos: []string{"http/1.1"},
 			MinVersion: tls.VersionTLS12,
 			RootCAs:    limits.Roots,

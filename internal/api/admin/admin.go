@@ -111,7 +111,17 @@ type Upstream struct {
 	Region    string    `json:"region,omitempty"`
 	Zone      string    `json:"zone,omitempty"`
 	Simulated bool      `json:"simulated"`
+	Finding   *Finding  `json:"finding,omitempty"` // where its replicas are found
 	Replicas  []Replica `json:"replicas"`
+}
+
+// Finding is how an upstream's replicas are found.
+type Finding struct {
+	By       string    `json:"by"`                 // dns, srv, kubernetes
+	Answered time.Time `json:"answered,omitzero"`  // when an answer came last that counted
+	Failures uint64    `json:"failures"`           // answers that did not count
+	Why      string    `json:"why,omitempty"`      // why the last one did not
+	Left     int       `json:"left_out,omitempty"` // replicas that were found and do not count
 }
 
 // Discovered is what an upstream said when it was asked for its models, now.
@@ -126,6 +136,7 @@ type Discovered struct {
 type Replica struct {
 	Name     string    `json:"name"`
 	URL      string    `json:"url,omitempty"`
+	Zone     string    `json:"zone,omitempty"`
 	InFlight int       `json:"in_flight"`
 	Failures int       `json:"failures"` // since the last success
 	Up       bool      `json:"up"`
