@@ -222,9 +222,6 @@ func (r *reader) upstream(path, name string, u Upstream) {
 	}
 }
 
-// dnsName is a name that DNS may know, absolute or not.
-var dnsName = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?\.?$`)
-
 // discover checks where the replicas of an upstream are found.
 func (r *reader) discover(path, urls string, u Upstream) {
 	d := u.Discover
@@ -247,11 +244,11 @@ func (r *reader) discover(path, urls string, u Upstream) {
 	}
 	if d.DNS != "" {
 		host, port, ok := cutPort(d.DNS)
-		if n, err := strconv.ParseUint(port, 10, 16); !ok || err != nil || n == 0 || !dnsName.MatchString(host) {
+		if n, err := strconv.ParseUint(port, 10, 16); !ok || err != nil || n == 0 || !hostName(host) {
 			r.at(join(path, "dns"), BadValue, r.shown(join(path, "dns"), d.DNS)+" is not a name and a port; write vllm.example.com:8000")
 		}
 	}
-	if d.SRV != "" && !dnsName.MatchString(d.SRV) {
+	if d.SRV != "" && !hostName(d.SRV) {
 		r.at(join(path, "srv"), BadValue, r.shown(join(path, "srv"), d.SRV)+" is not the name of a service record; write _http._tcp.vllm.example.com")
 	}
 	if d.Every < time.Second {
