@@ -7,8 +7,10 @@ package dialect
 
 import (
 	"bytes"
+	"encoding/base64"
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -293,18 +295,54 @@ func Drop(dropped []string, name string) []string {
 	return append(dropped, name)
 }
 
-// DataURI splits a data URI into its media type and its base64.
-func DataURI(uri string) (media, data string, ok bool) {
-	rest, ok := strings.CutPrefix(uri, "data:")
-	if !ok {
+// DataURI reads a data URI (RFC 2397) as its media type, without parameters, and its
+// data in base64; false if it is none. One that cannot be read is noted as wrong.
+func (f *Fields) DataURI(uri, param string) (media, data string, ok bool) {
+	const scheme = "data:"
+	if len(uri) < len(scheme) || !strings.EqualFold(uri[:len(scheme)], scheme) {
 		return "", "", false
 	}
-	head, data, ok := strings.Cut(rest, ",")
-	if !ok {
+	head, data, ok := strings.Cut(uri[len(scheme):], ",")
+	if ok && strings.IndexByte(data, '%') >= 0 {
+		var err error
+		data, err = url.PathUnescape(data)
+		ok = err == nil
+	}
+	head, coded := cutCoding(head)
+	if !coded {
+		data = base64.StdEncoding.EncodeToString([]byte(data))
+	} else if strings.ContainsAny(data, " \t\r\n") {
+		data = strings.Join(strings.Fields(data), "")
+	}
+	media, _, _ = strings.Cut(head, ";")
+	if media = strings.ToLower(strings.TrimSpace(media)); media == "" {
+		media = "text/plain"
+	}
+	if kind, form, _ := strings.Cut(media, "/"); !ok || kind == "" || form == "" || !isBase64(data) {
+		f.Wrong(param, "is a data URI that cannot be read; write data:image/png;base64, with the media type that it is, and then the base64")
 		return "", "", false
 	}
-	media, ok = strings.CutSuffix(head, ";base64")
-	return media, data, ok
+	return media, data, true
+}
+
+// cutCoding takes off what tells that the data of a URI are in base64.
+func cutCoding(head string) (rest string, coded bool) {
+	i := strings.LastIndexByte(head, ';')
+	if i < 0 || !strings.EqualFold(strings.TrimSpace(head[i+1:]), "base64") {
+		return head, false
+	}
+	return head[:i], true
+}
+
+// isBase64 reports whether s may be base64 of the standard alphabet, and of something.
+func isBase64(s string) bool {
+	s = strings.TrimSuffix(strings.TrimSuffix(s, "="), "=")
+	for i := range len(s) {
+		if c := s[i]; c != '+' && c != '/' && (c < '0' || c > '9') && (c|0x20 < 'a' || c|0x20 > 'z') {
+			return false
+		}
+	}
+	return s != ""
 }
 
 // Broken returns the fault of an answer that does not keep to its dialect: one of

@@ -53,21 +53,52 @@ func TestSession(t *testing.T) {
 }
 
 func TestDataURI(t *testing.T) {
-	tests := []struct {
-		uri, media, data string
-		ok               bool
+	for _, tt := range []struct {
+		uri, media, data string // no media: it is none, or wrong
+		wrong            bool
 	}{
-		{"data:image/png;base64,AAAA", "image/png", "AAAA", true},
-		{"data:text/plain,hello", "text/plain", "hello", false},
-		{"data:image/png;base64", "", "", false},
+		{"data:image/png;base64,AAAA", "image/png", "AAAA", false},
+		{"DATA:Image/PNG;Base64,AAAA", "image/png", "AAAA", false},
+		{"data:image/png;charset=utf-8;base64,AA==", "image/png", "AA==", false},
+		{"data:image/png; name=a.png; base64,AAAA", "image/png", "AAAA", false},
+		{"data:image/png;base64,%2BAA%3D%3d", "image/png", "+AA==", false},
+		{"data:image/png;base64,AA\r\n AA", "image/png", "AAAA", false},
+		{"data:text/plain,hello%20you", "text/plain", "aGVsbG8geW91", false},
+		{"data:,hi", "text/plain", "aGk=", false},
+		{"data:image/svg+xml,<svg/>", "image/svg+xml", "PHN2Zy8+", false},
 		{"https://example.com/data:x;base64,y", "", "", false},
-	}
-	for _, tt := range tests {
-		media, data, ok := dialect.DataURI(tt.uri)
-		if ok != tt.ok || ok && (media != tt.media || data != tt.data) {
+		{"", "", "", false},
+		{"data:image/png;base64", "", "", true},
+		{"data:image/png;base64,", "", "", true},
+		{"data:image/png;base64,%zz", "", "", true},
+		{"data:image/png;base64,A_-A", "", "", true},
+		{"data:png;base64,AAAA", "", "", true},
+	} {
+		var f dialect.Fields
+		media, data, ok := f.DataURI(tt.uri, "content.image_url.url")
+		if ok != (tt.media != "") || media != tt.media || data != tt.data {
 			t.Errorf("%s: got %q, %q, %v", tt.uri, media, data, ok)
 		}
+		if tt.wrong != (f.Err != nil) || f.Err != nil && (f.Err.Param != "content.image_url.url" || f.Err.Kind != fault.InvalidRequest) {
+			t.Errorf("%s: %v", tt.uri, f.Err)
+		}
 	}
+}
+
+// FuzzDataURI: what is read is a media type and base64.
+func FuzzDataURI(f *testing.F) {
+	f.Add("data:image/png;charset=utf-8;base64,AA%3D%3D")
+	f.Add("data:,hi")
+	f.Fuzz(func(t *testing.T, uri string) {
+		var f dialect.Fields
+		media, data, ok := f.DataURI(uri, "x")
+		if !ok {
+			return
+		}
+		if f.Err != nil || !strings.Contains(media, "/") || strings.ContainsAny(media, ";,") || strings.Trim(data, "+/=0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
+			t.Fatalf("%q is read as %q and %q, %v", uri, media, data, f.Err)
+		}
+	})
 }
 
 // TestSaidKeepsNothing: whatever an upstream says, none of it is in the error.

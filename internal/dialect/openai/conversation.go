@@ -282,7 +282,7 @@ func (r *reading) part(v scan.Value) inference.Part {
 		}
 	case "file":
 		file := v.Get("file")
-		media, data, ok := dialect.DataURI(file.Get("file_data").Text())
+		media, data, ok := r.DataURI(file.Get("file_data").Text(), "content.file.file_data")
 		if !ok {
 			return foreign
 		}
@@ -314,7 +314,7 @@ func (r *reading) image(v scan.Value) inference.Part {
 		}
 	}
 	p.URL = r.Text(url, "content.image_url.url")
-	if media, data, ok := dialect.DataURI(p.URL); ok {
+	if media, data, ok := r.DataURI(p.URL, "content.image_url.url"); ok {
 		p.URL, p.Media, p.Data = "", media, data
 	}
 	return p

@@ -96,6 +96,8 @@ func TestDecodeRefuses(t *testing.T) {
 		`{"messages":[{"role":"tool","content":"x"}]}`,
 		`{"tools":[{"type":"function","function":{"name":"f","parameters":"x"}}]}`,
 		`{"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":1}}]}]}`,
+		`{"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:image/png;base64"}}]}]}`,
+		`{"messages":[{"role":"user","content":[{"type":"file","file":{"file_data":"data:application/pdf;base64,"}}]}]}`,
 	} {
 		if _, _, err := Decode(scanned(t, body)); err == nil {
 			t.Errorf("%s: accepted", body)

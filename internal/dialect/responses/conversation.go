@@ -399,14 +399,14 @@ func (r *reading) part(v scan.Value) inference.Part {
 		if detail := v.Get("detail"); !detail.Is("auto") {
 			p.Detail = r.Text(detail, "content.detail")
 		}
-		if media, data, ok := dialect.DataURI(p.URL); ok {
+		if media, data, ok := r.DataURI(p.URL, "content.image_url"); ok {
 			p.URL, p.Media, p.Data = "", media, data
 		}
 	case "input_file":
 		p.Kind, known = inference.Document, []string{"file_data", "file_url", "filename"}
 		p.Name = r.Text(v.Get("filename"), "content.filename")
 		p.URL = r.Text(v.Get("file_url"), "content.file_url")
-		media, data, ok := dialect.DataURI(v.Get("file_data").Text())
+		media, data, ok := r.DataURI(v.Get("file_data").Text(), "content.file_data")
 		if p.Media, p.Data = media, data; ok == (p.URL != "") {
 			foreign.Name = "input_file.file_id"
 			return foreign

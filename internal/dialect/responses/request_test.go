@@ -208,6 +208,19 @@ func TestList(t *testing.T) {
 	}
 }
 
+// TestDataURIs: those that cannot be read are told of by the name of their field.
+func TestDataURIs(t *testing.T) {
+	for part, param := range map[string]string{
+		`{"type":"input_image","image_url":"data:image/png;base64,%zz"}`:       "content.image_url",
+		`{"type":"input_file","file_data":"data:application/pdf;base64,a b!"}`: "content.file_data",
+	} {
+		_, _, err := Decode(scanned(t, `{"model":"m","input":[{"role":"user","content":[`+part+`]}]}`))
+		if err == nil || fault.Of(err).Param != param {
+			t.Errorf("%s: %v", part, err)
+		}
+	}
+}
+
 // TestForeignRequest: what another dialect asks is asked in this one's words, and what
 // it has no word for is named.
 func TestForeignRequest(t *testing.T) {
