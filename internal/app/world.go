@@ -178,9 +178,9 @@ func (r *fleetRoom) build(c *config.Config) (w *gateway.World, take func() moves
 			to := target(upstreams[t.Upstream], t)
 			to.Salt = salt(name, c.Models[name], i)
 			to.Speaks = s.Upstreams[to.Upstream].Speaks
-			to.Near = c.Models[name].Policy == config.ByDistance
 			m.Targets = append(m.Targets, to)
 		}
+		kin(&m, c.Models[name].Policy == config.ByDistance)
 		s.Models = append(s.Models, m)
 	}
 	s.Direct = model("", config.DefaultModel())
@@ -409,6 +409,33 @@ func model(name string, m config.Model) fleet.Model {
 		f.Loss = fleet.Rejected
 	}
 	return f
+}
+
+// kin numbers the targets of a model that are equal but for where they are: all, where
+// the nearest shall serve, or the same variant at several upstreams, where the best.
+func kin(m *fleet.Model, nearest bool) {
+	last := uint8(0)
+	for i := range m.Targets {
+		t := &m.Targets[i]
+		switch {
+		case nearest:
+			t.Kin = 1
+		case m.Policy == fleet.Best && t.Kin == 0:
+			for j := range m.Targets[i+1:] {
+				if other := &m.Targets[i+1+j]; other.Kin == 0 && other.Upstream != t.Upstream && equal(t, other) {
+					if t.Kin == 0 {
+						last++
+						t.Kin = last
+					}
+					other.Kin = last
+				}
+			}
+		}
+	}
+}
+
+func equal(a, b *fleet.Target) bool {
+	return a.Model == b.Model && a.Quality == b.Quality && a.Price == b.Price && a.Precision == b.Precision && a.Window == b.Window && a.Can == b.Can
 }
 
 func target(upstream int, t config.Target) fleet.Target {

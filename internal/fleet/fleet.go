@@ -132,7 +132,7 @@ type Target struct {
 	Of        string // the model it serves, where it stands among those of several
 	Name      string // of the arm that it is; empty: it has none
 	Salt      uint64 // sets it apart from the model's other targets under Sticky; never 0 there
-	Near      bool   // it is equal to its neighbours of the same model that are Near, but for where it is
+	Kin       uint8  // those of one model with one number are equal but for where they are; 0: it has no equal
 }
 
 // Policy is how a model's targets are ordered.

@@ -17,6 +17,7 @@ import (
 	"headworks/internal/fleet"
 	"headworks/internal/health"
 	"headworks/internal/inference"
+	"headworks/internal/locality"
 	"headworks/internal/place"
 	"headworks/internal/route"
 	"headworks/internal/schedule"
@@ -150,6 +151,7 @@ type Ticket struct {
 
 	From     place.Place // where the caller is; the driver says so before the first step
 	PlacedBy string      // how it knows
+	Locality string      // why the request is served where it is; empty where there is no choice
 
 	Model      *fleet.Model // nil until found
 	Order      route.Order
@@ -182,6 +184,12 @@ type Ticket struct {
 	pool     []fleet.Replica         // of Target
 	fleet    *fleet.Snapshot         // the one it was sent in
 	board    board                   // how schedule sees the replicas
+	stops    [maxStops]stop          // of Order, in the order in which to ask
+	stopped  int                     // stops that count
+	at       int                     // of the stop that was asked last
+	gone     uint32                  // stops that it left for good, by place
+	pressed  bool                    // soft ejections are passed over
+	drawn    bool                    // Locality is why the first target is first
 	last     *fault.Error
 	lastAt   fleet.ReplicaID // where an attempt is under way
 	took     Load            // what it takes there
@@ -225,6 +233,9 @@ type Policy struct {
 	ahead   [route.MaxTargets]route.Pace
 	want    route.Ask
 	picker  schedule.Picker
+	plan    locality.Plan
+	sites   []locality.Site
+	stops   []stop // of sites
 	asked   schedule.Ask
 	hits    []int32
 	others  others

@@ -1,8 +1,15 @@
 package flow
 
 import (
+	"math/rand/v2"
+	"slices"
+	"time"
+
 	"headworks/internal/fault"
 	"headworks/internal/fleet"
+	"headworks/internal/health"
+	"headworks/internal/locality"
+	"headworks/internal/place"
 	"headworks/internal/route"
 )
 
@@ -47,4 +54,190 @@ func Outside() *fault.Error {
 	f := fault.New(fault.Residency, "this key's requests stay in certain regions, and no upstream of this model is in one of them; ask for another model, or have the operator add one there")
 	f.Param = "model"
 	return f
+}
+
+// stop is a target that is asked, of all its replicas or those of one locality.
+type stop struct {
+	place uint8 // of the target, in the model's list
+	only  uint8 // one more than the locality; 0: all
+	than  than  // where it is, beside the first stop
+}
+
+// than is where a stop is, beside one that it is equal to.
+type than uint8
+
+const (
+	unrelated than = iota
+	asNear
+	farther
+	nearer
+)
+
+// maxStops bounds the stops of a request: twice as many as there are targets.
+const maxStops = 2 * route.MaxTargets
+
+// apart is why a replica of another locality than that of the stop is not asked.
+const apart = "in another place"
+
+// beside says where a site is beside the first.
+func beside(s, first *locality.Site) than {
+	switch locality.WhyNot(s, first) {
+	case locality.AsNear:
+		return asNear
+	case locality.Farther:
+		return farther
+	default:
+		return nearer
+	}
+}
+
+func (s stop) whyNot() string {
+	return [...]string{"later in order", locality.AsNear, locality.Farther, locality.Nearer}[s.than]
+}
+
+// near turns the order of targets into stops: of targets that are equal but for where
+// they are, and of replicas in several places, those come first that are near to the
+// caller and have capacity.
+func (p *Policy) near(t *Ticket, s *fleet.Snapshot, now time.Time) {
+	o := &t.Order
+	for at := 0; at < o.N; {
+		n := o.Gather(t.Model, at)
+		group := o.Targets[at : at+n]
+		if n == 1 && len(s.Upstreams[t.Model.Targets[group[0]].Upstream].Localities) < 2 {
+			t.stop(stop{place: group[0]})
+		} else {
+			p.weigh(t, s, group, maxStops-t.stopped-(o.N-at-n), now)
+		}
+		at += n
+	}
+}
+
+func (t *Ticket) stop(s stop) {
+	t.stops[t.stopped] = s
+	t.stopped++
+}
+
+// weigh adds the stops of equal targets, of which there may be most.
+func (p *Policy) weigh(t *Ticket, s *fleet.Snapshot, group []uint8, most int, now time.Time) {
+	p.sites, p.stops = p.sites[:0], p.stops[:0]
+	for _, at := range group {
+		p.site(t, s, at, now)
+	}
+	first := t.stopped == 0
+	if len(p.sites) == 0 || len(p.sites) > most {
+		for _, at := range group {
+			t.stop(stop{place: at})
+		}
+		return
+	}
+	p.plan.Make(p.sites, t.Aim.TTFT, t.draw())
+	lead := p.plan.Order[0]
+	for i, k := range p.plan.Order {
+		to := p.stops[k]
+		if i > 0 {
+			to.than = beside(&p.sites[k], &p.sites[lead])
+		}
+		t.stop(to)
+	}
+	for _, at := range group { // those that nobody is of are told of all the same
+		if len(p.sites) < most && !slices.ContainsFunc(p.stops, func(s stop) bool { return s.place == at }) {
+			t.stop(stop{place: at})
+			most--
+		}
+	}
+	t.pressed = t.pressed || p.plan.Panic
+	if first && (len(p.sites) > 1 || p.plan.Panic) {
+		t.Locality, t.drawn = p.plan.Why, len(group) > 1
+	}
+}
+
+// draw returns 64 random bits, the same ones for all requests of a session, so that
+// it is served in one place.
+func (t *Ticket) draw() uint64 {
+	if t.Request.Session == 0 {
+		return t.src.Uint64()
+	}
+	src := *rand.NewPCG(t.Request.Session, 1)
+	return src.Uint64()
+}
+
+// site adds the sites of a target: one for each locality of its upstream where the
+// caller's requests may go.
+func (p *Policy) site(t *Ticket, s *fleet.Snapshot, at uint8, now time.Time) {
+	target := &t.Model.Targets[at]
+	u := &s.Upstreams[target.Upstream]
+	from := s.Atlas.Region(t.From.Region)
+	base := len(p.sites)
+	for i := range max(len(u.Localities), 1) {
+		to, only, trip := place.Place{}, uint8(0), place.Far
+		if i < len(u.Localities) {
+			to, trip = u.Localities[i].Place, s.Atlas.Trip(from, u.Localities[i].Number)
+		}
+		if len(u.Localities) > 1 {
+			only = uint8(i + 1)
+		}
+		p.sites = append(p.sites, locality.Site{Class: locality.Near(t.From, to, trip), Trip: trip})
+		p.stops = append(p.stops, stop{place: at, only: only})
+	}
+	sites := p.sites[base:]
+	rate := u.Rate
+	if rate <= 0 {
+		rate = u.Pace.Rate
+	}
+	if rate <= 0 {
+		rate = unknownRate
+	}
+	for i := range u.Replicas {
+		r := &u.Replicas[i]
+		if !t.Caller.Residency.Allows(r.Place.Region) {
+			continue
+		}
+		to := &sites[min(int(r.Locality), len(sites)-1)]
+		to.Total += rate
+		if weight, calm := p.Health.Calm(r.ID, now); calm {
+			to.Open += rate * weight
+			continue
+		}
+		switch h := p.Health.Of(r.ID, target.Model, now); {
+		case h.Why == "": // half open too, or nobody would find out
+			to.Open += rate * h.Weight
+		case soft(&h):
+			to.Soft += rate
+		}
+	}
+	var pace route.Pace
+	if t.Aim.TTFT > 0 {
+		pace = p.foresee(target, s, t.Request.Input, now)
+	}
+	kept := base
+	for i := range sites {
+		site, to := sites[i], p.stops[base+i]
+		if site.Total == 0 { // none that may be asked
+			continue
+		}
+		site.Weight = site.Total * float64(max(target.Weight, 1))
+		site.TTFT = pace.TTFT
+		p.sites[kept], p.stops[kept] = site, to
+		kept++
+	}
+	p.sites, p.stops = p.sites[:kept], p.stops[:kept]
+}
+
+// soft reports whether a replica is kept out by too many failures alone, and somebody
+// may be there.
+func soft(h *health.Standing) bool { return h.Why == health.Failing || h.Why == health.Probing }
+
+// leave leaves the stop that was asked last for good, if there is another one that is
+// equal but for where it is.
+func (t *Ticket) leave() bool {
+	last := t.stops[t.at]
+	of := &t.Model.Targets[last.place]
+	for k, s := range t.stops[:t.stopped] {
+		other := &t.Model.Targets[s.place]
+		if k != t.at && t.gone>>k&1 == 0 && (s.place == last.place || of.Kin != 0 && other.Kin == of.Kin && other.Of == of.Of) {
+			t.gone |= 1 << t.at
+			return true
+		}
+	}
+	return false
 }

@@ -2,6 +2,7 @@ package flow
 
 import (
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	"headworks/internal/admit"
 	"headworks/internal/fault"
 	"headworks/internal/fleet"
+	"headworks/internal/locality"
 	"headworks/internal/place"
 	"headworks/internal/route"
 	"headworks/internal/tenant"
@@ -115,7 +117,7 @@ func TestResidencyHolds(t *testing.T) {
 		}
 		locate(r.s, places...)
 		for i := range r.s.Models[0].Targets {
-			r.s.Models[0].Targets[i].Near = rapid.Bool().Draw(rt, "near")
+			r.s.Models[0].Targets[i].Kin = uint8(rapid.IntRange(0, 2).Draw(rt, "kin"))
 		}
 		stays := rapid.SliceOfNDistinct(rapid.SampledFrom(regions[:3]), 0, 3, rapid.ID[string]).Draw(rt, "stays")
 		src := rand.NewPCG(rapid.Uint64().Draw(rt, "seed"), 0)
@@ -136,4 +138,218 @@ func TestResidencyHolds(t *testing.T) {
 			}
 		}
 	})
+}
+
+// kin makes the targets of the model equal but for where they are.
+func (r *rig) kin() {
+	for i := range r.s.Models[0].Targets {
+		r.s.Models[0].Targets[i].Kin = 1
+	}
+}
+
+// fresh begins a request of a caller at a place.
+func (r *rig) from(at string) Action {
+	r.t = r.begin(true)
+	r.t.From, _ = place.Parse(at)
+	return r.want(r.step(Event{Kind: Arrived}), Send)
+}
+
+// out puts the replicas from..to-1 out, softly or because nobody is there.
+func (r *rig) out(kind fault.Kind, from, to int) {
+	for id := from; id < to; id++ {
+		for range 5 {
+			r.p.Health.Failed(fleet.ReplicaID(id), "m", nil, fault.New(kind, "test"), r.now, r.now, 0.5)
+		}
+	}
+}
+
+// Two requests that differ in where they come from alone go to different targets, and
+// the reason names it.
+func TestPlaceDecides(t *testing.T) {
+	r := newRig(t, admit.Limits{}, true, 1, 1, 1)
+	locate(r.s, "us", "eu", "ap")
+	r.kin()
+	for from, want := range map[string]struct{ replica, why string }{
+		"eu":   {"r1", locality.Region},
+		"us":   {"r0", locality.Region},
+		"ap/x": {"r2", locality.Region},
+		"mars": {"r0", locality.Unknown},
+	} {
+		a := r.from(from)
+		if from != "mars" && a.Replica.Name != want.replica || r.t.Why != want.why || r.t.Locality != want.why {
+			t.Errorf("from %s: %s because of %q (%q); want %v", from, a.Replica.Name, r.t.Why, r.t.Locality, want)
+		}
+		r.wantFault(r.step(Event{Kind: Finished}), fault.None)
+	}
+	// What was not chosen says why, too.
+	r.from("eu")
+	for _, c := range r.t.Candidates[:r.t.Considered] {
+		if want := map[string]string{"up0": locality.Farther, "up1": "", "up2": locality.Farther}[r.s.Upstreams[c.Target.Upstream].Name]; c.WhyNot != want {
+			t.Errorf("%s: %q, want %q", r.s.Upstreams[c.Target.Upstream].Name, c.WhyNot, want)
+		}
+	}
+}
+
+// With the home region out, the next-best one serves; with half of it, it takes what
+// the rest cannot.
+func TestRegionLost(t *testing.T) {
+	count := func(r *rig) map[string]int {
+		got := map[string]int{}
+		for i := range 1000 {
+			r.t = r.begin(true)
+			r.t.src = *rand.NewPCG(uint64(i), 0)
+			r.t.From = place.Place{Region: "eu"}
+			a := r.want(r.step(Event{Kind: Arrived}), Send)
+			got[a.Replica.Place.Region]++
+			got[r.t.Why]++
+			r.step(Event{Kind: Left})
+		}
+		return got
+	}
+	world := func() *rig {
+		r := newRig(t, admit.Limits{}, true, 4, 4, 4)
+		locate(r.s, "ap", "ap", "ap", "ap", "us", "us", "us", "us", "eu", "eu", "eu", "eu")
+		r.kin()
+		return r
+	}
+	r := world()
+	if got := count(r); got["eu"] != 1000 {
+		t.Errorf("with all there: %v", got)
+	}
+	r.out(fault.Connect, 8, 10) // half of eu: 70 % stay
+	if got := count(r); got["eu"] < 650 || got["eu"] > 750 || got["ap"] != 0 || got[locality.Short] != got["us"] {
+		t.Errorf("with half of eu: %v", got)
+	}
+	r = world()
+	r.out(fault.Connect, 8, 12)
+	if got := count(r); got["us"] != 1000 || got[locality.Out] != 1000 {
+		t.Errorf("without eu: %v", got)
+	}
+	r.out(fault.Connect, 4, 8)
+	if got := count(r); got["ap"] != 1000 {
+		t.Errorf("without eu and us: %v", got)
+	}
+	// Half open, one request finds out; back again, it gets its share little by little.
+	r.now = r.now.Add(time.Minute)
+	a := r.from("eu")
+	for a.Replica.Place.Region != "eu" { // the draw may fall on another half-open region
+		r.step(Event{Kind: Left})
+		a = r.from("eu")
+	}
+	r.after(time.Second, Event{Kind: Content})
+	r.wantFault(r.step(Event{Kind: Finished}), fault.None)
+	r.now = r.now.Add(time.Second)
+	if st := r.p.Health.Of(a.Replica.ID, "m", r.now); st.Weight > 0.11 {
+		t.Errorf("it is back with all its weight: %v", st)
+	}
+}
+
+// Zones count within a pool of six at least, and regions in any.
+func TestZonesOfAPool(t *testing.T) {
+	for name, tt := range map[string]struct {
+		places []string
+		from   string
+		want   string // zone or region; empty: any
+		why    string
+	}{
+		"six":           {[]string{"eu/a", "eu/b", "eu/a", "eu/b", "eu/a", "eu/b"}, "eu/b", "eu/b", locality.Zone},
+		"five":          {[]string{"eu/a", "eu/b", "eu/a", "eu/b", "eu/a"}, "eu/b", "", ""},
+		"another zone":  {[]string{"eu/a", "eu/b", "eu/a", "eu/b", "eu/a", "eu/b"}, "eu/c", "", locality.Region},
+		"two regions":   {[]string{"us/a", "eu/b"}, "eu/b", "eu/b", locality.Region},
+		"six, far away": {[]string{"us/a", "us/b", "us/a", "eu/b", "us/a", "eu/b"}, "ap", "eu/b", locality.Nearest},
+	} {
+		r := newRig(t, admit.Limits{}, true, len(tt.places))
+		locate(r.s, tt.places...)
+		for range 20 {
+			a := r.from(tt.from)
+			if tt.want != "" && a.Replica.Place.String() != tt.want || r.t.Locality != tt.why || r.t.Why != route.First {
+				t.Errorf("%s: %s because of %q, %q; want %q, %q", name, a.Replica.Place, r.t.Why, r.t.Locality, tt.want, tt.why)
+			}
+		}
+	}
+}
+
+// A zone that fails is left for another one of the same pool.
+func TestAnotherZoneOfThePool(t *testing.T) {
+	r := newRig(t, admit.Limits{}, true, 6)
+	locate(r.s, "eu/a", "eu/b", "eu/b", "eu/b", "eu/b", "eu/b")
+	if a := r.from("eu/a"); a.Replica.Name != "r0" {
+		t.Fatalf("sent to %s", a.Replica.Name)
+	}
+	if a := r.want(r.step(failure(fault.Connect)), Send); a.Replica.Place.Zone != "b" {
+		t.Errorf("then to %s", a.Replica.Name)
+	}
+}
+
+// All requests of a session are served in one place, also where some spill.
+func TestSessionsSpillWhole(t *testing.T) {
+	r := newRig(t, admit.Limits{}, true, 2, 2)
+	locate(r.s, "eu", "eu", "us", "us")
+	r.kin()
+	r.out(fault.Connect, 0, 1)
+	regions := map[string]int{}
+	for session := uint64(1); session <= 40; session++ {
+		var first string
+		for i := range 5 {
+			r.t = r.begin(true)
+			r.t.Request.Session, r.t.From = session, place.Place{Region: "eu"}
+			a := r.want(r.step(Event{Kind: Arrived}), Send)
+			if at := a.Replica.Place.Region; i == 0 {
+				first = at
+				regions[at]++
+			} else if at != first {
+				t.Errorf("session %d moved from %s to %s", session, first, at)
+			}
+			r.step(Event{Kind: Left})
+		}
+	}
+	if regions["eu"] == 0 || regions["us"] == 0 {
+		t.Errorf("sessions in %v", regions)
+	}
+}
+
+// Below half of the capacity those with too many failures serve again, and those
+// where nobody is do not.
+func TestPanicPassesOverSoftEjections(t *testing.T) {
+	r := newRig(t, admit.Limits{}, true, 2, 2)
+	locate(r.s, "eu", "eu", "eu", "eu")
+	r.kin()
+	r.out(fault.UpstreamError, 0, 2)
+	r.out(fault.Connect, 2, 3)
+	got := map[string]int{}
+	for range 200 {
+		a := r.from("eu")
+		if got[a.Replica.Name]++; r.t.Why != locality.Panic {
+			t.Fatalf("%s because of %q", a.Replica.Name, r.t.Why)
+		}
+	}
+	if got["r0"] == 0 || got["r1"] == 0 || got["r3"] == 0 || got["r2"] != 0 {
+		t.Errorf("sent to %v", got)
+	}
+}
+
+// A farther region serves before the objective is missed.
+func TestSpillBeforeTheObjectiveIsMissed(t *testing.T) {
+	r := newRig(t, admit.Limits{}, true, 1, 1)
+	locate(r.s, "eu", "us")
+	r.kin()
+	for i := range r.s.Upstreams {
+		r.s.Upstreams[i].Pace = fleet.Pace{First: 50 * time.Millisecond, Rate: 10_000}
+	}
+	r.s.Models[0].Aim.TTFT = time.Second
+	regions := []string{}
+	for range 3 {
+		r.t = r.begin(true)
+		r.t.Request.Input, r.t.From = 4000, place.Place{Region: "eu"}
+		a := r.want(r.step(Event{Kind: Arrived}), Send)
+		regions = append(regions, a.Replica.Place.Region)
+		if (a.Replica.Place.Region == "us") != (r.t.Why == locality.Late) {
+			t.Errorf("%s because of %q", a.Replica.Place.Region, r.t.Why)
+		}
+	}
+	// 450 ms for the first. Behind it 850 ms, and 530 ms over there. Behind both the
+	// far one is no longer sooner.
+	if want := []string{"eu", "us", "eu"}; !slices.Equal(regions, want) {
+		t.Errorf("sent to %v, want %v", regions, want)
+	}
 }

@@ -47,6 +47,7 @@ func (t *Ticket) recordTarget(r *record.Record, s *fleet.Snapshot) {
 	if at := t.Replica.Place; at.Region != "" {
 		r.Region, r.Zone = at.Region, at.Zone
 	}
+	r.Locality = t.Locality
 	r.RouteReason, r.Arm = t.Why, t.Target.Name
 	if t.Target.Of != "" {
 		r.Model = t.Target.Of

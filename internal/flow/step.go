@@ -193,13 +193,18 @@ func (p *Policy) send(t *Ticket, s *fleet.Snapshot, now time.Time) Action {
 			t.leaveOut()
 			return p.done(t, unfit(t), now)
 		}
+		p.near(t, s, now)
 	}
 	if t.Tries == MaxAttempts {
 		return p.giveUp(t, "out of attempts", now)
 	}
 	for _, resort := range [...]bool{false, true} {
 		t.Considered = 0
-		for i, place := range t.Order.Targets[:t.Order.N] {
+		for i, stop := range t.stops[:t.stopped] {
+			if t.gone>>i&1 != 0 && !resort {
+				continue
+			}
+			place := stop.place
 			target := &t.Model.Targets[place]
 			if int(t.used[place]) >= max(t.Model.Tries, 1) {
 				t.consider(Candidate{Target: target, WhyNot: "has had its tries"})
@@ -210,7 +215,7 @@ func (p *Policy) send(t *Ticket, s *fleet.Snapshot, now time.Time) Action {
 				t.consider(Candidate{Target: target, WhyNot: NoneFound})
 				continue
 			}
-			t.board = board{policy: p, ticket: t, model: target.Model, now: now}
+			t.board = board{policy: p, ticket: t, model: target.Model, now: now, only: stop.only}
 			var found [MaxCandidates - 1]schedule.Candidate
 			u := &s.Upstreams[target.Upstream]
 			t.board.capacity = u.KVTokens
@@ -218,6 +223,9 @@ func (p *Policy) send(t *Ticket, s *fleet.Snapshot, now time.Time) Action {
 			won := choice.Place >= 0 && (resort || choice.Why != schedule.Resort)
 			for _, c := range found[:n] {
 				whyNot := c.WhyNot
+				if whyNot == apart {
+					continue
+				}
 				if !won && whyNot == schedule.Won {
 					whyNot = "out; kept as the last resort"
 				}
@@ -229,11 +237,11 @@ func (p *Policy) send(t *Ticket, s *fleet.Snapshot, now time.Time) Action {
 			if !won {
 				continue
 			}
-			for _, later := range t.Order.Targets[i+1 : t.Order.N] {
-				t.consider(Candidate{Target: &t.Model.Targets[later], WhyNot: "later in order"})
+			for _, later := range t.stops[i+1 : t.stopped] {
+				t.consider(Candidate{Target: &t.Model.Targets[later.place], WhyNot: later.whyNot()})
 			}
 			t.leaveOut()
-			t.choice, t.pool, t.fleet = place, pool, s
+			t.choice, t.pool, t.fleet, t.at = place, pool, s, i
 			p.sent(t, u, target.Model, choice)
 			return p.sendTo(t, target, &pool[choice.Place], choice, i == 0, now)
 		}
@@ -280,6 +288,9 @@ func (p *Policy) sendTo(t *Ticket, target *fleet.Target, r *fleet.Replica, choic
 	}
 	t.Target, t.Replica = target, r
 	t.Why = t.Order.Why
+	if t.drawn {
+		t.Why = t.Locality
+	}
 	if !first {
 		t.Why = route.FellBack
 	}
@@ -342,6 +353,10 @@ func (p *Policy) failed(t *Ticket, f *fault.Error, s *fleet.Snapshot, now time.T
 		return p.send(t, s, now)
 	case out && !t.moved:
 		t.moved = true // failover: whoever is down does no work twice
+		return p.send(t, s, now)
+	case f.Kind == fault.Interrupted && t.gone == 0 && t.leave():
+		// Who lost the connection works no longer for it; a region may be lost with all
+		// that was in it.
 		return p.send(t, s, now)
 	case t.retrying || p.budget():
 		if !t.retrying {
@@ -649,6 +664,7 @@ type board struct {
 	ticket *Ticket
 	model  string // as the upstream names it
 	now    time.Time
+	only   uint8 // one more than the locality that counts; 0: all do
 
 	capacity int // tokens of each replica's KV cache; 0: not known
 }
@@ -658,6 +674,9 @@ func (b *board) Standing(r *fleet.Replica) schedule.Standing {
 	id := r.ID
 	if !b.ticket.Caller.Residency.Allows(r.Place.Region) {
 		return schedule.Standing{Why: route.Abroad}
+	}
+	if b.only != 0 && r.Locality != b.only-1 {
+		return schedule.Standing{Why: apart}
 	}
 	for i := range b.ticket.Attempts[:b.ticket.Tries] {
 		if b.ticket.Attempts[i].Replica.ID == id {
@@ -670,6 +689,9 @@ func (b *board) Standing(r *fleet.Replica) schedule.Standing {
 	if st.Weight, calm = b.policy.Health.Calm(id, b.now); !calm {
 		h := b.policy.Health.Of(id, b.model, b.now)
 		st.Weight, st.Why, st.Resort = h.Weight, h.Why, h.Resort
+		if b.ticket.pressed && soft(&h) {
+			st.Weight, st.Why = 1, ""
+		}
 	}
 	return st
 }

@@ -112,4 +112,28 @@ func (o *Order) draw(m *fleet.Model, src *rand.PCG) {
 	}
 }
 
+// Gather brings the targets that are equal to the one at a place of the order, but
+// for where they are, right behind it. It returns how many they are, with it.
+func (o *Order) Gather(m *fleet.Model, at int) int {
+	of := &m.Targets[o.Targets[at]]
+	if of.Kin == 0 {
+		return 1
+	}
+	end := o.N // those that are sure, and those that are not, stay apart
+	if at < o.sure {
+		end = o.sure
+	}
+	n := 1
+	for i := at + 1; i < end; i++ {
+		place := o.Targets[i]
+		if t := &m.Targets[place]; t.Kin != of.Kin || t.Of != of.Of {
+			continue
+		}
+		copy(o.Targets[at+n+1:i+1], o.Targets[at+n:i])
+		o.Targets[at+n] = place
+		n++
+	}
+	return n
+}
+
 func weight(t *fleet.Target) int { return max(t.Weight, 1) }

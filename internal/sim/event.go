@@ -39,7 +39,7 @@ type Event struct {
 // lost names what an event does to all of a zone or a region: they crash.
 const lost = "lost"
 
-const eventForm = "an event is FROM..TO WHAT WHERE, such as \"60s..120s crash gpu/2\": WHAT is crash, hang, slow or lost; WHERE is UPSTREAM, UPSTREAM/REPLICA (its name or its number from 1), zone/ZONE or region/REGION; behind slow stands how much, such as x3"
+const eventForm = "an event is FROM..TO WHAT WHERE, such as \"60s..120s crash gpu/2\": WHAT is crash, hang, slow or lost; WHERE is UPSTREAM, UPSTREAM/REPLICA (its name or its number from 1), zone/ZONE (or zone/REGION/ZONE) or region/REGION; behind slow stands how much, such as x3"
 
 // ParseEvent reads an event of the form FROM..TO WHAT WHERE [xFACTOR]; see
 // docs/howto/simulate.md. What it names is looked up in the fleet.
@@ -97,21 +97,21 @@ func ParseEvent(text string, s *fleet.Snapshot) (Event, error) {
 func find(place string, s *fleet.Snapshot) (ids []fleet.ReplicaID) {
 	first, second, _ := strings.Cut(place, "/")
 	for _, u := range s.Upstreams {
-		switch {
-		case u.Name == place:
-		case u.Name == first:
-			for i, r := range u.Replicas {
-				if r.Name == second || strconv.Itoa(i+1) == second {
-					ids = append(ids, r.ID)
-				}
+		for i, r := range u.Replicas {
+			at := r.Place
+			if at.Region == "" {
+				at.Region, at.Zone = u.Region, u.Zone
 			}
-			continue
-		case first == "zone" && u.Zone != "" && u.Zone == second:
-		case first == "region" && u.Region != "" && u.Region == second:
-		default:
-			continue
-		}
-		for _, r := range u.Replicas {
+			switch {
+			case u.Name == place:
+			case u.Name == first && (r.Name == second || strconv.Itoa(i+1) == second):
+			case u.Name == first:
+				continue
+			case first == "zone" && second != "" && (at.Zone == second || at.String() == second):
+			case first == "region" && second != "" && at.Region == second:
+			default:
+				continue
+			}
 			ids = append(ids, r.ID)
 		}
 	}

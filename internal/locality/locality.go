@@ -1,0 +1,299 @@
+// Package locality decides where among equals a request is served: in the caller's
+// zone or region while there is capacity, and else no farther away than needed.
+//
+// The arithmetic is that of Envoy's priority levels and locality weights, with its
+// overprovisioning factor of 1.4: a place takes its whole share until less than
+// 71.4 % of it is available. What counts is capacity, not the number of replicas.
+package locality
+
+import (
+	"time"
+
+	"headworks/internal/place"
+)
+
+// Why a request is served where it is.
+const (
+	Zone    = "place: in the caller's zone"
+	Region  = "place: in the caller's region"
+	Nearest = "place: the nearest region to the caller"
+	Unknown = "place: how far it is nobody knows, and there is no other"
+	Out     = "place: all that is nearer to the caller is out"
+	Short   = "place: too little capacity nearer to the caller"
+	Late    = "place: nearer to the caller the answer would begin too late"
+	Panic   = "place: most replicas are out, so those with too many failures count again"
+)
+
+// Why another place does not get the request.
+const (
+	Farther = "farther from the caller"
+	Nearer  = "nearer to the caller, and passed by"
+	AsNear  = "as near to the caller, and not drawn"
+)
+
+// Site is one place where replicas could serve a request.
+type Site struct {
+	Class  Class
+	Trip   time.Duration // from the caller's region and back; counts for Elsewhere
+	Weight float64       // beside others of its level; above 0
+	Total  float64       // capacity of its replicas
+	Open   float64       // of those that are available now
+	Soft   float64       // of those that only too many failures keep out
+	TTFT   time.Duration // when the first token is thought to come, without Trip; 0 is not known
+}
+
+// Class is how near a site is.
+type Class uint8
+
+// The classes, the nearest first.
+const (
+	SameZone Class = iota
+	SameRegion
+	Elsewhere // in another region
+	Anywhere  // nobody knows how far
+)
+
+// Near returns how near a place is to a caller, whose region is so far from it.
+func Near(from, at place.Place, trip time.Duration) Class {
+	switch {
+	case from.Region == "" || at.Region == "":
+		return Anywhere
+	case from.Region != at.Region && trip == place.Far:
+		return Anywhere
+	case from.Region != at.Region:
+		return Elsewhere
+	case from.Zone != "" && from.Zone == at.Zone:
+		return SameZone
+	default:
+		return SameRegion
+	}
+}
+
+// nearer reports whether a is of a nearer level than b.
+func nearer(a, b *Site) bool {
+	if a.Class != b.Class {
+		return a.Class < b.Class
+	}
+	return a.Class == Elsewhere && a.Trip < b.Trip
+}
+
+// The constants of the choice.
+const (
+	// over is Envoy's overprovisioning factor.
+	over = 1.4
+	// panicBelow is the share of available capacity below which soft ejections are
+	// passed over.
+	panicBelow = 0.5
+	// lateAt is the share of the objective from which on farther sites are looked at,
+	// which have to be sooner by gainShare and by gainLeast.
+	lateAt    = 0.7
+	gainShare = 0.2
+	gainLeast = 200 * time.Millisecond
+)
+
+// Plan is in which order sites are asked. It may be made again and again, and then
+// allocates nothing.
+type Plan struct {
+	Order []int     // of the sites: the first gets the request, the others if it cannot serve
+	Share []float64 // by site: of requests like this one
+	Why   string    // why the first is first
+	Panic bool      // soft ejections are to be passed over
+
+	sorted []int // by level
+}
+
+// Make plans for sites, of which there is at least one. The objective is when the
+// first token has to come, 0 if there is none. The draw is uniform.
+func (p *Plan) Make(sites []Site, objective time.Duration, draw uint64) {
+	p.sort(sites)
+	p.share(sites)
+	first := p.draw(draw)
+	p.Why = p.why(sites, first)
+	if at, ok := p.sooner(sites, first, objective); ok {
+		first, p.Why = at, Late
+	}
+	p.Order = append(p.Order[:0], first)
+	for _, level := range [...]bool{true, false} { // then what is of its level, then the nearest
+		for _, i := range p.sorted {
+			if i != first && level == (WhyNot(&sites[i], &sites[first]) == AsNear) {
+				p.Order = append(p.Order, i)
+			}
+		}
+	}
+}
+
+// sort sorts the sites by level, those of one level as they come.
+func (p *Plan) sort(sites []Site) {
+	p.sorted = p.sorted[:0]
+	for i := range sites {
+		at := len(p.sorted)
+		p.sorted = append(p.sorted, i)
+		for ; at > 0 && nearer(&sites[i], &sites[p.sorted[at-1]]); at-- {
+			p.sorted[at] = p.sorted[at-1]
+		}
+		p.sorted[at] = i
+	}
+}
+
+// share works out which share of requests each site gets.
+func (p *Plan) share(sites []Site) {
+	p.Share = p.Share[:0]
+	for range sites {
+		p.Share = append(p.Share, 0)
+	}
+	p.Panic = false
+	var open, total float64
+	for i := range sites {
+		open, total = open+sites[i].Open, total+sites[i].Total
+	}
+	whole := p.levels(sites)
+	if whole < 1 && open < panicBelow*total {
+		p.Panic = true
+		whole = p.levels(sites)
+	}
+	left := 1.0
+	p.each(sites, func(level []int, available float64) {
+		load := min(left, available)
+		if whole < 1 { // nobody has enough: each what it can
+			load = 0
+			if whole > 0 {
+				load = available / whole
+			}
+		}
+		left -= load
+		sum := 0.0
+		for _, i := range level {
+			sum += p.weight(&sites[i])
+		}
+		for _, i := range level {
+			if sum > 0 {
+				p.Share[i] = load * p.weight(&sites[i]) / sum
+			}
+		}
+	})
+}
+
+// levels returns which part of all requests the levels can take together.
+func (p *Plan) levels(sites []Site) (whole float64) {
+	p.each(sites, func(_ []int, available float64) { whole += available })
+	return whole
+}
+
+// each calls f with the sites of each level and which part of all requests it can
+// take, the nearest first.
+func (p *Plan) each(sites []Site, f func(level []int, available float64)) {
+	for from := 0; from < len(p.sorted); {
+		to := from + 1
+		for to < len(p.sorted) && !nearer(&sites[p.sorted[from]], &sites[p.sorted[to]]) {
+			to++
+		}
+		var open, total float64
+		for _, i := range p.sorted[from:to] {
+			open, total = open+p.open(&sites[i]), total+sites[i].Total
+		}
+		f(p.sorted[from:to], part(open, total))
+		from = to
+	}
+}
+
+func (p *Plan) open(s *Site) float64 {
+	if p.Panic {
+		return s.Open + s.Soft
+	}
+	return s.Open
+}
+
+// part returns which part of its share something can take of which so much is open.
+func part(open, total float64) float64 {
+	if total <= 0 {
+		return 0
+	}
+	return min(1, over*open/total)
+}
+
+// weight is what a site weighs beside others of its level.
+func (p *Plan) weight(s *Site) float64 { return s.Weight * part(p.open(s), s.Total) }
+
+// draw draws a site by the shares; the nearest where nobody has one.
+func (p *Plan) draw(draw uint64) int {
+	at := float64(draw>>11) / (1 << 53)
+	last := p.sorted[0]
+	for _, i := range p.sorted {
+		if p.Share[i] == 0 {
+			continue
+		}
+		if last = i; at < p.Share[i] {
+			return i
+		}
+		at -= p.Share[i]
+	}
+	return last // rounding
+}
+
+// why says why a site was drawn.
+func (p *Plan) why(sites []Site, first int) string {
+	s := &sites[first]
+	passed, taking := false, false
+	for i := range sites {
+		if nearer(&sites[i], s) {
+			passed, taking = true, taking || p.Share[i] > 0
+		}
+	}
+	switch {
+	case p.Panic:
+		return Panic
+	case taking:
+		return Short
+	case passed:
+		return Out
+	case s.Class == SameZone:
+		return Zone
+	case s.Class == SameRegion:
+		return Region
+	case s.Class == Elsewhere:
+		return Nearest
+	default:
+		return Unknown
+	}
+}
+
+// sooner returns the nearest site beyond the first whose answer would begin enough
+// sooner, where that of the first would come too late for the objective.
+func (p *Plan) sooner(sites []Site, first int, objective time.Duration) (int, bool) {
+	local := &sites[first]
+	if objective <= 0 || local.TTFT <= 0 {
+		return 0, false
+	}
+	here := comes(local)
+	if float64(here) <= lateAt*float64(objective) {
+		return 0, false
+	}
+	most := here - max(time.Duration(gainShare*float64(here)), gainLeast)
+	for _, i := range p.sorted {
+		s := &sites[i]
+		if nearer(local, s) && s.TTFT > 0 && s.Class != Anywhere && p.open(s) > 0 && comes(s) <= most {
+			return i, true
+		}
+	}
+	return 0, false
+}
+
+// comes returns when the caller would see the first token of a site.
+func comes(s *Site) time.Duration {
+	if s.Class == Elsewhere {
+		return s.TTFT + s.Trip
+	}
+	return s.TTFT
+}
+
+// WhyNot says why a site does not get a request that the first one does.
+func WhyNot(s, first *Site) string {
+	switch {
+	case nearer(s, first):
+		return Nearer
+	case nearer(first, s):
+		return Farther
+	default:
+		return AsNear
+	}
+}
