@@ -319,8 +319,14 @@ func newExplainCommand(t *terminal) *cobra.Command {
 				if e.Arm != "" {
 					fmt.Fprintf(w, "arm %s\n", e.Arm)
 				}
+				if e.From != "" {
+					fmt.Fprintf(w, "came from %s, by %s\n", e.From, e.PlacedBy)
+				}
 				if e.Chosen != nil {
 					fmt.Fprintf(w, "went to %s, replica %s: %s\n", e.Chosen.Upstream, e.Chosen.Replica, e.RouteReason)
+					if e.Locality != "" && e.Locality != e.RouteReason {
+						fmt.Fprintf(w, "served in %s: %s\n", e.At, e.Locality)
+					}
 				} else {
 					fmt.Fprintf(w, "went nowhere: %s\n", e.Fault)
 				}

@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"headworks/internal/inference"
+	"headworks/internal/place"
 )
 
 // AppendJSON appends r as one JSON object with every column, in the table's order
@@ -79,7 +80,11 @@ type Explanation struct {
 	Model        string       `json:"model"`
 	Chosen       *Place       `json:"chosen"` // null: it went nowhere
 	RouteReason  string       `json:"route_reason"`
-	Arm          string       `json:"arm,omitempty"` // the target's name, where it has one
+	Arm          string       `json:"arm,omitempty"`       // the target's name, where it has one
+	From         string       `json:"from,omitempty"`      // region or region/zone of the caller
+	PlacedBy     string       `json:"placed_by,omitempty"` // how that is known
+	At           string       `json:"at,omitempty"`        // region or region/zone of the replica
+	Locality     string       `json:"locality,omitempty"`  // why there
 	Candidates   []Considered `json:"candidates"`
 	Considered   int64        `json:"considered"` // of whom the best are listed
 	Attempts     []Tried      `json:"attempts"`
@@ -142,10 +147,14 @@ func finite(v float64) float64 {
 	return max(-math.MaxFloat64, min(v, math.MaxFloat64))
 }
 
+// located names a place.
+func located(region, zone string) string { return place.Place{Region: region, Zone: zone}.String() }
+
 // Explain returns r's reasons.
 func (r *Record) Explain() Explanation {
 	e := Explanation{
 		RequestID: r.ID.String(), Model: r.Model, RouteReason: r.RouteReason, Arm: r.Arm,
+		From: located(r.FromRegion, r.FromZone), PlacedBy: r.PlacedBy, At: located(r.Region, r.Zone), Locality: r.Locality,
 		Candidates: []Considered{}, Considered: r.Considered,
 		Attempts: []Tried{}, Tried: r.Tried,
 		FailoverFrom: r.FailoverFrom, GaveUp: r.GaveUp, Admit: r.Admit,
