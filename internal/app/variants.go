@@ -1,7 +1,9 @@
 package app
 
 import (
+	"fmt"
 	"hash/fnv"
+	"slices"
 	"strconv"
 
 	"headworks/internal/config"
@@ -38,4 +40,24 @@ func hashed(texts ...string) uint64 {
 		_, _ = h.Write([]byte(t + "\x00")) // never fails
 	}
 	return max(h.Sum64(), 1)
+}
+
+// trial returns the canary of a model; nil if it has none. Another one is another
+// definition: of the section, or of the target that it names.
+func trial(model string, m config.Model) *fleet.Canary {
+	c := m.Canary
+	if c == nil {
+		return nil
+	}
+	f := &fleet.Canary{
+		Target: slices.IndexFunc(m.Targets, func(t config.Target) bool { return t.Name == c.Target }),
+		Every:  c.Every, Min: c.Min, Errors: float64(c.Errors), TTFT: float64(c.TTFT), TPOT: float64(c.TPOT),
+		Quality: float64(c.Quality), Salt: hashed(model, m.Salt, "canary", c.Target),
+	}
+	for _, s := range c.Steps {
+		f.Steps = append(f.Steps, float64(s))
+	}
+	t := m.Targets[f.Target]
+	f.Definition = hashed(model, t.Upstream, t.Model, fmt.Sprintf("%+v", *c))
+	return f
 }

@@ -181,6 +181,7 @@ func (r *fleetRoom) build(c *config.Config) (w *gateway.World, take func() moves
 			m.Targets = append(m.Targets, to)
 		}
 		kin(&m, c.Models[name].Policy == config.ByDistance)
+		m.Canary = trial(name, c.Models[name])
 		s.Models = append(s.Models, m)
 	}
 	s.Direct = model("", config.DefaultModel())

@@ -17,7 +17,7 @@ const module = "headworks"
 var floors = [][]string{
 	{"inference", "tenant", "fault", "scan", "form", "place"},
 	{"fleet", "catalog", "catalog/card", "prefix", "complexity", "dialect", "dialect/*", "dialect/openai/*", "latency", "record"},
-	{"admit", "route", "locality", "schedule", "health", "price"},
+	{"admit", "route", "locality", "schedule", "health", "price", "canary"},
 	{"flow", "wire", "bridge", "journal", "engine/bedrock/sigv4"},
 	{"engine", "engine/*", "identity", "store", "store/*", "facts", "meter", "telemetry", "peer", "retrieve", "discover", "discover/*", "config"},
 	{"gateway", "sim"},

@@ -236,6 +236,7 @@ type Model struct {
 	Policy   string   `json:"policy,omitzero" enum:"order,weight,nearest" jsonschema:"the first available target, drawn by weight, or the nearest to the caller that has capacity"`
 	Sticky   string   `json:"sticky,omitzero" enum:"request,session,user,key" jsonschema:"whom a target is drawn for, so that the same one comes first each time"`
 	Salt     string   `json:"salt,omitzero" jsonschema:"what sets an experiment apart: another one draws everybody anew"`
+	Canary   *Canary  `json:"canary,omitzero" jsonschema:"a target that gets a growing share of the requests, and none once it does worse than the others"`
 	Timeouts Timeouts `json:"timeouts,omitzero" jsonschema:"bounds on the phases of an answer; 0s is no bound"`
 	Tries    int      `json:"tries,omitzero" min:"1" max:"3" jsonschema:"tries on one target, once an engine got the work"`
 	Card     string   `json:"card,omitzero" enum:"on,off" jsonschema:"whether what the file does not say of a target is taken from the model card inside the program: price, window, longest answer, capabilities"`
@@ -273,6 +274,24 @@ func DefaultModel() Model {
 	var m Model
 	fill(&m)
 	return m
+}
+
+// Canary is a target that gets a share of a model's requests, which grows by steps as
+// long as the target does no worse than the others.
+type Canary struct {
+	Target  string        `json:"target" jsonschema:"the name of one of the model's targets"`
+	Steps   []Share       `json:"steps,omitzero" jsonschema:"its share of the requests, one step after the other; 100% at the end makes it the first target for good"`
+	Every   time.Duration `json:"every,omitzero" jsonschema:"how long a step lasts at least"`
+	Min     int           `json:"min,omitzero" min:"1" max:"1000000" jsonschema:"how many of its answers a step needs at least"`
+	Errors  Share         `json:"errors,omitzero" jsonschema:"an error rate so far above that of the others is too much; 0% is not compared"`
+	TTFT    Factor        `json:"ttft,omitzero" jsonschema:"so many times the others' median time to the first token is too much; 0x is not compared"`
+	TPOT    Factor        `json:"tpot,omitzero" jsonschema:"so many times the others' median time of a token is too much; 0x is not compared"`
+	Quality Share         `json:"quality,omitzero" jsonschema:"a rate of bad verdicts so far above that of the others is too much, where somebody judges answers; 0% is not compared"`
+}
+
+func (c *Canary) defaults() {
+	c.Steps, c.Every, c.Min = []Share{0.05, 0.25, 0.5, 1}, 10*time.Minute, 50
+	c.Errors, c.TTFT, c.TPOT, c.Quality = 0.05, 1.5, 1.5, 0.05
 }
 
 // Target is one way to serve a model.

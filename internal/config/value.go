@@ -27,6 +27,33 @@ func (b Bytes) String() string {
 	return strconv.FormatInt(int64(b), 10)
 }
 
+// Share is a part of a whole, 0 to 1; files write it in percent.
+type Share float64
+
+func (s Share) String() string {
+	return strconv.FormatFloat(math.Round(float64(s)*1e8)/1e6, 'f', -1, 64) + "%"
+}
+
+func parseShare(s string) (any, bool) {
+	number, percent := strings.CutSuffix(s, "%")
+	f, err := strconv.ParseFloat(number, 64)
+	return Share(f / 100), percent && err == nil && plain(number) && f <= 100
+}
+
+// Factor is how many times as much; files write it with an x.
+type Factor float64
+
+func (f Factor) String() string { return strconv.FormatFloat(float64(f), 'f', -1, 64) + "x" }
+
+func parseFactor(s string) (any, bool) {
+	number, times := strings.CutSuffix(s, "x")
+	f, err := strconv.ParseFloat(number, 64)
+	return Factor(f), times && err == nil && plain(number) && f <= 1000
+}
+
+// plain reports whether a number is written in digits and a point alone.
+func plain(s string) bool { return strings.Trim(s, "0123456789.") == "" }
+
 const redacted = "[redacted]"
 
 // form is how a file writes values of one type.
@@ -94,6 +121,20 @@ func formOf(t reflect.Type) (form, bool) {
 			parse:  parseBytes,
 			show:   func(v any) string { return v.(Bytes).String() },
 			schema: jsonschema.Schema{Types: []string{"string", "integer"}, Pattern: `^[0-9]+ ?(KiB|MiB|GiB|kB|KB|MB|GB|B)?$`, Examples: []any{"32MiB"}},
+		}, true
+	case reflect.TypeFor[Share]():
+		return form{
+			want:   "a share in percent, such as 5% or 0.5%",
+			parse:  parseShare,
+			show:   func(v any) string { return v.(Share).String() },
+			schema: jsonschema.Schema{Type: "string", Pattern: `^[0-9]+(\.[0-9]+)?%$`, Examples: []any{"5%"}},
+		}, true
+	case reflect.TypeFor[Factor]():
+		return form{
+			want:   "how many times as much, such as 1.5x",
+			parse:  parseFactor,
+			show:   func(v any) string { return v.(Factor).String() },
+			schema: jsonschema.Schema{Type: "string", Pattern: `^[0-9]+(\.[0-9]+)?x$`, Examples: []any{"1.5x"}},
 		}, true
 	case reflect.TypeFor[tenant.Class]():
 		return form{

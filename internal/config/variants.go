@@ -1,6 +1,7 @@
 package config
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -22,11 +23,52 @@ func (r *reader) arms(path string, m Model) {
 			names[t.Name] = i
 		}
 	}
+	if m.Canary != nil {
+		r.canary(join(path, "canary"), m)
+	}
 	if m.Policy != ByWeight {
 		for _, name := range []string{"sticky", "salt"} {
-			if r.given[join(path, name)] {
+			if r.given[join(path, name)] && m.Canary == nil {
 				r.warn(join(path, name), Pointless, name+" counts where targets are drawn, under policy: weight, and the policy here is "+m.Policy)
 			}
+		}
+	}
+}
+
+// canary checks that there is something to try, and something to compare it with.
+func (r *reader) canary(path string, m Model) {
+	c := m.Canary
+	names := []string{}
+	for _, t := range m.Targets {
+		if t.Name != "" {
+			names = append(names, t.Name)
+		}
+	}
+	switch at := join(path, "target"); {
+	case c.Target == "": // reported where it was read
+	case !slices.Contains(names, c.Target):
+		r.at(at, UnknownName, "no target of this model has the name "+r.shown(at, c.Target)+meant(c.Target, names, "names are")+"; give the target a name: "+c.Target)
+	case len(m.Targets) < 2:
+		r.at(at, BadValue, "the canary is the model's only target; there must be another one to compare it with")
+	}
+	if r.given[join(path, "steps")] && len(c.Steps) == 0 {
+		r.at(join(path, "steps"), Missing, "an empty list; leave steps out for 5%, 25%, 50%, 100%")
+	}
+	for i, s := range c.Steps {
+		at := join(path, "steps") + "[" + strconv.Itoa(i) + "]"
+		switch {
+		case s <= 0:
+			r.at(at, BadValue, "a step without any requests")
+		case i > 0 && s <= c.Steps[i-1]:
+			r.at(at, BadValue, "a step that is not larger than the one before it")
+		}
+	}
+	for _, f := range []struct {
+		name  string
+		bound Factor
+	}{{"ttft", c.TTFT}, {"tpot", c.TPOT}} {
+		if f.bound > 0 && f.bound < 1 {
+			r.at(join(path, f.name), BadValue, "a canary that is as fast as the others would be too slow; write 1x or more, or 0x to compare nothing")
 		}
 	}
 }

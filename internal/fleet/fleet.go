@@ -214,12 +214,27 @@ type Timeouts struct {
 	FirstTokenSet bool
 }
 
+// Canary is a target of a model that gets a share of its requests, which grows by
+// steps as long as the target does no worse than the others.
+type Canary struct {
+	Target     int       // place in the model's list
+	Steps      []float64 // shares, 0 to 1; at least one
+	Every      time.Duration
+	Min        int     // answers of its own that a step needs at least
+	Errors     float64 // error rate above that of the others that is not borne; 0: not compared
+	TTFT, TPOT float64 // times the median of the others that is not borne; 0: not compared
+	Quality    float64 // rate of bad verdicts above that of the others that is not borne; 0: not compared
+	Salt       uint64  // sets it apart, for those who are held to their target
+	Definition uint64  // another one is another canary
+}
+
 // Model is what callers ask for by name.
 type Model struct {
 	Name     string
 	Targets  []Target
 	Policy   Policy
-	Sticky   Sticky // of Policy Weighted, and of Canary
+	Sticky   Sticky  // of Policy Weighted, and of Canary
+	Canary   *Canary // nil: none
 	Timeouts Timeouts
 	Loss     Loss
 	Choice   *Choice // under Best
@@ -236,10 +251,13 @@ const MaxTargets = 16
 // the first.
 func Join(name string, models []*Model) *Model {
 	m := *models[0]
-	m.Name, m.Policy, m.Targets = name, Ordered, make([]Target, 0, MaxTargets)
+	m.Name, m.Policy, m.Canary, m.Targets = name, Ordered, nil, make([]Target, 0, MaxTargets)
 	for _, of := range models {
 		m.Asked = m.Asked || of.Asked
-		for _, t := range of.Targets {
+		for place, t := range of.Targets {
+			if of.Canary != nil && of.Canary.Target == place {
+				continue // it has a share of its own model, and no other
+			}
 			if len(m.Targets) == MaxTargets {
 				return &m
 			}

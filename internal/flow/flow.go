@@ -192,6 +192,9 @@ type Ticket struct {
 	drawn    bool                    // Locality is why the first target is first
 	last     *fault.Error
 	lastAt   fleet.ReplicaID // where an attempt is under way
+	trial    *trial          // the canary that this request tells of; nil: none
+	owed     bool            // it was drawn for the canary, which did not get it yet
+	output   int             // tokens of the whole answer; 0: not known
 	took     Load            // what it takes there
 }
 
@@ -237,6 +240,7 @@ type Policy struct {
 	sites   []locality.Site
 	stops   []stop // of sites
 	asked   schedule.Ask
+	trials  map[string]*trial // canaries, by the model's name
 	hits    []int32
 	others  others
 }

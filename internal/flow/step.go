@@ -72,6 +72,7 @@ func (p *Policy) Step(t *Ticket, ev Event, s *fleet.Snapshot, now time.Time) Act
 		case Quiet:
 			return p.quiet(t, ev, s, now)
 		case Finished:
+			t.output = ev.Tokens
 			p.ended(t, ev.Tokens, now)
 			return p.done(t, nil, now)
 		case Failed:
@@ -84,6 +85,7 @@ func (p *Policy) Step(t *Ticket, ev Event, s *fleet.Snapshot, now time.Time) Act
 		case Quiet:
 			return p.quiet(t, ev, s, now)
 		case Finished:
+			t.output = ev.Tokens
 			p.ended(t, ev.Tokens, now)
 			return p.done(t, nil, now)
 		case Failed:
@@ -188,7 +190,7 @@ func (p *Policy) send(t *Ticket, s *fleet.Snapshot, now time.Time) Action {
 	p.others.expire(now)
 	if t.Order.N == 0 {
 		t.Order = route.Pick(t.Model, p.wants(t, s, now), &t.src)
-		p.vary(t)
+		p.vary(t, s, now)
 		if t.Order.N == 0 {
 			t.leaveOut()
 			return p.done(t, unfit(t), now)
@@ -242,6 +244,9 @@ func (p *Policy) send(t *Ticket, s *fleet.Snapshot, now time.Time) Action {
 			}
 			t.leaveOut()
 			t.choice, t.pool, t.fleet, t.at = place, pool, s, i
+			if t.owed {
+				t.miss(now)
+			}
 			p.sent(t, u, target.Model, choice)
 			return p.sendTo(t, target, &pool[choice.Place], choice, i == 0, now)
 		}
@@ -432,6 +437,9 @@ func (p *Policy) settle(t *Ticket, f *fault.Error, now time.Time) bool {
 	p.give(t)
 	a := &t.Attempts[t.Tries-1]
 	a.End = now
+	if t.trial != nil {
+		t.tell(f, now)
+	}
 	if f == nil {
 		p.Health.Passed(id, t.Target.Model, t.sent, now)
 		return false

@@ -33,15 +33,16 @@ func (o *Order) Hold(m *fleet.Model, subject uint64) {
 }
 
 // Lead puts a target first that is in the order, and says why. The rest stays as it
-// stands.
-func (o *Order) Lead(place uint8, why string) {
+// stands. It reports whether the target is in it.
+func (o *Order) Lead(place uint8, why string) bool {
 	for i, p := range o.Targets[:o.N] {
 		if p == place {
 			copy(o.Targets[1:i+1], o.Targets[:i])
 			o.Targets[0], o.Why = place, why
-			return
+			return true
 		}
 	}
+	return false
 }
 
 // Leave takes a target out of the order, and says why. It reports whether the target

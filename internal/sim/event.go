@@ -24,22 +24,23 @@ const (
 	Crash EventKind = iota // its KV cache and what it has in work are gone, and nobody answers
 	Hang                   // it takes requests and makes nothing of them; then it goes on
 	Slow                   // everything takes Factor times as long
+	Fail                   // it turns a share of the requests away, with an error of its own
 )
 
-func (k EventKind) String() string { return [...]string{"crash", "hang", "slow"}[k] }
+func (k EventKind) String() string { return [...]string{"crash", "hang", "slow", "fail"}[k] }
 
 // Event is something that befalls replicas for a time.
 type Event struct {
 	Kind     EventKind
 	Replicas []fleet.ReplicaID
 	From, To time.Duration // from the start of the run
-	Factor   float64       // of Slow: above 1
+	Factor   float64       // of Slow: above 1; of Fail: the share
 }
 
 // lost names what an event does to all of a zone or a region: they crash.
 const lost = "lost"
 
-const eventForm = "an event is FROM..TO WHAT WHERE, such as \"60s..120s crash gpu/2\": WHAT is crash, hang, slow or lost; WHERE is UPSTREAM, UPSTREAM/REPLICA (its name or its number from 1), zone/ZONE (or zone/REGION/ZONE) or region/REGION; behind slow stands how much, such as x3"
+const eventForm = "an event is FROM..TO WHAT WHERE, such as \"60s..120s crash gpu/2\": WHAT is crash, hang, slow, fail or lost; WHERE is UPSTREAM, UPSTREAM/REPLICA (its name or its number from 1), zone/ZONE (or zone/REGION/ZONE) or region/REGION; behind slow stands how much, such as x3, and behind fail which share, such as 5%"
 
 // ParseEvent reads an event of the form FROM..TO WHAT WHERE [xFACTOR]; see
 // docs/howto/simulate.md. What it names is looked up in the fleet.
@@ -73,11 +74,21 @@ func ParseEvent(text string, s *fleet.Snapshot) (Event, error) {
 		e.Kind = Hang
 	case Slow.String():
 		e.Kind = Slow
+	case Fail.String():
+		e.Kind = Fail
 	default:
 		return e, fmt.Errorf("nothing is called %q; %s", words[1], eventForm)
 	}
-	if (e.Kind == Slow) != (len(words) == 4) {
-		return e, errors.New("slow, and nothing else, is followed by how much, such as x3")
+	if (e.Kind == Slow || e.Kind == Fail) != (len(words) == 4) {
+		return e, errors.New("slow is followed by how much, such as x3, fail by which share, such as 5%, and nothing else by anything")
+	}
+	if e.Kind == Fail {
+		number, percent := strings.CutSuffix(words[3], "%")
+		f, err := strconv.ParseFloat(number, 64)
+		if err != nil || !percent || !(f > 0 && f <= 100) {
+			return e, errors.New("which share fails is above 0% and up to 100%, such as 5%")
+		}
+		e.Factor = f / 100
 	}
 	if e.Kind == Slow {
 		f, err := strconv.ParseFloat(strings.TrimPrefix(words[3], "x"), 64)
@@ -176,10 +187,12 @@ func (s *run) hold(r *replica, m moment) {
 	}
 	pace := 1.0
 	for _, e := range r.held {
-		if e.Kind == Hang {
+		switch e.Kind {
+		case Hang:
 			pace = 0
-		} else {
+		case Slow:
 			pace /= e.Factor
+		case Crash, Fail:
 		}
 	}
 	r.clock.set(s.now, pace)
@@ -266,4 +279,15 @@ func (c *clock) showed(local time.Duration) time.Duration {
 		return local
 	}
 	return time.Duration(c.pieces[i].when(local))
+}
+
+// fails reports whether a replica turns a request away: the same one each time.
+func (s *run) fails(r *replica, x *exchange) bool {
+	share := 0.0
+	for _, e := range r.held {
+		if e.Kind == Fail {
+			share = max(share, e.Factor)
+		}
+	}
+	return share > 0 && float64(spread(x.request.ID.Seed()+uint64(x.ticket.Tries))>>11)/(1<<53) < share
 }

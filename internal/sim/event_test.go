@@ -29,6 +29,7 @@ func TestParseEvent(t *testing.T) {
 		"60s..120s crash gpu/r1": {Crash, ids(1), time.Minute, 2 * time.Minute, 0},
 		"0s..1h hang gpu/1":      {Hang, ids(0), 0, time.Hour, 0},
 		"1m..2m slow gpu x2.5":   {Slow, ids(0, 1), time.Minute, 2 * time.Minute, 2.5},
+		"1m..2m fail gpu 0.5%":   {Fail, ids(0, 1), time.Minute, 2 * time.Minute, 0.005},
 		"1m..2m lost zone/b":     {Crash, ids(2), time.Minute, 2 * time.Minute, 0},
 		"1m..2m lost zone/a":     {Crash, ids(0, 1, 3), time.Minute, 2 * time.Minute, 0}, // an upstream may be called zone
 		"1m..2m crash region/eu": {Crash, ids(0, 1, 2), time.Minute, 2 * time.Minute, 0},
@@ -45,6 +46,9 @@ func TestParseEvent(t *testing.T) {
 		"2m..1m crash gpu/1":       "ends before it begins",
 		"1m..2m explode gpu/1":     `nothing is called "explode"`,
 		"1m..2m slow gpu/1":        "followed by how much",
+		"1m..2m fail gpu/1 x3":     "which share fails",
+		"1m..2m fail gpu/1 101%":   "which share fails",
+		"1m..2m crash gpu/1 5%":    "followed by how much",
 		"1m..2m crash gpu/1 x3":    "followed by how much",
 		"1m..2m slow gpu/1 x0.5":   "above 1",
 		"1m..2m slow gpu/1 xNaN":   "above 1",
@@ -59,7 +63,7 @@ func TestParseEvent(t *testing.T) {
 
 // FuzzParseEvent: what is read is an event that can be simulated.
 func FuzzParseEvent(f *testing.F) {
-	for _, text := range []string{"60s..120s crash gpu/r1", "1m..2m slow gpu x2.5", "1m..2m lost zone/b", "..  "} {
+	for _, text := range []string{"1m..2m fail gpu 5%", "60s..120s crash gpu/r1", "1m..2m slow gpu x2.5", "1m..2m lost zone/b", "..  "} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

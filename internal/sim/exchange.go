@@ -156,6 +156,9 @@ func (s *run) send(x *exchange, a *flow.Action) *fault.Error {
 	if r.down > 0 {
 		return fault.New(fault.Connect, "nobody answers there")
 	}
+	if s.fails(r, x) {
+		return fault.New(fault.UpstreamError, "the engine answered with an error of its own")
+	}
 	output := x.output
 	if limit := x.request.MaxTokens; limit > 0 {
 		output = min(output, limit)
