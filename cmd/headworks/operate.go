@@ -76,6 +76,10 @@ func newStatusCommand(t *terminal) *cobra.Command {
 					}
 				}
 				list(w, []string{"UPSTREAM", "KIND", "REPLICA", "IN FLIGHT", "STATE"}, rows)
+				if len(s.Canaries) > 0 {
+					fmt.Fprintln(w)
+					canaries(w, s.Canaries)
+				}
 				if len(s.Peers) > 0 {
 					fmt.Fprintln(w)
 					list(w, []string{"GATEWAY", "STATE", "TAKES", "WHY"}, peerRows(s.Peers))

@@ -506,6 +506,7 @@ func (k *call) tell(h *gateway.Head) {
 	add("x-headworks-region", h.Region)
 	add("x-headworks-replica", h.Replica)
 	add("x-headworks-route", h.Route)
+	add("x-headworks-arm", h.Arm)
 	add("x-headworks-config", h.Config)
 	if h.Attempts > 0 {
 		w.AddInt("x-headworks-attempts", int64(h.Attempts))

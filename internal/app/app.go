@@ -89,6 +89,7 @@ type App struct {
 	gateway   *gateway.Gateway
 	room      *fleetRoom
 	finding   *finding
+	trials    *trials
 	health    *api.Health
 	server    *wire.Server
 	entrance  *api.Front
@@ -153,6 +154,8 @@ func (a *App) build() error {
 	if err := a.use(a.config); err != nil {
 		return err
 	}
+	a.trials = &trials{app: a}
+	a.trials.restore()
 	if err := a.meet(); err != nil {
 		return err
 	}
@@ -471,6 +474,7 @@ func (a *App) Run(ctx context.Context, ready func()) error {
 	start("ledger", func() error { return a.ledger.Run(loops) })
 	start("keys", func() error { a.keys.run(loops, a.log); return nil })
 	start("responses", func() error { a.answers.run(loops); return nil })
+	start("canaries", func() error { a.trials.run(loops); return nil })
 	start("upkeep", func() error { a.upkeep(loops); return nil })
 	start("finding replicas", func() error { a.finding.run(loops); return nil })
 	if a.options.File != "" {
@@ -478,7 +482,7 @@ func (a *App) Run(ctx context.Context, ready func()) error {
 	}
 	operators := &http.Server{
 		Handler: (&admin.Surface{
-			Health: a.health, Records: a.facts, Keys: a.keys, Process: a,
+			Health: a.health, Records: a.facts, Keys: a.keys, Process: a, Canaries: a.trials,
 			Metrics: a.metrics.Handler(), Token: a.keys.isAdmin, Log: a.log,
 		}).Handler(),
 		ErrorLog:          a.warnings(),

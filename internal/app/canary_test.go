@@ -24,12 +24,12 @@ import (
 
 // Every secret and every piece of content of TestCanaries begins with canary. What
 // a process keeps or tells anyone but the caller may not hold it.
-const canary = "CANARY"
+const bird = "CANARY"
 
 const (
-	canaryProvider = canary + "provider0123456789"
-	canaryPinned   = canary + "pinned0123456789"
-	canaryRefused  = canary + "refused0123456789" // in files that are not taken over
+	canaryProvider = bird + "provider0123456789"
+	canaryPinned   = bird + "pinned0123456789"
+	canaryRefused  = bird + "refused0123456789" // in files that are not taken over
 )
 
 // parrot is an upstream that gives back what it got: the prompt and its own
@@ -91,7 +91,7 @@ var failures = map[string]func(w http.ResponseWriter, said string, dialect strin
 	"HTML":    func(w http.ResponseWriter, said, _ string, _ []string) { status(w, 200, "text/html", "<html>"+said) },
 	"no JSON": func(w http.ResponseWriter, said, _ string, _ []string) { status(w, 200, "application/json", "{"+said) },
 	"other": func(w http.ResponseWriter, said, _ string, _ []string) {
-		status(w, 200, "application/json", `["`+canary+`"]`)
+		status(w, 200, "application/json", `["`+bird+`"]`)
 	},
 	"redirect": func(w http.ResponseWriter, _, _ string, _ []string) {
 		w.Header().Set("Location", "http://127.0.0.1:9/CANARYplace")
@@ -231,7 +231,7 @@ func TestCanaries(t *testing.T) {
 		t.Fatal(err)
 	}
 	secrets := map[string]string{
-		"content or a secret of the test": canary, "the admin token": i.admin.Token, "the local key": i.LocalKey(),
+		"content or a secret of the test": bird, "the admin token": i.admin.Token, "the local key": i.LocalKey(),
 		"a created key": created, "the pepper": strings.TrimSpace(string(pepper)),
 	}
 	look := func(where, text string, but ...string) {
@@ -471,7 +471,7 @@ func raw(t *testing.T, i *instance, request string) {
 		t.Fatal(err)
 	}
 	answer, err := io.ReadAll(c)
-	if err != nil || !bytes.Contains(answer, []byte("400 ")) || bytes.Contains(answer, []byte(canary)) {
+	if err != nil || !bytes.Contains(answer, []byte("400 ")) || bytes.Contains(answer, []byte(bird)) {
 		t.Errorf("%q is answered with %q, %v", request, answer, err)
 	}
 }

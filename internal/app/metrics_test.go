@@ -38,7 +38,7 @@ func TestMetricsAreWhatTheDocumentationLists(t *testing.T) {
 	e, cuts := newLab(t, false), newLab(t, true)
 	source := strings.Replace(file("tiers: {pro: {concurrency: 5}}", "http://127.0.0.1:9", e.URL), "secret: "+pinned, "secret: "+pinned+", tenant: canary-tenant, tier: pro", 1)
 	source = strings.Replace(source, "models:", "  cuts: {kind: openai, urls: ["+cuts.URL+"]}\n  found: {kind: vllm, discover: {dns: \"localhost:9\"}}\nmodels:", 1)
-	source = strings.Replace(source, "targets: [{upstream: lab", "targets: [{name: full, upstream: lab", 1)
+	source = strings.Replace(source, "targets: [{upstream: lab", "canary: {target: next, steps: [0.0001%]}, targets: [{name: next, upstream: lab, model: other}, {name: full, upstream: lab", 1)
 	i := serve(t, source)
 	key := i.create(t, `{"name":"canary-key","tenant":"canary-tenant","project":"canary-project"}`)
 	for range 8 {

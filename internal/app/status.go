@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"headworks/internal/api/admin"
+	"headworks/internal/canary"
 	"headworks/internal/flow"
 	"headworks/internal/inference"
 	"headworks/internal/telemetry"
@@ -39,6 +40,11 @@ func (a *App) sources() telemetry.Sources {
 		Discovery: func(yield func(string, string, telemetry.Discovery)) {
 			for upstream, w := range a.finding.all() {
 				yield(upstream, w.of.By(), telemetry.Discovery{Replicas: len(w.known.Replicas), Answered: w.known.Answered, Failures: w.known.Failures})
+			}
+		},
+		Canary: func(yield func(string, string, float64, bool)) {
+			for _, c := range a.trials.list() {
+				yield(c.Model, c.Arm, c.Share, c.Phase == canary.RolledBack)
 			}
 		},
 		StreamsOpen: func() int { return a.gateway.Streams() },
@@ -94,6 +100,7 @@ func (a *App) Status() admin.Status {
 		s.Models = append(s.Models, shown)
 	}
 	finding := a.finding.all()
+	s.Canaries = a.trials.Canaries()
 	a.gateway.Policy(func(p *flow.Policy) {
 		s.InFlight, s.Waiting = p.Gate.InFlight(), p.Gate.Waiting()
 		for _, u := range w.Fleet.Upstreams {

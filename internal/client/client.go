@@ -201,6 +201,17 @@ func (a *Admin) RevokeKey(ctx context.Context, idOrName string) (admin.Key, erro
 	return get[admin.Key](ctx, a, "DELETE", "/api/keys/"+url.PathEscape(idOrName), nil)
 }
 
+// Canaries returns the canaries.
+func (a *Admin) Canaries(ctx context.Context) ([]admin.Canary, error) {
+	all, err := get[map[string][]admin.Canary](ctx, a, "GET", "/api/canaries", nil)
+	return all["canaries"], err
+}
+
+// MoveCanary does with a canary what an operator wants.
+func (a *Admin) MoveCanary(ctx context.Context, m admin.Move) (admin.Canary, error) {
+	return get[admin.Canary](ctx, a, "POST", "/api/canaries", m)
+}
+
 // Reload reads the configuration file again.
 func (a *Admin) Reload(ctx context.Context) (admin.Reloaded, error) {
 	return get[admin.Reloaded](ctx, a, "POST", "/api/reload", nil)

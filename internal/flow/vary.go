@@ -148,6 +148,7 @@ func (p *Policy) Judge(model, arm string, good bool, now time.Time) bool {
 // Canary is how the canary of a model stands.
 type Canary struct {
 	Model, Arm string
+	Definition uint64
 	Phase      canary.Phase
 	Step       int
 	Steps      []float64
@@ -169,7 +170,7 @@ func (p *Policy) Canaries(s *fleet.Snapshot) (all []Canary) {
 			continue
 		}
 		c := Canary{
-			Model: m.Name, Arm: r.arm, Phase: r.state.Phase, Step: r.state.Step, Steps: m.Canary.Steps,
+			Model: m.Name, Arm: r.arm, Definition: m.Canary.Definition, Phase: r.state.Phase, Step: r.state.Step, Steps: m.Canary.Steps,
 			Share: r.state.Share(m.Canary), Since: r.state.Since, Why: r.state.Why,
 		}
 		for g := range canary.Signals {
@@ -178,6 +179,17 @@ func (p *Policy) Canaries(s *fleet.Snapshot) (all []Canary) {
 		all = append(all, c)
 	}
 	return all
+}
+
+// Resume takes over how the canary of a model stood, if it still is the same one.
+func (p *Policy) Resume(s *fleet.Snapshot, model string, definition uint64, state canary.State) {
+	m, ok := s.Model(model)
+	if !ok || m.Canary == nil || m.Canary.Definition != definition || state.Phase > canary.Promoted || state.Step < 0 || state.Step >= len(m.Canary.Steps) {
+		return
+	}
+	if r := p.trialOf(m, s.Generation); r != nil {
+		r.state = state
+	}
 }
 
 // Order is what an operator wants of a canary.

@@ -82,6 +82,7 @@ type Head struct {
 	Region    string
 	Replica   string
 	Route     string
+	Arm       string
 	Config    string
 	Attempts  int
 	Overhead  time.Duration

@@ -29,7 +29,7 @@ func (x *exchange) fillHead() {
 	if t.Target != nil {
 		u := &x.world.Fleet.Upstreams[t.Target.Upstream]
 		h.Upstream, h.Replica, h.Route, h.Simulated = u.Name, t.Replica.Name, t.Why, u.Simulated
-		h.Lexical = u.Lexical
+		h.Lexical, h.Arm = u.Lexical, t.Target.Name
 		if u.Region != "" {
 			h.Region = u.Region
 		}

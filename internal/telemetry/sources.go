@@ -13,6 +13,7 @@ type Sources struct {
 	QueueDepth     func(yield func(class string, n int))
 	ReplicaUp      func(yield func(upstream, replica string, up bool))
 	Discovery      func(yield func(upstream, by string, d Discovery))
+	Canary         func(yield func(model, target string, share float64, back bool))
 	StreamsOpen    func() int
 	Dropped        func(yield func(stage string, records uint64))
 	Refused        func(yield func(fault string, requests uint64))
@@ -44,6 +45,8 @@ var (
 	foundReplicas  = gauge("discovery_replicas", "Replicas of an upstream that were found and count.", "upstream", "by")
 	foundAge       = gauge("discovery_last_success_age_seconds", "Time since replicas were last looked for with success, or were last told.", "upstream", "by")
 	foundFailures  = gauge("discovery_failures_total", "Answers about replicas that did not count, so that the last known ones stayed.", "upstream", "by")
+	canaryShare    = gauge("canary_share", "The share of its model's requests that a canary has.", "model", "target")
+	canaryBack     = gauge("canary_rolled_back", "Whether a canary went back.", "model", "target")
 	streamsOpen    = gauge("streams_open", "Streams to callers that are open.")
 	dropped        = gauge("records_dropped_total", "Records that were lost.", "stage")
 	refused        = gauge("refused_total", "Requests that were turned away before they had a caller or a route; they have no record.", "fault")
@@ -60,7 +63,7 @@ var (
 
 // Describe implements prometheus.Collector.
 func (s *Sources) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{inFlight, queueDepth, replicaUp, foundReplicas, foundAge, foundFailures, streamsOpen, dropped, refused, acceptFailures, generation, reloadFailures, conversations, keptBytes, keepFailures, peers, blocks, unheard} {
+	for _, d := range []*prometheus.Desc{inFlight, queueDepth, replicaUp, canaryShare, canaryBack, foundReplicas, foundAge, foundFailures, streamsOpen, dropped, refused, acceptFailures, generation, reloadFailures, conversations, keptBytes, keepFailures, peers, blocks, unheard} {
 		out <- d
 	}
 }
@@ -95,6 +98,16 @@ func (s *Sources) Collect(out chan<- prometheus.Metric) {
 			if !d.Answered.IsZero() {
 				gauge(foundAge, time.Since(d.Answered).Seconds(), upstream, by)
 			}
+		})
+	}
+	if s.Canary != nil {
+		s.Canary(func(model, target string, share float64, back bool) {
+			v := 0.
+			if back {
+				v = 1
+			}
+			gauge(canaryShare, share, model, target)
+			gauge(canaryBack, v, model, target)
 		})
 	}
 	if s.StreamsOpen != nil {

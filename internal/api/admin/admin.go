@@ -91,6 +91,7 @@ type Status struct {
 	Waiting    int         `json:"waiting"`
 	Dropped    uint64      `json:"records_dropped"`
 	Models     []Model     `json:"models"`
+	Canaries   []Canary    `json:"canaries,omitempty"`
 	Upstreams  []Upstream  `json:"upstreams"`
 	Peers      []peer.Link `json:"peers,omitempty"` // the other gateways of the cell
 }
@@ -172,13 +173,14 @@ type Requests struct {
 
 // Surface answers operators.
 type Surface struct {
-	Health  *api.Health
-	Records Records
-	Keys    Keys
-	Process Process
-	Metrics http.Handler
-	Token   func(presented string) bool
-	Log     *slog.Logger // of what operators asked for and Headworks failed to do
+	Health   *api.Health
+	Records  Records
+	Keys     Keys
+	Process  Process
+	Canaries Canaries
+	Metrics  http.Handler
+	Token    func(presented string) bool
+	Log      *slog.Logger // of what operators asked for and Headworks failed to do
 }
 
 // maxBody bounds what an operator sends.
@@ -240,6 +242,10 @@ func (s *Surface) Handler() http.Handler {
 		found, err := s.Process.Discover(r.Context(), r.URL.Query().Get("upstream"))
 		return map[string][]Discovered{"upstreams": found}, err
 	})
+	guarded("GET /api/canaries", func(http.ResponseWriter, *http.Request) (any, error) {
+		return map[string][]Canary{"canaries": s.Canaries.Canaries()}, nil
+	})
+	guarded("POST /api/canaries", s.moveCanary)
 	guarded("POST /api/reload", func(_ http.ResponseWriter, r *http.Request) (any, error) { return s.Process.Reload(r.Context()) })
 	guarded("POST /api/drain", func(http.ResponseWriter, *http.Request) (any, error) {
 		s.Process.Drain()
