@@ -31,7 +31,7 @@ func newSimRunCommand(t *terminal) *cobra.Command {
 			"decisions that serve live requests. The same seed gives the same hash of all records.",
 		Example: "  headworks sim run --requests 100000 --seed 1 --json\n" +
 			"  headworks sim run --config headworks.yaml --trace conversation.jsonl.gz --policies prefix,least-requests --seeds 3\n" +
-			"  headworks sim run --load ladder --policies round-robin,prefix --seeds 3 --html > ladder.html\n" +
+			"  headworks sim run --load ladder --policies random,prefix --seeds 3 --html > ladder.html\n" +
 			"  headworks sim run --event \"20s..40s crash pool/2\" --event \"60s..90s slow pool/1 x3\"",
 		RunE: func(c *cobra.Command, _ []string) error {
 			switch {

@@ -296,7 +296,7 @@ func speaks(u *config.Upstream) inference.Set {
 var schedules = map[string]fleet.Schedule{
 	fleet.ByPrefix.String(): fleet.ByPrefix, fleet.LeastRequests.String(): fleet.LeastRequests,
 	fleet.TwoChoices.String(): fleet.TwoChoices, fleet.SessionHash.String(): fleet.SessionHash, fleet.LMetric.String(): fleet.LMetric,
-	fleet.RoundRobin.String(): fleet.RoundRobin,
+	fleet.RoundRobin.String(): fleet.RoundRobin, fleet.Random.String(): fleet.Random,
 }
 
 // opaque names a replica to callers without telling where it is.

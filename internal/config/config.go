@@ -107,7 +107,7 @@ type Upstream struct {
 	Region      string          `json:"region,omitzero" jsonschema:"where it runs"`
 	Zone        string          `json:"zone,omitzero" jsonschema:"the failure domain inside the region"`
 	Hardware    string          `json:"hardware,omitzero" jsonschema:"what it runs on"`
-	Schedule    string          `json:"schedule,omitzero" enum:"prefix,least-requests,two-choices,session,lmetric,round-robin" jsonschema:"how one of several replicas is chosen"`
+	Schedule    string          `json:"schedule,omitzero" enum:"prefix,least-requests,two-choices,session,lmetric,round-robin,random" jsonschema:"how one of several replicas is chosen"`
 	KVTokens    int             `json:"kv_tokens,omitzero" min:"1024" max:"1073741824" jsonschema:"tokens that the KV cache of each replica holds, where known"`
 	PrefillRate float64         `json:"prefill_rate,omitzero" min:"1" max:"100000000" jsonschema:"prompt tokens that each replica reads a second, where known"`
 	Engine      *Engine         `json:"engine,omitzero" jsonschema:"how a simulated engine behaves; of other kinds, how the simulator models theirs"`

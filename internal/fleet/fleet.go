@@ -46,10 +46,11 @@ const (
 	SessionHash                   // a session's home, else the less busy of two
 	LMetric                       // least prompt work times requests (arXiv 2603.15202)
 	RoundRobin                    // each in turn, whatever it has to do
+	Random                        // drawn, whatever it has to do
 )
 
 func (s Schedule) String() string {
-	return [...]string{"prefix", "least-requests", "two-choices", "session", "lmetric", "round-robin"}[s]
+	return [...]string{"prefix", "least-requests", "two-choices", "session", "lmetric", "round-robin", "random"}[s]
 }
 
 // Upstream is a pool of replicas that serve the same models.

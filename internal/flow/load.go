@@ -12,7 +12,7 @@ import (
 type Load struct {
 	Requests int
 	Prefill  int // prompt tokens not in its cache, of requests that have no word yet
-	KV       int // tokens of its KV cache, prompts and reserved answers
+	KV       int // tokens that requests add to its KV cache: prompts but for what it holds, and reserved answers
 }
 
 // Load returns what is in flight at a replica.

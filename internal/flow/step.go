@@ -302,7 +302,7 @@ func (p *Policy) sendTo(t *Ticket, target *fleet.Target, r *fleet.Replica, choic
 	t.Attempts[t.Tries] = Attempt{Target: target, Replica: r, Start: now, Why: why}
 	t.Tries++
 	t.used[t.choice]++
-	p.take(t, r.ID, Load{Requests: 1, Prefill: choice.Todo, KV: p.asked.Input + p.asked.Output})
+	p.take(t, r.ID, Load{Requests: 1, Prefill: choice.Todo, KV: choice.Todo + p.asked.Output})
 	p.Health.Sent(r.ID, now)
 	t.sent, t.began = now, time.Time{}
 	t.Hit = choice.Hit

@@ -122,8 +122,9 @@ func TestLeastWork(t *testing.T) {
 		"and what others wait for":  {[]int32{50, 0}, Standing{Prefill: 9000}, Standing{}, 1, MoreWork},
 		"less than a step is noise": {[]int32{40, 39}, Standing{Load: 2}, Standing{Load: 1}, 1, MoreBusy},
 		"then the KV cache":         {[]int32{40, 40}, Standing{KV: 9}, Standing{KV: 8}, 1, Fuller},
-		"no room":                   {[]int32{90, 0}, Standing{KV: 9_000, Capacity: 10_000}, Standing{}, 1, NoRoom},
-		"none has room":             {[]int32{90, 0}, Standing{KV: 9_000, Capacity: 10_000}, Standing{KV: 9_000, Capacity: 10_000}, 0, Colder},
+		"no room":                   {[]int32{90, 0}, Standing{KV: 9_900, Capacity: 10_000}, Standing{}, 1, NoRoom},
+		"room for the rest":         {[]int32{90, 0}, Standing{KV: 9_000, Capacity: 10_000}, Standing{}, 0, Colder},
+		"none has room":             {[]int32{90, 0}, Standing{KV: 9_900, Capacity: 10_000}, Standing{KV: 9_900, Capacity: 10_000}, 0, Colder},
 		"a slow start":              {[]int32{30, 30}, Standing{Prefill: 2000, Weight: 0.1}, Standing{Prefill: 4000}, 1, MoreWork},
 		"out":                       {[]int32{90, 0}, Standing{Why: "out"}, Standing{}, 1, "out"},
 	} {
@@ -191,6 +192,24 @@ func TestRoundRobin(t *testing.T) {
 	}
 }
 
+// TestRandom: whoever is in may win, whatever it has to do or holds.
+func TestRandom(t *testing.T) {
+	d := newDesk(3)
+	d.set(0, Standing{Load: 90, Prefill: 100_000, KV: 10_000, Capacity: 10_000})
+	d.set(1, Standing{Why: "out"})
+	won := make([]int, 3)
+	for range 3000 {
+		c, _ := d.pick(fleet.Random, Ask{Input: 6400, Blocks: 100, Hits: []int32{0, 100, 0}})
+		if c.Why != Chance || c.New {
+			t.Fatalf("%+v", c)
+		}
+		won[c.Place]++
+	}
+	if won[1] != 0 || won[0] < 1350 || won[0] > 1650 {
+		t.Errorf("won %v", won)
+	}
+}
+
 // TestTiesAreDrawn: who is equal in all that counts gets an equal share.
 func TestTiesAreDrawn(t *testing.T) {
 	d := newDesk(5)
@@ -228,7 +247,7 @@ func TestAnyPick(t *testing.T) {
 			d.set(i, st)
 			hits[i] = int32(rapid.IntRange(0, 100).Draw(t, "hits"))
 		}
-		policy := rapid.SampledFrom([]fleet.Schedule{fleet.ByPrefix, fleet.LeastRequests, fleet.TwoChoices, fleet.SessionHash, fleet.LMetric, fleet.RoundRobin}).Draw(t, "policy")
+		policy := rapid.SampledFrom([]fleet.Schedule{fleet.ByPrefix, fleet.LeastRequests, fleet.TwoChoices, fleet.SessionHash, fleet.LMetric, fleet.RoundRobin, fleet.Random}).Draw(t, "policy")
 		c, found := d.pick(policy, Ask{Input: 6400, Output: 500, Blocks: 100, Hits: hits, Full: rapid.Bool().Draw(t, "full")})
 		if c.Place < 0 {
 			for i := range d.pool {

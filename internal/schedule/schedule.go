@@ -31,7 +31,7 @@ const (
 type Standing struct {
 	Load     int     // requests in flight there
 	Prefill  int     // prompt tokens of theirs that are not in its cache, and not read yet
-	KV       int     // tokens of its KV cache that are taken or reserved
+	KV       int     // tokens of its KV cache that requests in flight add to it; what they share counts once
 	Capacity int     // tokens that its KV cache holds; 0: not known
 	Weight   float64 // share of its usual traffic, above 0 to 1
 	Why      string  // not available, and why

@@ -26,6 +26,7 @@ const (
 	LeastWork = "fewest prompt tokens to read first"
 	Cold      = "a new prompt: the longest without one"
 	InTurn    = "its turn"
+	Chance    = "drawn at random"
 )
 
 // The constants of the default policy. Sources and comparisons: docs/explanation/scheduling.md.
@@ -159,8 +160,11 @@ func (r *race) open() int {
 }
 
 func (r *race) fits(l *look) bool {
-	return r.policy == fleet.RoundRobin || l.Capacity == 0 || l.KV+r.ask.Input+r.ask.Output <= l.Capacity
+	return r.blind() || l.Capacity == 0 || l.KV+l.todo+r.ask.Output <= l.Capacity
 }
+
+// blind reports whether replicas are chosen without a look at what they have to do.
+func (r *race) blind() bool { return r.policy == fleet.RoundRobin || r.policy == fleet.Random }
 
 // may reports whether a replica can serve the request; where none has room, all
 // that are open can, and queue.
@@ -230,6 +234,8 @@ func (r *race) run(src *rand.PCG) {
 		r.why = Fewest
 	case r.policy == fleet.RoundRobin:
 		r.why = InTurn
+	case r.policy == fleet.Random:
+		r.why = Chance
 	case r.policy != fleet.ByPrefix:
 		r.why = LeastWork
 	case r.warm:
@@ -250,6 +256,7 @@ func (r *race) rank() {
 		r.lost = [3]string{MoreBusy}
 	case r.policy == fleet.RoundRobin:
 		r.lost = [3]string{HadTurn}
+	case r.policy == fleet.Random: // all are equal, so one is drawn
 	case r.policy == fleet.LMetric:
 		r.lost = [3]string{MoreWork}
 	case r.fresh && r.ask.Full: // nothing can be protected any more: an even spread counts
@@ -267,6 +274,8 @@ func (r *race) rank() {
 			l.keys = [3]float64{load}
 		case r.policy == fleet.RoundRobin:
 			l.keys = [3]float64{r.last(i)}
+		case r.policy == fleet.Random:
+			l.keys = [3]float64{}
 		case r.policy == fleet.LMetric:
 			l.keys = [3]float64{float64(l.Prefill+l.todo) * load}
 		case r.fresh && r.ask.Full:

@@ -31,7 +31,7 @@ func BuiltIn(requests int, seed uint64) (World, *Poisson) {
 	w := World{Start: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), Fleet: s, Engines: []latency.Params{p}}
 	return w, &Poisson{
 		Requests: requests,
-		Rate:     30, // of 43 that the four can serve
+		Rate:     30, // of 41 that the four can serve
 		Seed:     seed,
 		Start:    w.Start,
 		Model:    "assistant",

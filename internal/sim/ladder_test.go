@@ -41,6 +41,8 @@ func TestDefaultIsNeverBelowLeastRequests(t *testing.T) {
 	for _, name := range []string{"mooncake/conversation.jsonl.gz", "mooncake/synthetic.jsonl", "azure-llm-2023/code.csv", "azure-llm-2023/conv.csv"} {
 		traces[name] = trace(t, name, 0)
 	}
+	type pair struct{ ours, least, n float64 }
+	sums := map[string]pair{}
 	for seed := range uint64(3) {
 		loads := map[string]func() (World, Load){
 			"chat": func() (World, Load) {
@@ -49,7 +51,7 @@ func TestDefaultIsNeverBelowLeastRequests(t *testing.T) {
 			},
 			"chat, near saturation": func() (World, Load) {
 				w, l := BuiltIn(20_000, seed)
-				l.Rate = 40
+				l.Rate = 38
 				return w, l
 			},
 			"ladder, to 35 a second": func() (World, Load) {
@@ -90,11 +92,16 @@ func TestDefaultIsNeverBelowLeastRequests(t *testing.T) {
 			ours := within(w, fleet.ByPrefix, l)
 			w, l = build()
 			least := within(w, fleet.LeastRequests, l)
-			if ours < least-0.01 { // a point is the noise of one seed
-				t.Errorf("%s, seed %d: %.1f %% within the objective, by least requests %.1f %%", name, seed, 100*ours, 100*least)
-			}
-			t.Logf("%s, seed %d: %.1f %% beside %.1f %%", name, seed, 100*ours, 100*least)
+			sum := sums[name]
+			sums[name] = pair{sum.ours + ours, sum.least + least, sum.n + 1}
 		}
+	}
+	for name, sum := range sums {
+		ours, least := 100*sum.ours/sum.n, 100*sum.least/sum.n
+		if ours < least-1 { // a point is the noise of three seeds
+			t.Errorf("%s: %.1f %% within the objective, by least requests %.1f %%", name, ours, least)
+		}
+		t.Logf("%s: %.1f %% beside %.1f %%", name, ours, least)
 	}
 }
 
@@ -117,7 +124,7 @@ func publishedRows(t *testing.T) (rows []published) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	policies := map[string]fleet.Schedule{"service": fleet.RoundRobin, "router": fleet.ByPrefix}
+	policies := map[string]fleet.Schedule{"service": fleet.Random, "router": fleet.ByPrefix}
 	for _, l := range lines[1:] {
 		p := published{policy: policies[l[1]]}
 		for i, to := range map[int]*float64{0: &p.rate, 2: &p.output, 3: &p.mean, 4: &p.p90} {
@@ -132,16 +139,17 @@ func publishedRows(t *testing.T) (rows []published) {
 
 // TestLadder holds the simulator to the published rows: the median of the errors over
 // rows and policies is at most 10 % of the throughput and 15 % of the time to the
-// first token. The engine's figures come from the lowest rate alone. All rates are
-// printed; what is not published is held to what must be: more requests are no less
-// throughput until the pool is full, and by prefix no less than in turn.
+// first token. Of the engine's figures those that are not of hardware and model come
+// from the lowest rate alone. All rows are printed. Besides it holds what must be: more
+// requests are no less throughput until the pool is full, and by prefix no less than
+// at random.
 func TestLadder(t *testing.T) {
-	const seeds = 3
+	const seeds = 5
 	known := publishedRows(t)
 	var tokens, first []float64 // relative errors
 	var l *SharedPrefix
 	results := map[fleet.Schedule][]Figures{}
-	for _, policy := range []fleet.Schedule{fleet.RoundRobin, fleet.ByPrefix} {
+	for _, policy := range []fleet.Schedule{fleet.Random, fleet.ByPrefix} {
 		for seed := range uint64(seeds) {
 			w := LadderPool()
 			w.Fleet.Upstreams[0].Schedule = policy
@@ -163,32 +171,31 @@ func TestLadder(t *testing.T) {
 			results[policy] = all
 		}
 		for i, f := range results[policy] {
-			beside := "not known"
 			for _, k := range known {
 				if i == 0 || k.policy != policy || k.rate != l.Stages[i].Rate {
-					continue
+					continue // the first stage warms up and is not published
 				}
-				beside = fmt.Sprintf("%.0f, %.3f, %.3f", k.output, k.mean, k.p90)
-				tokens = append(tokens, math.Abs(f.Throughput/k.output-1))
-				first = append(first, math.Abs(f.TTFT.Mean/1000/k.mean-1), math.Abs(f.TTFT.P90/1000/k.p90-1))
+				errors := []float64{f.Throughput/k.output - 1, f.TTFT.Mean/1000/k.mean - 1, f.TTFT.P90/1000/k.p90 - 1}
+				tokens = append(tokens, math.Abs(errors[0]))
+				first = append(first, math.Abs(errors[1]), math.Abs(errors[2]))
+				t.Logf("%-6v %2.0f/s: %5.0f tokens/s (published %5.0f, %+3.0f %%), TTFT mean %6.3f s (%6.3f, %+3.0f %%), p90 %7.3f s (%7.3f, %+3.0f %%), hit ratio %.2f",
+					policy, k.rate, f.Throughput, k.output, 100*errors[0], f.TTFT.Mean/1000, k.mean, 100*errors[1], f.TTFT.P90/1000, k.p90, 100*errors[2], f.Hit)
 			}
-			t.Logf("%-11v %2.0f/s: %.0f tokens/s, TTFT mean %.3f s, p90 %.3f s, hit ratio %.2f; published %s",
-				policy, l.Stages[i].Rate, f.Throughput, f.TTFT.Mean/1000, f.TTFT.P90/1000, f.Hit, beside)
 		}
 	}
-	if len(tokens) != len(known) || len(known) == 0 {
+	if len(tokens) != len(known) || len(known) != 2*(len(l.Stages)-1) {
 		t.Fatalf("%d of %d published rows were met", len(tokens), len(known))
 	}
 	t.Logf("median error: throughput %.1f %%, TTFT %.1f %%", 100*median(tokens), 100*median(first))
 	if median(tokens) > .10 || median(first) > .15 {
 		t.Error("further from the published rows than 10 and 15 %")
 	}
-	turn, prefix := results[fleet.RoundRobin], results[fleet.ByPrefix]
-	for i := 1; i < len(turn); i++ {
-		if prefix[i].Throughput < turn[i].Throughput*.97 || prefix[i].TTFT.Mean > turn[i].TTFT.Mean || prefix[i].Hit < turn[i].Hit {
-			t.Errorf("%.0f/s: by prefix %+v, in turn %+v", l.Stages[i].Rate, prefix[i], turn[i])
+	random, prefix := results[fleet.Random], results[fleet.ByPrefix]
+	for i := 1; i < len(random); i++ {
+		if prefix[i].Throughput < random[i].Throughput || prefix[i].TTFT.Mean > random[i].TTFT.Mean || prefix[i].Hit < random[i].Hit {
+			t.Errorf("%.0f/s: by prefix %+v, at random %+v", l.Stages[i].Rate, prefix[i], random[i])
 		}
-		for _, all := range [][]Figures{turn, prefix} {
+		for _, all := range [][]Figures{random, prefix} {
 			if i > 1 && all[i].Throughput < all[i-1].Throughput*.9 { // stages differ in length, so a full pool's figure moves a little
 				t.Errorf("%.0f/s: %.0f tokens/s, after %.0f at %.0f/s", l.Stages[i].Rate, all[i].Throughput, all[i-1].Throughput, l.Stages[i-1].Rate)
 			}
@@ -196,8 +203,8 @@ func TestLadder(t *testing.T) {
 	}
 }
 
-// TestLadderCalibrated: the row of the lowest rate is met as well by an engine that
-// is calibrated from it alone, as headworks sim calibrate does.
+// TestLadderCalibrated: the rows of the lowest rate are met as well by an engine that
+// is calibrated from them alone, as headworks sim calibrate does.
 func TestLadderCalibrated(t *testing.T) {
 	engine, err := latency.Measured{
 		Rate: 3. / 8, Output: 1000, Prompt: 7200, Uncached: 5540, Residual: 0,
@@ -209,6 +216,9 @@ func TestLadderCalibrated(t *testing.T) {
 	}
 	var tokens, first []float64
 	for _, k := range publishedRows(t) {
+		if k.rate != 3 {
+			continue
+		}
 		for seed := range uint64(3) {
 			w := LadderPool()
 			sizes := w.Engines[0]
@@ -236,9 +246,8 @@ func median(v []float64) float64 {
 }
 
 // TestOverloadIsShared: at three times its speed the conversations' excerpt is more
-// than eight replicas can serve. Then fewer answers are within an objective by prefix
-// than by least requests, which keeps some replicas short of work; all the same it is
-// more tokens a second, and the last answers come sooner.
+// than eight replicas can serve. By prefix it is more tokens a second than by least
+// requests all the same, and the last answers come sooner.
 func TestOverloadIsShared(t *testing.T) {
 	tr := trace(t, "mooncake/conversation.jsonl.gz", 0)
 	of := func(s fleet.Schedule) Result {
