@@ -16,10 +16,10 @@ const module = "headworks"
 // code is written; one that is not listed has no place in the house.
 var floors = [][]string{
 	{"inference", "tenant", "fault", "scan", "form", "place"},
-	{"fleet", "catalog", "catalog/card", "prefix", "complexity", "dialect", "dialect/*", "dialect/openai/*", "latency", "record"},
+	{"fleet", "catalog", "catalog/card", "prefix", "vitals", "complexity", "dialect", "dialect/*", "dialect/openai/*", "latency", "record"},
 	{"admit", "route", "locality", "schedule", "health", "price", "canary"},
 	{"flow", "wire", "bridge", "journal", "engine/bedrock/sigv4"},
-	{"engine", "engine/*", "identity", "store", "store/*", "facts", "meter", "telemetry", "peer", "retrieve", "discover", "discover/*", "config"},
+	{"engine", "engine/*", "scrape", "identity", "store", "store/*", "facts", "meter", "telemetry", "peer", "retrieve", "discover", "discover/*", "config"},
 	{"gateway", "sim"},
 	{"api", "api/*"},
 	{"app", "client", "connect", "litellm"},
