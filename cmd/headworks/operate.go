@@ -42,6 +42,33 @@ func list(w io.Writer, names []string, rows [][]string) {
 	table(w, append([][]string{names}, rows...)...)
 }
 
+// said returns the columns of what an engine says of itself: requests that run and
+// wait, whoever sent them, its KV cache, and when it was asked. A dash is what it does
+// not tell.
+func said(r *admin.Replica) []string {
+	columns := []string{"-", "-", "-", "-"}
+	e := r.Engine
+	if e == nil {
+		return columns
+	}
+	if e.Running != nil {
+		columns[0] = fmt.Sprint(*e.Running)
+	}
+	if e.Waiting != nil {
+		columns[1] = fmt.Sprint(*e.Waiting)
+	}
+	if e.KVUse != nil {
+		columns[2] = fmt.Sprintf("%.0f %%", 100**e.KVUse)
+	}
+	switch {
+	case !e.Asked.IsZero():
+		columns[3] = time.Since(e.Asked).Round(100*time.Millisecond).String() + " ago"
+	case e.Trouble != "":
+		columns[3] = "in vain"
+	}
+	return columns
+}
+
 func newStatusCommand(t *terminal) *cobra.Command {
 	return &cobra.Command{
 		Use: "status", Short: "Show what runs, and whether every replica deserves traffic", Args: cobra.NoArgs,
@@ -72,10 +99,10 @@ func newStatusCommand(t *terminal) *cobra.Command {
 						if !r.Up {
 							state = r.Why
 						}
-						rows = append(rows, []string{u.Name, u.Kind, r.Name, fmt.Sprint(r.InFlight), state})
+						rows = append(rows, append([]string{u.Name, u.Kind, r.Name, fmt.Sprint(r.InFlight)}, append(said(&r), state)...))
 					}
 				}
-				list(w, []string{"UPSTREAM", "KIND", "REPLICA", "IN FLIGHT", "STATE"}, rows)
+				list(w, []string{"UPSTREAM", "KIND", "REPLICA", "IN FLIGHT", "RUN", "WAIT", "KV", "ASKED", "STATE"}, rows)
 				if len(s.Canaries) > 0 {
 					fmt.Fprintln(w)
 					canaries(w, s.Canaries)

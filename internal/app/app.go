@@ -44,6 +44,7 @@ import (
 	"headworks/internal/journal"
 	"headworks/internal/meter"
 	"headworks/internal/retrieve"
+	"headworks/internal/scrape"
 	"headworks/internal/store/sqlite"
 	"headworks/internal/telemetry"
 	"headworks/internal/tenant"
@@ -90,6 +91,7 @@ type App struct {
 	room      *fleetRoom
 	finding   *finding
 	trials    *trials
+	scraper   *scrape.Scraper
 	health    *api.Health
 	server    *wire.Server
 	entrance  *api.Front
@@ -151,6 +153,7 @@ func (a *App) build() error {
 		a.gateway.Policy(func(p *flow.Policy) { idle = p.Load(id) == flow.Load{} })
 		return idle
 	}
+	a.scraper = scrape.New(a.gateway.Policy, a.log)
 	if err := a.use(a.config); err != nil {
 		return err
 	}
@@ -306,6 +309,10 @@ func (a *App) use(c *config.Config) error {
 		return err
 	}
 	if err := a.keys.pin(c); err != nil {
+		drop()
+		return err
+	}
+	if err := a.scraper.Use(watched(c, world.Fleet)); err != nil {
 		drop()
 		return err
 	}
@@ -477,6 +484,7 @@ func (a *App) Run(ctx context.Context, ready func()) error {
 	start("canaries", func() error { a.trials.run(loops); return nil })
 	start("upkeep", func() error { a.upkeep(loops); return nil })
 	start("finding replicas", func() error { a.finding.run(loops); return nil })
+	start("engines' metrics", func() error { a.scraper.Run(loops); return nil })
 	if a.options.File != "" {
 		start("watching the configuration", func() error { a.watch(loops); return nil })
 	}

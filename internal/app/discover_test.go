@@ -24,8 +24,8 @@ func TestDiscover(t *testing.T) {
 	defer upstream.Close()
 	i := serve(t, `
 upstreams:
-  lab: {kind: vllm, urls: [`+upstream.URL+`], key: sk-0123456789abcdef}
-  locked: {kind: vllm, urls: [`+upstream.URL+`], key: sk-wrong-0123456789}
+  lab: {kind: vllm, metrics: off, urls: [`+upstream.URL+`], key: sk-0123456789abcdef}
+  locked: {kind: vllm, metrics: off, urls: [`+upstream.URL+`], key: sk-wrong-0123456789}
   azure: {kind: azure, urls: [`+upstream.URL+`], key: sk-0123456789abcdef}
   sim: {kind: simulated}
 models:

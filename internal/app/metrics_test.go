@@ -1,6 +1,8 @@
 package app
 
 import (
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -10,8 +12,8 @@ import (
 	naming "github.com/prometheus/common/model"
 )
 
-// scrape reads /metrics as Prometheus does, without the token.
-func scrape(t *testing.T, i *instance) map[string]*dto.MetricFamily {
+// pageOf reads /metrics as Prometheus does, without the token.
+func pageOf(t *testing.T, i *instance) map[string]*dto.MetricFamily {
 	t.Helper()
 	r := i.send(t, "GET", i.AdminURL()+"/metrics", "", "")
 	p := expfmt.NewTextParser(naming.LegacyValidation)
@@ -25,7 +27,7 @@ func scrape(t *testing.T, i *instance) map[string]*dto.MetricFamily {
 // metric returns the sum of a counter's or gauge's series; 0 where there are none.
 func metric(t *testing.T, i *instance, name string) (sum float64) {
 	t.Helper()
-	for _, m := range scrape(t, i)[name].GetMetric() {
+	for _, m := range pageOf(t, i)[name].GetMetric() {
 		sum += m.GetCounter().GetValue() + m.GetGauge().GetValue()
 	}
 	return sum
@@ -39,12 +41,19 @@ func TestMetricsAreWhatTheDocumentationLists(t *testing.T) {
 	source := strings.Replace(file("tiers: {pro: {concurrency: 5}}", "http://127.0.0.1:9", e.URL), "secret: "+pinned, "secret: "+pinned+", tenant: canary-tenant, tier: pro", 1)
 	source = strings.Replace(source, "models:", "  cuts: {kind: openai, urls: ["+cuts.URL+"]}\n  found: {kind: vllm, discover: {dns: \"localhost:9\"}}\nmodels:", 1)
 	source = strings.Replace(source, "targets: [{upstream: lab", "canary: {target: next, steps: [0.0001%]}, targets: [{name: next, upstream: lab, model: other}, {name: full, upstream: lab", 1)
+	watched := httptest.NewServer(http.FileServer(http.Dir("../vitals/testdata")))
+	defer watched.Close()
+	source = strings.Replace(source, "models:", "  watched: {kind: vllm, urls: ["+watched.URL+"], metrics: /vllm-dp.prom, gpu: ["+watched.URL+"/dcgm.prom]}\nmodels:", 1)
 	i := serve(t, source)
 	key := i.create(t, `{"name":"canary-key","tenant":"canary-tenant","project":"canary-project"}`)
 	for range 8 {
 		i.chat(t, pinned, "m", true)
 	}
 	i.chat(t, key.Secret, "canary-model", false)
+	long := strings.Replace(question("m", false), "hello", strings.Repeat("many words ", 200), 1)
+	for range 2 { // the second is thought to be in a cache
+		i.send(t, "POST", i.BaseURL()+"/chat/completions", pinned, long)
+	}
 	cut := i.stream(t, pinned, "cuts/canary-asked")
 	left := i.stream(t, pinned, "cuts/canary-asked")
 	left.Body.Close()
@@ -53,7 +62,10 @@ func TestMetricsAreWhatTheDocumentationLists(t *testing.T) {
 	if rest := cut.rest(t); !strings.Contains(rest, "upstream_stream_interrupted") {
 		t.Errorf("a cut stream: %q", rest)
 	}
-	eventually(t, "all requests are counted", func() bool { return metric(t, i, "headworks_requests_total") == 11 })
+	eventually(t, "all requests are counted", func() bool { return metric(t, i, "headworks_requests_total") == 13 })
+	eventually(t, "engines and GPUs are asked", func() bool {
+		return metric(t, i, "headworks_engine_requests") == 10 && metric(t, i, "headworks_gpu_errors") == 1
+	})
 
 	documented := map[string][]string{}
 	page, err := Page("reference/metrics")
@@ -72,7 +84,7 @@ func TestMetricsAreWhatTheDocumentationLists(t *testing.T) {
 			slices.Sort(documented[name])
 		}
 	}
-	found := scrape(t, i)
+	found := pageOf(t, i)
 	for name, f := range found {
 		if !strings.HasPrefix(name, "headworks_") {
 			continue

@@ -62,6 +62,8 @@ func (a *App) sources() telemetry.Sources {
 		Peers:          func(yield func(string, int)) { a.company.peers(yield) },
 		Blocks:         func(yield func(string, uint64)) { a.company.blocks(yield) },
 		Unheard:        func() uint64 { return a.company.unheard() },
+		Engines:        a.engines,
+		Scrapes:        func(yield func(string, uint64, uint64)) { a.scraper.Asked(yield) },
 	}
 }
 
@@ -118,5 +120,10 @@ func (a *App) Status() admin.Status {
 			s.Upstreams = append(s.Upstreams, shown)
 		}
 	})
+	for i := range s.Upstreams {
+		for k := range s.Upstreams[i].Replicas {
+			a.tell(&s.Upstreams[i].Replicas[k], w.Fleet.Upstreams[i].Replicas[k].ID)
+		}
+	}
 	return s
 }

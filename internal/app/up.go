@@ -38,7 +38,7 @@ func Discover(ctx context.Context, at Place, from config.Lookup) (*config.Config
 			continue
 		}
 		name := free(upstreams, upstreamName(e.Name))
-		upstreams[name] = section{"kind": e.Kind, "urls": []string{e.URL}}
+		upstreams[name] = section{"kind": e.Kind, "urls": []string{e.URL}, "metrics": config.MetricsOff} // nobody named it
 		for _, m := range e.Models {
 			add(models, m, name, m)
 			if found.Default == "" && answers(m) {

@@ -202,6 +202,7 @@ func (r *reader) upstream(path, name string, u Upstream) {
 		}
 		seen[u.URLs[i]] = i
 	}
+	r.watched(path, u)
 	if u.Kind != Simulated {
 		if r.given[join(path, "engine")] {
 			r.modelled(path, u)

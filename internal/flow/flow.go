@@ -230,6 +230,8 @@ type Policy struct {
 
 	unpaid  time.Time          // until when no work begins; zero: the ledger can be written
 	load    []Load             // by fleet.ReplicaID
+	told    []told             // by fleet.ReplicaID
+	usual   int                // prompt tokens that a request has to have read
 	retries int                // second tries in flight
 	caches  map[string]*caches // by upstream
 	paces   []pace             // by fleet.TargetID

@@ -29,6 +29,7 @@ func (p *Policy) take(t *Ticket, id fleet.ReplicaID, l Load) {
 		p.load = append(p.load, Load{})
 	}
 	t.lastAt, t.took = id, l
+	p.learn(l.Prefill)
 	at := &p.load[id]
 	at.Requests += l.Requests
 	at.Prefill += l.Prefill
@@ -71,8 +72,9 @@ const cacheBytes = 64 << 20
 
 // caches is what the replicas of one upstream hold of prompts.
 type caches struct {
-	ids   []fleet.ReplicaID
-	index *prefix.Index
+	ids     []fleet.ReplicaID
+	index   *prefix.Index
+	resized bool // some replica's cache is not of the size that index has room for
 }
 
 // cachesOf returns what is known of an upstream's caches, begun anew where its
@@ -80,14 +82,14 @@ type caches struct {
 func (p *Policy) cachesOf(u *fleet.Upstream) *caches {
 	c := p.caches[u.Name]
 	same := func(r fleet.Replica, id fleet.ReplicaID) bool { return r.ID == id }
-	if c != nil && slices.EqualFunc(u.Replicas, c.ids, same) {
+	if c != nil && !c.resized && slices.EqualFunc(u.Replicas, c.ids, same) {
 		return c
 	}
 	next := &caches{}
 	budgets := make([]int, 0, len(u.Replicas))
 	for _, r := range u.Replicas {
 		next.ids = append(next.ids, r.ID)
-		budgets = append(budgets, budget(u))
+		budgets = append(budgets, budget(p.holds(u, r.ID)))
 	}
 	next.index = prefix.New(budgets, cacheBytes)
 	if p.others.share {
@@ -107,14 +109,13 @@ func (p *Policy) cachesOf(u *fleet.Upstream) *caches {
 	return next
 }
 
-// budget is how many blocks a replica of an upstream holds.
-func budget(u *fleet.Upstream) int { return capacity(u) * 9 / 10 * bytesPerToken / prefix.Block }
-
-func capacity(u *fleet.Upstream) int {
-	if u.KVTokens > 0 {
-		return u.KVTokens
+// budget is how many blocks a replica holds whose KV cache has room for so many
+// tokens; 0: not known.
+func budget(tokens int) int {
+	if tokens == 0 {
+		tokens = unknownKV
 	}
-	return unknownKV
+	return tokens * 9 / 10 * bytesPerToken / prefix.Block
 }
 
 // bytesPerToken turns blocks of text into tokens.
@@ -161,12 +162,7 @@ func (p *Policy) sent(t *Ticket, u *fleet.Upstream, model string, choice schedul
 // lost forgets what a replica held: nobody answers there, so it will have begun
 // anew when somebody does.
 func (p *Policy) lost(t *Ticket, id fleet.ReplicaID) {
-	u := &t.fleet.Upstreams[t.Target.Upstream]
-	if c := p.caches[u.Name]; c != nil {
-		if place := slices.Index(c.ids, id); place >= 0 {
-			c.index.Purge(place)
-		}
-	}
+	p.Restarted(t.fleet.Upstreams[t.Target.Upstream].Name, id)
 }
 
 // Prefixes returns how many blocks are known of an upstream's caches, and the bytes

@@ -136,8 +136,8 @@ func (p *Policy) Others(now time.Time) (n int) {
 	return n
 }
 
-// inFlight returns what all gateways have in flight at a replica, as far as is known.
-func (p *Policy) inFlight(id fleet.ReplicaID) Load {
+// InFlight returns what all gateways have in flight at a replica, as far as is known.
+func (p *Policy) InFlight(id fleet.ReplicaID) Load {
 	l := p.Load(id)
 	if int(id) < len(p.others.loads) {
 		l.add(&p.others.loads[id], 1)

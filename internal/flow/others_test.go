@@ -38,7 +38,7 @@ func TestOthersCount(t *testing.T) {
 				}
 			}
 			p.others.expire(now)
-			if got := p.inFlight(3); got != want {
+			if got := p.InFlight(3); got != want {
 				t.Fatalf("%+v in flight, want %+v", got, want)
 			}
 			if got := p.Others(now); got != n {
@@ -46,7 +46,7 @@ func TestOthersCount(t *testing.T) {
 			}
 		}
 		p.others.expire(now.Add(MaxAge))
-		if got := p.inFlight(3); got != (Load{}) || len(p.others.known) != 0 || !p.others.stale.IsZero() {
+		if got := p.InFlight(3); got != (Load{}) || len(p.others.known) != 0 || !p.others.stale.IsZero() {
 			t.Fatalf("%+v is left", got)
 		}
 	})
@@ -59,7 +59,7 @@ func TestOthersAreBounded(t *testing.T) {
 	for n := range uint64(2 * MaxOthers) {
 		p.Hear(n, []InFlight{{0, Load{Requests: 1}}}, nil, now)
 	}
-	if got := p.inFlight(0).Requests; got != MaxOthers {
+	if got := p.InFlight(0).Requests; got != MaxOthers {
 		t.Errorf("%d are listened to", got)
 	}
 }

@@ -212,15 +212,14 @@ func (p *Policy) send(t *Ticket, s *fleet.Snapshot, now time.Time) Action {
 				t.consider(Candidate{Target: target, WhyNot: "has had its tries"})
 				continue
 			}
-			pool := s.Upstreams[target.Upstream].Replicas
+			u := &s.Upstreams[target.Upstream]
+			pool := u.Replicas
 			if len(pool) == 0 {
 				t.consider(Candidate{Target: target, WhyNot: NoneFound})
 				continue
 			}
-			t.board = board{policy: p, ticket: t, model: target.Model, now: now, only: stop.only}
+			t.board = board{policy: p, ticket: t, upstream: u, model: target.Model, now: now, only: stop.only}
 			var found [MaxCandidates - 1]schedule.Candidate
-			u := &s.Upstreams[target.Upstream]
-			t.board.capacity = u.KVTokens
 			choice, n := p.picker.Pick(u.Schedule, pool, &t.board, p.ask(t, u, target.Model), &t.src, found[:])
 			won := choice.Place >= 0 && (resort || choice.Why != schedule.Resort)
 			for _, c := range found[:n] {
@@ -389,8 +388,9 @@ func (p *Policy) comeBack(t *Ticket) {
 func (p *Policy) untried(t *Ticket, s *fleet.Snapshot, now time.Time) bool {
 	for _, place := range t.Order.Targets[:t.Order.N] {
 		target := &t.Model.Targets[place]
-		t.board = board{policy: p, ticket: t, model: target.Model, now: now}
-		pool := s.Upstreams[target.Upstream].Replicas
+		u := &s.Upstreams[target.Upstream]
+		t.board = board{policy: p, ticket: t, upstream: u, model: target.Model, now: now}
+		pool := u.Replicas
 		for i := range pool {
 			if t.board.Standing(&pool[i]).Why == "" {
 				return true
@@ -406,9 +406,9 @@ func (p *Policy) otherKey(t *Ticket, s *fleet.Snapshot, now time.Time) bool {
 	if t.Order.N > 1 && t.Tries >= MaxAttempts-1 {
 		return false
 	}
-	t.board = board{policy: p, ticket: t, model: t.Target.Model, now: now}
-	pool := s.Upstreams[t.Target.Upstream].Replicas
-	return slices.ContainsFunc(pool, func(r fleet.Replica) bool {
+	u := &s.Upstreams[t.Target.Upstream]
+	t.board = board{policy: p, ticket: t, upstream: u, model: t.Target.Model, now: now}
+	return slices.ContainsFunc(u.Replicas, func(r fleet.Replica) bool {
 		met := slices.ContainsFunc(t.Attempts[:t.Tries], func(a Attempt) bool {
 			return a.Target.Upstream == t.Target.Upstream && a.Replica.Key == r.Key
 		})
@@ -674,7 +674,7 @@ type board struct {
 	now    time.Time
 	only   uint8 // one more than the locality that counts; 0: all do
 
-	capacity int // tokens of each replica's KV cache; 0: not known
+	upstream *fleet.Upstream
 }
 
 // Standing implements schedule.Board.
@@ -691,8 +691,10 @@ func (b *board) Standing(r *fleet.Replica) schedule.Standing {
 			return schedule.Standing{Why: "failed this request before"}
 		}
 	}
-	l := b.policy.inFlight(id)
-	st := schedule.Standing{Load: l.Requests, Prefill: l.Prefill, KV: l.KV, Capacity: b.capacity}
+	l := b.policy.InFlight(id)
+	f := b.policy.foreign(id, b.now)
+	l.add(&f, 1)
+	st := schedule.Standing{Load: l.Requests, Prefill: l.Prefill, KV: l.KV, Capacity: b.policy.holds(b.upstream, id)}
 	var calm bool
 	if st.Weight, calm = b.policy.Health.Calm(id, b.now); !calm {
 		h := b.policy.Health.Of(id, b.model, b.now)
@@ -701,5 +703,6 @@ func (b *board) Standing(r *fleet.Replica) schedule.Standing {
 			st.Weight, st.Why = 1, ""
 		}
 	}
+	st.Weight *= b.policy.speed(id, b.now)
 	return st
 }

@@ -50,6 +50,7 @@ const (
 	Probing    = "out: one request is finding out"
 	Cooling    = "asked us to wait"
 	Credential = "refused our credential"
+	Hardware   = "out: its GPU reported an error"
 )
 
 // minWeight is the share of a replica that only just came back.
@@ -83,6 +84,7 @@ type replica struct {
 	out      time.Time // until when; zero: in
 	since    time.Time // when it was last put out
 	hard     bool      // nobody was there
+	doubt    string    // why it is out though no request failed there
 	ejected  int       // times in a row, for the back-off
 	probing  bool
 	probed   time.Time // when the probe was sent
@@ -222,8 +224,11 @@ func (s *State) Of(id fleet.ReplicaID, model string, now time.Time) Standing {
 		return Standing{Weight: s.weight(r, now)}
 	case now.Before(r.out):
 		why := Failing
-		if r.hard {
+		switch {
+		case r.hard:
 			why = Refused
+		case r.doubt != "":
+			why = r.doubt
 		}
 		return Standing{Why: why, Until: r.out, Resort: true}
 	case r.probing && now.Before(r.probed.Add(s.Rules.Max)):
@@ -354,13 +359,25 @@ func (s *State) Failed(id fleet.ReplicaID, model string, pool []fleet.Replica, f
 	return !r.out.IsZero()
 }
 
+// Suspect puts a replica out though no request failed there, for a reason that is
+// given in words, until one request finds out whether it serves; not where that would
+// leave less than half of its pool, or nobody. It reports whether the replica is out.
+func (s *State) Suspect(id fleet.ReplicaID, pool []fleet.Replica, why string, now time.Time, draw float64) bool {
+	r := s.at(id)
+	if r.out.IsZero() && s.spare(id, pool, now) {
+		s.eject(r, now, draw, false)
+		r.doubt = why
+	}
+	return !r.out.IsZero()
+}
+
 func (s *State) eject(r *replica, now time.Time, draw float64, hard bool) {
 	wait := s.Rules.Base << min(r.ejected, 16)
 	if wait <= 0 || wait > s.Rules.Max {
 		wait = s.Rules.Max
 	}
 	wait = time.Duration(float64(wait) * (1 + s.Rules.Jitter*(2*draw-1)))
-	r.out, r.since, r.hard, r.probing = now.Add(wait), now, hard, false
+	r.out, r.since, r.hard, r.doubt, r.probing = now.Add(wait), now, hard, "", false
 	r.back = time.Time{}
 	r.ejected++
 }

@@ -609,3 +609,35 @@ func TestForget(t *testing.T) {
 	r.fail(0, fault.UpstreamAuth)
 	r.want(0, Credential)
 }
+
+// TestSuspect: a replica may be put out though no request failed there; half of its
+// pool at most, and one request finds out.
+func TestSuspect(t *testing.T) {
+	s := State{Rules: Default()}
+	pool := []fleet.Replica{{ID: 0}, {ID: 1}}
+	now := time.Unix(1e9, 0)
+	if s.Suspect(0, pool[:1], Hardware, now, 0.5) {
+		t.Error("the last one is out")
+	}
+	if !s.Suspect(0, pool, Hardware, now, 0.5) || s.Of(0, "", now).Why != Hardware {
+		t.Errorf("%+v", s.Of(0, "", now))
+	}
+	if s.Suspect(1, pool, Hardware, now, 0.5) || s.Of(1, "", now).Why != "" {
+		t.Error("all are out")
+	}
+	later := now.Add(s.Rules.Base)
+	if !s.Suspect(0, pool, Hardware, later, 0.5) || !s.Of(0, "", later).Probe {
+		t.Errorf("told again, it has no way back: %+v", s.Of(0, "", later))
+	}
+	s.Sent(0, later)
+	s.Passed(0, "", later, later)
+	if st := s.Of(0, "", later); !st.In() {
+		t.Errorf("%+v", st)
+	}
+	for range s.Rules.Row {
+		s.Failed(0, "", pool, fault.New(fault.UpstreamError, ""), later.Add(time.Second), later.Add(time.Second), 0.5)
+	}
+	if why := s.Of(0, "", later.Add(time.Second)).Why; why != Failing {
+		t.Errorf("out for %q", why)
+	}
+}

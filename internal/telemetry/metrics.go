@@ -61,6 +61,8 @@ type Metrics struct {
 	attempts  *prometheus.CounterVec
 	failovers *prometheus.CounterVec
 	abnormal  *prometheus.CounterVec
+	predicted *prometheus.CounterVec
+	cached    *prometheus.CounterVec
 	arms      *prometheus.CounterVec
 	armTimes  *prometheus.HistogramVec
 	closed    prometheus.Counter
@@ -123,6 +125,8 @@ func New(b Buckets, sources Sources) *Metrics {
 		attempts:  counters("attempts_total", "Tries on replicas.", "upstream", "outcome"),
 		failovers: counters("failovers_total", "Times a request left a replica of an upstream for another replica.", "upstream"),
 		abnormal:  counters("abnormal_ends_total", "Answers that were cut after content was sent.", "upstream"),
+		predicted: counters("prefix_predicted_tokens_total", "Tokens of prompts that a replica was thought to hold in its cache when it was chosen.", "upstream"),
+		cached:    counters("prefix_cached_tokens_total", "Tokens of the same prompts that it then says it had.", "upstream"),
 		arms:      counters("arm_requests_total", "Requests that ended, by the name of their target.", "model", "arm", "end"),
 		armTimes:  histogram("arm_first_token_seconds", "From arrival to the first content sent, by the name of the target.", "arm"),
 		closed:    prometheus.NewCounter(prometheus.CounterOpts{Namespace: namespace, Name: "client_closed_total", Help: "Requests whose caller left."}),
@@ -141,7 +145,7 @@ func New(b Buckets, sources Sources) *Metrics {
 		byName: make(map[string]*series),
 	}
 	m.registry.MustRegister(
-		m.requests, m.tokens, m.cost, m.attempts, m.failovers, m.abnormal, m.arms, m.armTimes, m.closed, m.overflow,
+		m.requests, m.tokens, m.cost, m.attempts, m.failovers, m.abnormal, m.predicted, m.cached, m.arms, m.armTimes, m.closed, m.overflow,
 		&sources,
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
@@ -179,6 +183,7 @@ func (m *Metrics) Observe(r *record.Record) {
 		}
 	}
 	m.tries(r)
+	m.foresight(r)
 	if r.Arm != "" {
 		m.arms.WithLabelValues(name, r.Arm, r.End.String()).Inc()
 		if r.TTFT >= 0 {
@@ -242,6 +247,17 @@ func (m *Metrics) spend(s *series, name string, r *record.Record) {
 		p.cost = m.cost.WithLabelValues(name, r.Upstream)
 	}
 	p.cost.Add(float64(r.Cost) / 1e6)
+}
+
+// foresight counts what a replica was thought to hold of a prompt beside what it held.
+func (m *Metrics) foresight(r *record.Record) {
+	if r.End != record.OK || r.UsageSource != record.Provider {
+		return
+	}
+	if c, ok := r.Winner(); ok && c.Upstream == r.Upstream && c.Replica == r.Replica && (c.Hit > 0 || r.CacheRead > 0) {
+		m.predicted.WithLabelValues(r.Upstream).Add(float64(c.Hit))
+		m.cached.WithLabelValues(r.Upstream).Add(float64(r.CacheRead))
+	}
 }
 
 func (m *Metrics) tries(r *record.Record) {

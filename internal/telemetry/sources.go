@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"headworks/internal/vitals"
 )
 
 // Sources tell what is so at this moment. Each is called at a scrape, perhaps
@@ -25,6 +27,17 @@ type Sources struct {
 	Peers          func(yield func(state string, n int))
 	Blocks         func(yield func(what string, n uint64)) // of prompts, that gateways told each other
 	Unheard        func() uint64                           // messages of gateways that were not listened to
+	Engines        func(yield func(*Engine))
+	Scrapes        func(yield func(upstream string, good, bad uint64))
+}
+
+// Engine is what a replica says of itself, and for how long nothing newer is known.
+type Engine struct {
+	Upstream, Replica string
+	Report            vitals.Report
+	Asked             bool // Report is one
+	Age               time.Duration
+	GPUs              []vitals.GPU
 }
 
 // Discovery is what is known of an upstream whose replicas are found.
@@ -55,6 +68,15 @@ var (
 	reloadFailures = gauge("config_reload_failures_total", "Times that a new configuration was refused.")
 	conversations  = gauge("responses_conversations", "Conversations of the Responses API that are kept, when they were last counted.")
 	keptBytes      = gauge("responses_bytes", "Bytes of them.")
+	engineRequests = gauge("engine_requests", "Requests that an engine says it has, whoever sent them.", "upstream", "replica", "state")
+	engineKV       = gauge("engine_kv_use", "Share of an engine's KV cache that requests hold, as it says.", "upstream", "replica")
+	engineAge      = gauge("engine_age_seconds", "Since an engine last said something of itself.", "upstream", "replica")
+	scrapes        = gauge("engine_scrapes_total", "Times that engines and exporters of GPUs were asked for their metrics.", "upstream", "outcome")
+	gpuUse         = gauge("gpu_utilization", "Share of time that a replica's GPUs work, on average.", "upstream", "replica")
+	gpuMemory      = gauge("gpu_memory_use", "Share of their memory that is taken, of the fullest.", "upstream", "replica")
+	gpuPower       = gauge("gpu_power_watts", "Power they draw together.", "upstream", "replica")
+	gpuThrottled   = gauge("gpu_throttled", "How many of them are slowed down by heat or power supply.", "upstream", "replica")
+	gpuErrors      = gauge("gpu_errors", "How many of them report an error: the driver's last (XID), or memory that could not be corrected.", "upstream", "replica")
 	keepFailures   = gauge("responses_lost_total", "Responses that were to be kept and could not be.")
 	peers          = gauge("peers", "Other gateways of the cell.", "state")
 	blocks         = gauge("peer_blocks_total", "Blocks of prompts that gateways of the cell told each other of.", "what")
@@ -63,7 +85,8 @@ var (
 
 // Describe implements prometheus.Collector.
 func (s *Sources) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{inFlight, queueDepth, replicaUp, canaryShare, canaryBack, foundReplicas, foundAge, foundFailures, streamsOpen, dropped, refused, acceptFailures, generation, reloadFailures, conversations, keptBytes, keepFailures, peers, blocks, unheard} {
+	for _, d := range []*prometheus.Desc{inFlight, queueDepth, replicaUp, canaryShare, canaryBack, foundReplicas, foundAge, foundFailures, streamsOpen, dropped, refused, acceptFailures, generation, reloadFailures, conversations, keptBytes, keepFailures, peers, blocks, unheard,
+		engineRequests, engineKV, engineAge, scrapes, gpuUse, gpuMemory, gpuPower, gpuThrottled, gpuErrors} {
 		out <- d
 	}
 }
@@ -145,4 +168,51 @@ func (s *Sources) Collect(out chan<- prometheus.Metric) {
 	if s.Unheard != nil {
 		counter(unheard, s.Unheard())
 	}
+	if s.Engines != nil {
+		s.Engines(func(e *Engine) { e.collect(gauge) })
+	}
+	if s.Scrapes != nil {
+		s.Scrapes(func(upstream string, good, bad uint64) {
+			counter(scrapes, good, upstream, "ok")
+			counter(scrapes, bad, upstream, "failed")
+		})
+	}
+}
+
+// collect tells what is known; what is not has no series.
+func (e *Engine) collect(gauge func(d *prometheus.Desc, v float64, labels ...string)) {
+	tell := func(d *prometheus.Desc, v float64, labels ...string) {
+		if v >= 0 {
+			gauge(d, v, append([]string{e.Upstream, e.Replica}, labels...)...)
+		}
+	}
+	if e.Asked {
+		tell(engineRequests, float64(e.Report.Running), "running")
+		tell(engineRequests, float64(e.Report.Waiting), "waiting")
+		tell(engineKV, e.Report.KVUse)
+		tell(engineAge, e.Age.Seconds())
+	}
+	if len(e.GPUs) == 0 {
+		return
+	}
+	use, full, power, throttled, errors := 0., -1., 0., 0., 0.
+	for i := range e.GPUs {
+		g := &e.GPUs[i]
+		use += max(g.Utilization, 0) / float64(len(e.GPUs))
+		power += max(g.Power, 0)
+		if g.MemoryTotal > 0 {
+			full = max(full, float64(g.MemoryUsed)/float64(g.MemoryTotal))
+		}
+		if g.Throttled {
+			throttled++
+		}
+		if g.XID != 0 || g.ECC > 0 || g.Failed {
+			errors++
+		}
+	}
+	tell(gpuUse, use)
+	tell(gpuMemory, full)
+	tell(gpuPower, power)
+	tell(gpuThrottled, throttled)
+	tell(gpuErrors, errors)
 }

@@ -143,6 +143,33 @@ type Replica struct {
 	Up       bool      `json:"up"`
 	Why      string    `json:"why,omitempty"`
 	Until    time.Time `json:"until,omitzero"`
+	Engine   *Engine   `json:"engine,omitempty"` // what it says of itself; absent where nobody asks
+	GPUs     []GPU     `json:"gpus,omitempty"`
+}
+
+// Engine is what a replica says of itself, for all who send requests there. What it
+// does not tell is absent.
+type Engine struct {
+	Name     string    `json:"name,omitempty"` // whose metrics they are
+	Running  *int      `json:"running,omitempty"`
+	Waiting  *int      `json:"waiting,omitempty"`
+	KVUse    *float64  `json:"kv_use,omitempty"` // 0 to 1
+	KVTokens int       `json:"kv_tokens,omitempty"`
+	Loaded   []string  `json:"loaded,omitempty"` // models in memory
+	Asked    time.Time `json:"asked,omitzero"`
+	Trouble  string    `json:"trouble,omitempty"` // why nothing newer is known
+}
+
+// GPU is one of those that a replica runs on. What its exporter does not tell is
+// absent.
+type GPU struct {
+	Index       int      `json:"index"`
+	Utilization *float64 `json:"utilization,omitempty"` // 0 to 1
+	MemoryUsed  *int64   `json:"memory_used,omitempty"` // bytes
+	MemoryTotal *int64   `json:"memory_total,omitempty"`
+	Power       *float64 `json:"power,omitempty"` // watts
+	Throttled   bool     `json:"throttled"`
+	XID         int      `json:"xid,omitempty"` // the driver's last error
 }
 
 // Instance is what a running process leaves in its data folder, in InstanceFile, so

@@ -1,0 +1,288 @@
+package scrape
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"syscall"
+	"time"
+
+	"headworks/internal/flow"
+	"headworks/internal/health"
+	"headworks/internal/vitals"
+	"headworks/internal/wire"
+)
+
+// open returns the way to an address; dial is that of a test, or nil.
+func open(raw string, dial wire.DialFunc) (link, error) {
+	u, err := url.Parse(raw)
+	if err != nil || u.Host == "" || u.User != nil {
+		return link{}, errors.New("the address of metrics is http:// or https://, a host, and perhaps a port and a path")
+	}
+	dialer, err := wire.NewDialer([]string{wire.HostPort(u)}, 0)
+	if err != nil {
+		return link{}, err
+	}
+	if dial == nil {
+		dial = dialer.Dial
+	}
+	pool, err := wire.NewPool(u.Scheme+"://"+u.Host, dial, wire.PoolLimits{Idle: 1})
+	if err != nil {
+		return link{}, err
+	}
+	return link{pool, u.RequestURI()}, nil
+}
+
+// get asks for a page and lets read have it, in a time that no engine is given longer.
+// Any status but 200 is an error of type status.
+func (l link) get(ctx context.Context, query string, header [][2]string, read func(page []byte) error) error {
+	until := time.Now().Add(patience)
+	ctx, stop := context.WithDeadline(ctx, until)
+	defer stop()
+	var h wire.Header
+	for _, f := range header {
+		h.Add(f[0], f[1])
+	}
+	h.Add("Accept", "text/plain;version=0.0.4, application/json;q=0.5")
+	r, err := l.pool.Send(ctx, &wire.Request{Method: "GET", Target: l.target + query, Header: &h})
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	code, err := r.Head(until)
+	if err != nil {
+		return err
+	}
+	if code != 200 {
+		return status(code)
+	}
+	page, err := r.Body(mostBytes, until)
+	if err != nil {
+		return err
+	}
+	return read(page)
+}
+
+// status is one that says that there is no page.
+type status int
+
+func (s status) Error() string { return fmt.Sprint("the answer has status ", int(s)) }
+
+// unread is a page that has nothing of use.
+type unread struct{ error }
+
+func (e *Engine) key() string { return fmt.Sprint(e.URL, " ", e.Replica) }
+func (e *Engine) url() string { return e.URL }
+
+func (e *Engine) ask(ctx context.Context, s *Scraper, p *probe) time.Duration {
+	var counted flow.Load
+	s.policy(func(policy *flow.Policy) { counted = policy.InFlight(e.Replica) })
+	if p.router && counted.Requests == 0 {
+		return idle // to be asked keeps a model of a router awake
+	}
+	asked := time.Now()
+	report, err := e.report(ctx, p)
+	if ctx.Err() != nil {
+		return idle
+	}
+	if err != nil {
+		return e.failed(s, p, err)
+	}
+	p.failed, p.gone = 0, false
+	anew := p.told && report.Since(&p.before)
+	p.before, p.told = report, true
+	s.policy(func(policy *flow.Policy) {
+		if anew {
+			policy.Restarted(e.Upstream, e.Replica)
+		}
+		policy.Observe(e.Replica, told(&report), counted, asked)
+	})
+	words := ""
+	if report.Missing != "" {
+		words = "the page of " + report.Engine + " does not tell " + report.Missing + ": a name changed, or it is of another program"
+	}
+	s.note(e.Replica, e.Upstream, words == "", func(v *View) { v.Report, v.At, v.Trouble = report, asked, words })
+	if anew {
+		s.log.Info("an engine began anew; what its cache held is forgotten", "upstream", e.Upstream, "replica", e.Name)
+	}
+	s.trouble(p, e.Upstream, e.Name, words)
+	return every(&report, counted)
+}
+
+func told(r *vitals.Report) flow.Told {
+	o := flow.Told{Requests: r.Requests(), Waiting: r.Waiting, KV: -1, Capacity: r.KVTokens}
+	if r.KVUse >= 0 && r.KVTokens > 0 {
+		o.KV = int(r.KVUse * float64(r.KVTokens))
+	}
+	return o
+}
+
+// every returns how soon an engine is asked again.
+func every(r *vitals.Report, counted flow.Load) time.Duration {
+	switch {
+	case r.Engine == "ollama": // tells nothing of its load
+		return idle
+	case r.Waiting > 0 || r.KVUse >= fullKV:
+		return saturated
+	case r.Running > 0 || counted.Requests > 0:
+		return loaded
+	}
+	return idle
+}
+
+// report asks the engine.
+func (e *Engine) report(ctx context.Context, p *probe) (r vitals.Report, err error) {
+	if !p.router {
+		err = p.link.get(ctx, "", e.Header, func(page []byte) error { return e.read(&r, page) })
+		if e.Speech != LlamaCpp || err != status(400) || len(e.Models) == 0 {
+			return r, err
+		}
+		p.router = true // it answers for one model at a time
+	}
+	found := false
+	for _, m := range e.Models[:min(len(e.Models), mostAsked)] {
+		var one vitals.Report
+		// Without autoload, to ask would load the model.
+		query := "?model=" + url.QueryEscape(m) + "&autoload=false"
+		if one1 := p.link.get(ctx, query, e.Header, func(page []byte) error { return e.read(&one, page) }); one1 != nil {
+			err = one1
+			continue
+		}
+		if found {
+			r.Add(&one)
+		} else {
+			r, found = one, true
+		}
+	}
+	if found {
+		return r, nil
+	}
+	return r, err
+}
+
+func (e *Engine) read(r *vitals.Report, page []byte) (err error) {
+	if e.Speech == Ollama {
+		*r, err = vitals.ReadLoaded(page)
+	} else {
+		*r, err = vitals.Read(page)
+	}
+	if err != nil {
+		return unread{err}
+	}
+	return nil
+}
+
+// failed notes that nothing was learned.
+func (e *Engine) failed(s *Scraper, p *probe, err error) time.Duration {
+	again, words := p.back(), "nobody answers at "+e.URL
+	var code status
+	var nothing unread
+	switch {
+	case errors.As(err, &code):
+		words = fmt.Sprint("status ", int(code), " at ", e.URL)
+		if code == 404 || code == 501 || code == 405 {
+			again = unusable
+			if e.Hint != "" {
+				words += ": " + e.Hint
+			}
+		}
+		if code == 401 || code == 403 {
+			words += ": the key of the upstream does not open it"
+		}
+	case errors.As(err, &nothing):
+		again, words = unusable, "at "+e.URL+" "+nothing.Error()
+	case errors.Is(err, syscall.ECONNREFUSED):
+		words = "the connection to " + e.URL + " is refused"
+		if e.Own && !p.gone {
+			p.gone, p.told = true, false
+			s.policy(func(policy *flow.Policy) { policy.Restarted(e.Upstream, e.Replica) })
+		}
+	case errors.Is(err, wire.ErrQuiet), errors.Is(err, context.DeadlineExceeded):
+		words = "no answer within " + patience.String() + " at " + e.URL
+	}
+	s.note(e.Replica, e.Upstream, false, func(v *View) { v.Trouble = words })
+	s.trouble(p, e.Upstream, e.Name, words)
+	return again
+}
+
+func (x *Exporter) key() string { return x.URL }
+func (x *Exporter) url() string { return x.URL }
+
+// kept is for how long what an exporter said of a speed holds.
+const kept = time.Minute
+
+func (x *Exporter) ask(ctx context.Context, s *Scraper, p *probe) time.Duration {
+	asked := time.Now()
+	var all []vitals.GPU
+	err := p.link.get(ctx, "", nil, func(page []byte) (err error) {
+		all, err = vitals.ReadGPUs(page, nil)
+		return err
+	})
+	if ctx.Err() != nil {
+		return idle
+	}
+	first := &x.Runs[0]
+	if err != nil {
+		words := "the exporter at " + x.URL + " tells nothing of GPUs: " + strings.TrimSuffix(err.Error(), ".")
+		if errors.Is(err, wire.ErrQuiet) || errors.Is(err, context.DeadlineExceeded) {
+			words = "the exporter at " + x.URL + " does not answer"
+		}
+		s.note(first.Replica, first.Upstream, false, func(*View) {})
+		s.trouble(p, first.Upstream, first.Name, words)
+		return max(p.back(), hardware)
+	}
+	p.failed = 0
+	s.trouble(p, first.Upstream, first.Name, "")
+	for i := range x.Runs {
+		x.Runs[i].learn(s, p, all, asked)
+	}
+	for _, g := range all {
+		p.gpus[g.Index] = g
+		p.highest[g.Index] = max(p.highest[g.Index], g.Clock)
+	}
+	return hardware
+}
+
+// learn draws from its GPUs what a replica deserves: one with an error is suspect, and
+// the slowest of those that work together sets their speed.
+func (r *Run) learn(s *Scraper, p *probe, all []vitals.GPU, asked time.Time) {
+	var mine []vitals.GPU
+	speed, fault := 1., ""
+	for i := range all {
+		g := &all[i]
+		if !has(r.GPUs, g.Index) {
+			continue
+		}
+		mine = append(mine, *g)
+		var before *vitals.GPU
+		if b, ok := p.gpus[g.Index]; ok {
+			before = &b
+		}
+		speed = min(speed, g.Speed(before, p.highest[g.Index]))
+		if f := g.Fault(before); f != "" {
+			fault = f
+		}
+	}
+	out := false
+	s.policy(func(policy *flow.Policy) {
+		policy.Slow(r.Replica, speed, asked.Add(kept))
+		if fault != "" {
+			out = policy.Health.Suspect(r.Replica, r.Pool, health.Hardware, time.Now(), 0.5)
+		}
+	})
+	s.note(r.Replica, r.Upstream, len(mine) > 0, func(v *View) { v.GPUs, v.GPUsAt = mine, asked })
+	if fault != "" {
+		s.log.Warn("a GPU reported an error", "upstream", r.Upstream, "replica", r.Name, "error", fault, "out", out)
+	}
+}
+
+func has(only []int, i int) bool {
+	for _, n := range only {
+		if n == i {
+			return true
+		}
+	}
+	return len(only) == 0
+}
