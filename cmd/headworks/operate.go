@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"headworks/internal/api/admin"
+	"headworks/internal/cell"
 	"headworks/internal/client"
 	"headworks/internal/peer"
 )
@@ -107,6 +108,10 @@ func newStatusCommand(t *terminal) *cobra.Command {
 					fmt.Fprintln(w)
 					canaries(w, s.Canaries)
 				}
+				if len(s.Cells) > 0 {
+					fmt.Fprintln(w)
+					list(w, []string{"CELL", "GATEWAY", "STATE", "ROUND TRIP", "ROOM", "WHY"}, cellRows(s.Cells))
+				}
 				if len(s.Peers) > 0 {
 					fmt.Fprintln(w)
 					list(w, []string{"GATEWAY", "STATE", "TAKES", "WHY"}, peerRows(s.Peers))
@@ -135,6 +140,18 @@ func newStatusCommand(t *terminal) *cobra.Command {
 			return nil
 		},
 	}
+}
+
+// cellRows says how it stands with the gateways of other cells.
+func cellRows(cells []cell.State) (rows [][]string) {
+	for _, c := range cells {
+		took := ""
+		if c.RTT > 0 {
+			took = c.RTT.Round(10 * time.Microsecond).String()
+		}
+		rows = append(rows, []string{c.Cell, c.URL, c.State, took, fmt.Sprint(c.Room), c.Why})
+	}
+	return rows
 }
 
 // peerRows says how it stands with the other gateways of the cell.

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"headworks/internal/cell"
 	"headworks/internal/fault"
 	"headworks/internal/gateway"
 	"headworks/internal/tenant"
@@ -20,6 +21,15 @@ import (
 // Keys turns a credential into a caller, from memory.
 type Keys interface {
 	Resolve(credential []byte, now time.Time) (*tenant.Caller, error)
+}
+
+// Cells knows the gateways of other cells by the passes that they show.
+type Cells interface {
+	// Vouched returns on whose behalf a cell sends a request to a path. Its errors
+	// are *fault.Error.
+	Vouched(pass []byte, path string, now time.Time) (*tenant.Caller, error)
+	// Report tells a cell how this one is, with a proof for it; false to others.
+	Report(pass []byte, now time.Time) (body []byte, proof string, ok bool)
 }
 
 // Route is one path that exists, or all that lie below one.
@@ -52,6 +62,7 @@ type Limits struct {
 type Front struct {
 	gateway *gateway.Gateway
 	keys    Keys
+	Cells   Cells // nil: nobody vouches for callers
 	health  *Health
 	limits  func() Limits
 	routes  map[string][]Route // of one path, by method
@@ -149,6 +160,15 @@ func (f *Front) elsewhere(x *wire.Exchange) {
 		f.tellAll(x)
 		return
 	}
+	if f.Cells != nil && string(x.Path()) == cell.Path && x.Method() == "GET" {
+		pass, _ := x.Header(cell.Header)
+		if body, proof, ok := f.Cells.Report(pass, x.Arrived()); ok {
+			var h wire.Header
+			h.Add(cell.Header, proof)
+			_ = x.Respond(200, jsonType, &h, body) // fails only if the client is gone
+			return
+		}
+	}
 	if p, ok := f.health.Page(string(x.Path())); ok {
 		var h wire.Header
 		if m := x.Method(); m != "GET" && m != "HEAD" {
@@ -187,6 +207,11 @@ func (f *Front) Refused(yield func(kind string, n uint64)) {
 }
 
 func (f *Front) caller(x *wire.Exchange, d *Dialect) (*tenant.Caller, error) {
+	if f.Cells != nil {
+		if pass, ok := x.Header(cell.Header); ok {
+			return f.Cells.Vouched(pass, string(x.Path()), x.Arrived())
+		}
+	}
 	credential, err := x.Credential()
 	if err != nil {
 		return nil, err

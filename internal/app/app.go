@@ -33,6 +33,7 @@ import (
 	"headworks/internal/bridge"
 	"headworks/internal/config"
 	"headworks/internal/discover"
+	"headworks/internal/engine"
 	"headworks/internal/engine/extract"
 	"headworks/internal/facts"
 	"headworks/internal/fault"
@@ -100,7 +101,7 @@ type App struct {
 	adminCert *certificate // the same of the admin listener
 	front     net.Listener
 	back      net.Listener
-	company   *company // nil where no other gateway is spoken to
+	company   *company
 	local     tenant.Secret
 	found     Found
 
@@ -144,6 +145,7 @@ func (a *App) build() error {
 		return err
 	}
 	a.room = newFleetRoom(finder())
+	a.room.vouch = func(c *engine.Call, target string) (string, string, error) { return a.company.vouch(c, target) }
 	policy := flow.NewPolicy(admit.Limits{})
 	policy.Rules.Seed = uint64(a.since.UnixNano())
 	a.gateway = gateway.New(policy, a.ledger, a.facts.Put, a.failed)
@@ -154,15 +156,16 @@ func (a *App) build() error {
 		return idle
 	}
 	a.scraper = scrape.New(a.gateway.Policy, a.log)
+	if err := a.meet(); err != nil {
+		return err
+	}
 	if err := a.use(a.config); err != nil {
 		return err
 	}
 	a.trials = &trials{app: a}
 	a.trials.restore()
-	if err := a.meet(); err != nil {
-		return err
-	}
 	a.entrance = api.NewFront(a.gateway, a.keys.resolver, a.health, func() api.Limits { return *a.limits.Load() }, a.routes()...)
+	a.entrance.Cells = a.company
 	a.server = wire.NewServer(a.entrance.Serve, wire.Limits{})
 	a.server.Refuse = a.entrance.Misread
 	a.server.Panicked = func(cause any, stack []byte) {

@@ -11,43 +11,62 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
+	"headworks/internal/api"
+	"headworks/internal/cell"
 	"headworks/internal/config"
+	"headworks/internal/engine"
+	"headworks/internal/fault"
 	"headworks/internal/fleet"
+	"headworks/internal/flow"
 	"headworks/internal/gateway"
 	"headworks/internal/peer"
+	"headworks/internal/tenant"
 )
 
-// company is this gateway among the others of its cell. A nil one is alone.
+// company is this gateway among the others of its cell, and its cell among others.
 type company struct {
-	exchange *peer.Exchange
+	app     *App
+	process uint64
+	secret  atomic.Pointer[string]
+	watch   *cell.Watch
+
+	exchange *peer.Exchange // nil where no other gateway of the cell is spoken to
 	listener net.Listener
 	server   *http.Server
 }
 
-// knowing lets the exchange see what the gateway knows.
+// The fit of what cells are into what is asked for on lower floors.
+var _ api.Cells = (*company)(nil)
+
+// knowing lets others see what the gateway knows.
 type knowing struct{ *gateway.Gateway }
 
-// Fleet implements peer.Gateway.
+// Fleet implements peer.Gateway and cell.Gateway.
 func (k knowing) Fleet() *fleet.Snapshot { return k.World().Fleet }
 
 // meet opens the listener for other gateways, where there is to be one.
 func (a *App) meet() error {
+	c := &company{app: a}
+	a.company = c
+	var number [8]byte
+	_, _ = rand.Read(number[:]) // never fails
+	c.process = binary.LittleEndian.Uint64(number[:])
+	c.secret.Store(new(a.config.Peers.Secret.Reveal()))
+	c.watch = cell.NewWatch(cell.Options{Gateway: knowing{a.gateway}, Region: a.config.Region, Process: c.name(), Secret: c.known, Log: a.log})
 	p := &a.config.Peers
 	if p.Listen == "" {
 		return nil
 	}
-	ln, err := listen(p.Listen, "peers.listen")
-	if err != nil {
+	var err error
+	if c.listener, err = listen(p.Listen, "peers.listen"); err != nil {
 		return err
 	}
-	c := &company{listener: ln}
-	a.company = c
-	o := peer.Options{Gateway: knowing{a.gateway}, Rules: peerRules(a.config), Log: a.log}
-	var number [8]byte
-	_, _ = rand.Read(number[:]) // never fails
-	o.Process = binary.LittleEndian.Uint64(number[:])
+	o := peer.Options{Gateway: knowing{a.gateway}, Process: c.process, Rules: peerRules(a.config), Log: a.log}
 	if p.TLS.On() {
 		side, err := newCertificate("peers.tls", config.TLS{Cert: p.TLS.Cert, Key: p.TLS.Key}, a.log)
 		if err != nil {
@@ -58,7 +77,7 @@ func (a *App) meet() error {
 			return err
 		}
 		o.TLS = side.client(authorities)
-		c.listener = tls.NewListener(ln, side.server(authorities))
+		c.listener = tls.NewListener(c.listener, side.server(authorities))
 	}
 	c.exchange = peer.New(o)
 	c.server = &http.Server{
@@ -67,6 +86,9 @@ func (a *App) meet() error {
 	}
 	return nil
 }
+
+func (c *company) name() string  { return fmt.Sprintf("%016x", c.process) }
+func (c *company) known() string { return *c.secret.Load() }
 
 // authoritiesOf reads whose certificates count; nil where no file is named.
 func authoritiesOf(file string) (*x509.CertPool, error) {
@@ -110,39 +132,37 @@ func peerRules(c *config.Config) peer.Rules {
 }
 
 func (c *company) use(f *config.Config) {
-	if c != nil {
+	c.secret.Store(new(f.Peers.Secret.Reveal()))
+	if c.exchange != nil {
 		c.exchange.Use(peerRules(f))
 	}
 }
 
 // run tells and hears, until ctx ends.
 func (c *company) run(ctx context.Context) error {
-	if c == nil {
+	var running sync.WaitGroup
+	defer running.Wait()
+	running.Go(func() { c.watch.Run(ctx) })
+	if c.exchange == nil {
 		return nil
 	}
 	stop := context.AfterFunc(ctx, func() { c.server.Close() })
 	defer stop()
-	told := make(chan struct{})
-	go func() {
-		defer close(told)
-		c.exchange.Run(ctx)
-	}()
-	err := c.server.Serve(c.listener)
-	if !errors.Is(err, http.ErrServerClosed) {
+	running.Go(func() { c.exchange.Run(ctx) })
+	if err := c.server.Serve(c.listener); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
-	<-told
 	return nil
 }
 
 func (c *company) close() {
-	if c != nil {
+	if c != nil && c.listener != nil {
 		c.listener.Close()
 	}
 }
 
 func (c *company) links() []peer.Link {
-	if c == nil {
+	if c.exchange == nil {
 		return nil
 	}
 	return c.exchange.Links()
@@ -160,7 +180,7 @@ func (c *company) peers(yield func(string, int)) {
 }
 
 func (c *company) counts() (n peer.Counts) {
-	if c != nil {
+	if c.exchange != nil {
 		n = c.exchange.Counts()
 	}
 	return n
@@ -174,3 +194,84 @@ func (c *company) blocks(yield func(string, uint64)) {
 }
 
 func (c *company) unheard() uint64 { return c.counts().Refused }
+
+// Vouched implements api.Cells.
+func (c *company) Vouched(pass []byte, path string, now time.Time) (*tenant.Caller, error) {
+	p, err := cell.Open(c.known(), pass, path, now)
+	if err != nil || p.Caller == nil || p.Caller.Class > uint8(tenant.Batch) {
+		return nil, fault.Wrap(fault.Unauthenticated, cell.Header+" is for gateways of other cells, and this is no pass of theirs: do the cells have the same peers.secret, and do their clocks agree?", err)
+	}
+	t := p.Caller
+	return c.app.keys.resolver.Vouched(tenant.Caller{
+		KeyID: t.ID, Key: t.Key, Tenant: t.Tenant, Project: t.Project, Cell: p.From,
+		Tier:   tenant.Tier{Name: t.Tier, Class: tenant.Class(t.Class), Concurrency: t.Concurrency},
+		Models: []string{t.Model}, Region: t.Region, Zone: t.Zone,
+		Residency: tenant.Residency{Bound: t.Bound, Regions: t.Regions},
+	}, now)
+}
+
+// vouch says on whose behalf a request goes to another cell.
+func (c *company) vouch(call *engine.Call, target string) (field, value string, err error) {
+	path, _, _ := strings.Cut(target, "?")
+	who := call.Caller
+	value, err = cell.Seal(c.known(), &cell.Pass{
+		From: c.app.gateway.World().Region, Sent: time.Now().UnixMilli(), Path: path,
+		Caller: &cell.Caller{
+			ID: who.KeyID, Key: who.Key, Tenant: who.Tenant, Project: who.Project,
+			Tier: who.Tier.Name, Class: uint8(who.Tier.Class), Concurrency: who.Tier.Concurrency, Model: call.Model,
+			Bound: who.Residency.Bound, Regions: who.Residency.Regions, Region: who.Region, Zone: who.Zone,
+		},
+	})
+	if err != nil {
+		return "", "", fault.Wrap(fault.Unsupported, "another cell cannot be told of this key; its name, or what it is limited to, is too long", err)
+	}
+	return cell.Header, value, nil
+}
+
+// Report implements api.Cells.
+func (c *company) Report(pass []byte, now time.Time) (body []byte, proof string, ok bool) {
+	if p, err := cell.Open(c.known(), pass, cell.Path, now); err != nil || p.Caller != nil {
+		return nil, "", false
+	}
+	w := c.app.gateway.World()
+	r := &cell.Report{Region: w.Region, Process: c.name(), Draining: c.app.health.Draining(), Models: map[string]cell.Model{}}
+	c.app.gateway.Policy(func(p *flow.Policy) {
+		r.Room = p.Room(w.Fleet, now)
+		for i := range w.Fleet.Models {
+			m := &w.Fleet.Models[i]
+			if soon, ok := p.Serves(m, w.Fleet, now); ok {
+				r.Models[m.Name] = cell.Model{TTFT: float64(soon.Microseconds()) / 1000}
+			}
+		}
+	})
+	body, proof, err := cell.Answer(c.known(), pass, r)
+	return body, proof, err == nil
+}
+
+// cells counts the gateways of other cells by state, and tells how far each cell is.
+func (c *company) cells(up func(region string, up bool), rtt func(region string, seconds float64), room func(region string, n int)) {
+	type sum struct {
+		up   bool
+		rtt  time.Duration
+		room int
+	}
+	all := map[string]*sum{}
+	for _, s := range c.watch.States() {
+		of := all[s.Cell]
+		if of == nil {
+			of = &sum{}
+			all[s.Cell] = of
+		}
+		if of.room += s.Room; s.State == cell.Up {
+			of.up = true
+			if of.rtt == 0 || s.RTT > 0 && s.RTT < of.rtt {
+				of.rtt = s.RTT
+			}
+		}
+	}
+	for region, of := range all {
+		up(region, of.up)
+		rtt(region, of.rtt.Seconds())
+		room(region, of.room)
+	}
+}

@@ -24,9 +24,9 @@ const (
 	refused    = "-"
 )
 
-// cell returns how whoever speaks a set serves a dialect. Of the ways to count tokens
+// speaking returns how whoever speaks a set serves a dialect. Of the ways to count tokens
 // only Gemini's is one that others are translated to.
-func cell(speaks inference.Set, d inference.Dialect) string {
+func speaking(speaks inference.Set, d inference.Dialect) string {
 	switch {
 	case speaks.Has(d):
 		return native
@@ -248,7 +248,7 @@ func table(surfaces []inference.Dialect) string {
 			case k.Versioned.Has(d):
 				mark = " ²"
 			}
-			fmt.Fprintf(&b, " %s%s |", cell(k.Speaks|k.Own|k.Versioned, d), mark)
+			fmt.Fprintf(&b, " %s%s |", speaking(k.Speaks|k.Own|k.Versioned, d), mark)
 		}
 		b.WriteString("\n")
 	}
@@ -298,7 +298,7 @@ func (i *instance) play(t *testing.T, e *everyone, k catalog.Kind, m served, d i
 	e.took()
 	r := i.send(t, "POST", i.at(model.Replace(how.path)), pinned, model.Replace(how.body), "Content-Type", how.media())
 	seen := e.took()
-	is := cell(m.speaks, d)
+	is := speaking(m.speaks, d)
 	status := 200
 	if is == refused {
 		status = 400

@@ -44,7 +44,8 @@ func TestMetricsAreWhatTheDocumentationLists(t *testing.T) {
 	watched := httptest.NewServer(http.FileServer(http.Dir("../vitals/testdata")))
 	defer watched.Close()
 	source = strings.Replace(source, "models:", "  watched: {kind: vllm, urls: ["+watched.URL+"], metrics: /vllm-dp.prom, gpu: ["+watched.URL+"/dcgm.prom]}\nmodels:", 1)
-	i := serve(t, source)
+	far := "peers: {secret: a-secret-of-all-cells}\ncells: {far-away: {urls: [http://127.0.0.1:9]}}\n"
+	i := serve(t, far+source)
 	key := i.create(t, `{"name":"canary-key","tenant":"canary-tenant","project":"canary-project"}`)
 	for range 8 {
 		i.chat(t, pinned, "m", true)

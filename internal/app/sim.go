@@ -237,6 +237,7 @@ func (p *plan) build(o Simulation) error {
 	if !report.OK() {
 		return fmt.Errorf("%w\n%s", ErrConfig, report.Text(""))
 	}
+	c.Cells = nil // what they would answer nobody here knows
 	w, _, drop, err := newFleetRoom(func(string, int) []extract.Passage { return nil }).build(c)
 	if err != nil {
 		return err

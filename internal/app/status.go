@@ -64,6 +64,9 @@ func (a *App) sources() telemetry.Sources {
 		Unheard:        func() uint64 { return a.company.unheard() },
 		Engines:        a.engines,
 		Scrapes:        func(yield func(string, uint64, uint64)) { a.scraper.Asked(yield) },
+		Cells: func(up func(string, bool), rtt func(string, float64), room func(string, int)) {
+			a.company.cells(up, rtt, room)
+		},
 	}
 }
 
@@ -81,7 +84,7 @@ func (a *App) Status() admin.Status {
 	if a.health.Draining() {
 		s.Status = "draining"
 	}
-	s.Peers = a.company.links()
+	s.Peers, s.Cells = a.company.links(), a.company.watch.States()
 	overrun, write := a.facts.Dropped()
 	s.Dropped = overrun + write
 	for _, m := range w.Fleet.Models {

@@ -19,6 +19,7 @@ import (
 	"headworks/internal/engine/bedrock"
 	"headworks/internal/engine/extract"
 	"headworks/internal/engine/gemini"
+	"headworks/internal/engine/headworks"
 	"headworks/internal/engine/lexical"
 	"headworks/internal/engine/llamacpp"
 	"headworks/internal/engine/ollama"
@@ -37,6 +38,7 @@ import (
 // replica keeps its place, and an upstream that did not change its engine, so
 // that what is known of them and what runs on them stays.
 type fleetRoom struct {
+	vouch     func(c *engine.Call, target string) (name, value string, err error) // nil where nothing is sent
 	documents extract.Find
 	found     func(upstream string) []discover.Replica // of one whose replicas are found
 	idle      func(fleet.ReplicaID) bool               // nothing is in flight there
@@ -168,6 +170,25 @@ func (r *fleetRoom) build(c *config.Config) (w *gateway.World, take func() moves
 		})
 		s.Upstreams[i].Locate(s.Atlas)
 	}
+	cells := slices.Sorted(maps.Keys(c.Cells))
+	for _, region := range cells {
+		u := config.Upstream{Kind: headworksKind, URLs: c.Cells[region].URLs, Region: region}
+		name, i := cellUpstream(region), len(s.Upstreams)
+		replicas := r.replicas(name, i, &u)
+		b, err := r.engine(name, u, replicas)
+		if err != nil {
+			drop()
+			return nil, nil, nil, fmt.Errorf("cell %s: %w", region, err)
+		}
+		upstreams[name] = i
+		next[name] = b
+		w.Engines = append(w.Engines, b.engine)
+		s.Upstreams = append(s.Upstreams, fleet.Upstream{
+			Name: name, Kind: u.Kind, Region: region, Schedule: fleet.LeastRequests,
+			Speaks: b.engine.(*engine.HTTP).Speaks(), Replicas: replicas, Away: true,
+		})
+		s.Upstreams[i].Locate(s.Atlas)
+	}
 	s.Replicas = len(r.places)
 	s.Foresees = slices.ContainsFunc(s.Upstreams, func(u fleet.Upstream) bool {
 		return len(u.Replicas) > 1 && (u.Schedule == fleet.ByPrefix || u.Schedule == fleet.LMetric)
@@ -182,6 +203,15 @@ func (r *fleetRoom) build(c *config.Config) (w *gateway.World, take func() moves
 		}
 		kin(&m, c.Models[name].Policy == config.ByDistance)
 		m.Canary = trial(name, c.Models[name])
+		for _, region := range cells {
+			if len(m.Targets) < fleet.MaxTargets && !inside(s, m.Targets) {
+				to := fleet.Target{Upstream: upstreams[cellUpstream(region)], Model: name, Away: true}
+				for _, here := range m.Targets {
+					to.Speaks |= here.Speaks // it has the same models, and no others are asked of it
+				}
+				m.Targets = append(m.Targets, to)
+			}
+		}
 		s.Models = append(s.Models, m)
 	}
 	s.Direct = model("", config.DefaultModel())
@@ -200,6 +230,20 @@ func (r *fleetRoom) build(c *config.Config) (w *gateway.World, take func() moves
 		return m
 	}
 	return w, take, drop, nil
+}
+
+// headworksKind is the kind of the upstreams that are other cells. No file names it.
+const headworksKind = "headworks"
+
+// cellUpstream is what the upstream is called that is a region's cell.
+func cellUpstream(region string) string { return "cell:" + region }
+
+// inside reports whether nothing but engines inside the process serves a model:
+// each process has its own.
+func inside(s *fleet.Snapshot, targets []fleet.Target) bool {
+	return !slices.ContainsFunc(targets, func(t fleet.Target) bool {
+		return t.Away || !config.BuiltIn(s.Upstreams[t.Upstream].Kind)
+	})
 }
 
 // depart notes which replicas went with a generation.
@@ -336,6 +380,9 @@ func (r *fleetRoom) engine(name string, u config.Upstream, replicas []fleet.Repl
 	var keys []string
 	for _, k := range u.Credentials() {
 		keys = append(keys, k.Reveal())
+	}
+	if u.Kind == headworksKind {
+		return over(headworks.New(replicas, r.vouch))
 	}
 	kind, _ := catalog.Find(u.Kind)
 	switch kind.Engine {

@@ -1,7 +1,10 @@
 package config
 
 import (
+	"maps"
 	"net/netip"
+	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -29,6 +32,11 @@ type PeersTLS struct {
 
 // On reports whether gateways speak TLS.
 func (t *PeersTLS) On() bool { return t.Cert != "" }
+
+// Cell is the gateways of another region.
+type Cell struct {
+	URLs []string `json:"urls" jsonschema:"base URL of each of its gateways, or of what stands before them"`
+}
 
 // Bounds of peers.interval: what another has in flight is forgotten after two seconds.
 const (
@@ -72,6 +80,38 @@ func (r *reader) peers() {
 	if p.Interval < leastInterval || p.Interval > mostInterval {
 		r.at("peers.interval", BadValue, "gateways tell each other what they know every "+showDuration(leastInterval)+" to "+showDuration(mostInterval))
 	}
+}
+
+// cells checks the gateways of other regions.
+func (r *reader) cells() {
+	c := r.cfg
+	if len(c.Cells) > 0 && c.Peers.Secret.Empty() {
+		r.at("cells", Missing, "cells know each other by a secret: give peers.secret, the same to all")
+	}
+	for _, region := range slices.Sorted(maps.Keys(c.Cells)) {
+		at := join("cells", region)
+		if region == c.Region {
+			r.at(at, BadValue, "this process is in region "+region+" itself; cells are those of other regions")
+		}
+		if r.given[join(at, "urls")] && len(c.Cells[region].URLs) == 0 {
+			r.at(join(at, "urls"), Missing, "a cell without URLs could not be asked")
+		}
+		for i, s := range c.Cells[region].URLs {
+			at := join(at, "urls") + "[" + strconv.Itoa(i) + "]"
+			u, err := url.Parse(s)
+			switch {
+			case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.Trim(u.Path, "/") != "" && strings.Trim(u.Path, "/") != "v1":
+				r.at(at, BadValue, r.shown(at, s)+" is no URL of a gateway; write one as https://us-east.example.com, without a path")
+			case u.Scheme == "http" && !loopback(u.Hostname()):
+				r.warn(at, Pointless, "requests go there unencrypted, and whoever is in between can read and change them; give the gateways there a certificate and write https://")
+			}
+		}
+	}
+}
+
+func loopback(host string) bool {
+	a, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && a.IsLoopback()
 }
 
 // host checks where another gateway is: host:port, or the name of SRV records.

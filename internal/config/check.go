@@ -29,6 +29,7 @@ func (r *reader) check() {
 		}
 	}
 	r.peers()
+	r.cells()
 	for _, name := range slices.Sorted(maps.Keys(c.Upstreams)) {
 		r.upstream(join("upstreams", name), name, c.Upstreams[name])
 	}

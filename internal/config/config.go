@@ -27,6 +27,7 @@ type Config struct {
 	Region       string                              `json:"region,omitzero" jsonschema:"the cell this process is"`
 	Zone         string                              `json:"zone,omitzero" jsonschema:"the failure domain inside the region that this process is in"`
 	Peers        Peers                               `json:"peers,omitzero" jsonschema:"the other gateways of this cell, who tell each other what they know"`
+	Cells        map[string]Cell                     `json:"cells,omitzero" jsonschema:"the gateways of other regions, by region"`
 	Data         string                              `json:"data,omitzero" jsonschema:"folder of everything that is kept; created where missing"`
 	State        string                              `json:"state,omitzero" enum:"sqlite" jsonschema:"where what must survive is kept"`
 	Shared       string                              `json:"shared,omitzero" enum:"none" jsonschema:"where what several processes share is kept"`

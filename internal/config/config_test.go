@@ -127,6 +127,7 @@ peers.tls.cert none
 peers.tls.key none
 peers.tls.ca none
 peers.interval 100ms
+cells none
 data ./data
 state sqlite
 shared none

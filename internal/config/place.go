@@ -133,6 +133,7 @@ func (c *Config) regions() []string {
 			names = append(names, r.Region)
 		}
 	}
+	names = slices.AppendSeq(names, maps.Keys(c.Cells))
 	for from, to := range c.Distances {
 		names = slices.AppendSeq(append(names, from), maps.Keys(to))
 	}

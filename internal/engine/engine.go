@@ -14,6 +14,7 @@ import (
 	"headworks/internal/fleet"
 	"headworks/internal/inference"
 	"headworks/internal/scan"
+	"headworks/internal/tenant"
 	"headworks/internal/wire"
 )
 
@@ -50,6 +51,9 @@ type Call struct {
 	// Header holds what the caller may pass through to an upstream of the same
 	// dialect, in pairs of name and value, from the surface's allow-list.
 	Header []string
+
+	// Caller is who asks, for an engine that has to say so.
+	Caller *tenant.Caller
 
 	// Trace is the W3C traceparent to send on; empty for none.
 	Trace string

@@ -101,6 +101,10 @@ type Options struct {
 	Connect   time.Duration
 	Listing   *Listing // nil: it has no list of models
 
+	// Vouch, where set, returns a field that says on whose behalf a request is sent,
+	// which goes to a path with a query perhaps.
+	Vouch func(c *Call, target string) (name, value string, err error)
+
 	// Sign, where set, adds what proves a request is ours to one that is ready to
 	// go: a signature over it, or a token that has to be fetched first. Its errors
 	// are *fault.Error, or of a canceled context.

@@ -3,6 +3,7 @@ package engine
 import (
 	"headworks/internal/dialect/anthropic"
 	"headworks/internal/dialect/gemini"
+	"headworks/internal/dialect/ollama"
 	"headworks/internal/dialect/openai"
 	"headworks/internal/dialect/openai/audio"
 	"headworks/internal/dialect/openai/completions"
@@ -204,6 +205,29 @@ func GenerateCount(target func(dst []byte, base, model string, stream bool) []by
 		ReadError:    gemini.ReadError,
 		NewReader:    func() Reader { return &gemini.Reader{} },
 	}
+}
+
+// OllamaChat is Ollama's /api/chat, wherever that lies.
+func OllamaChat(target func(dst []byte, base, model string, stream bool) []byte) Protocol {
+	return Protocol{
+		Dialect:      inference.Ollama,
+		Target:       target,
+		Framing:      func() Framing { return wire.NewLines(0) },
+		Type:         "application/x-ndjson",
+		Edits:        ollama.Edits,
+		Encode:       ollama.Encode,
+		ReadAnswer:   ollama.ReadAnswer,
+		DecodeAnswer: ollama.DecodeAnswer,
+		ReadError:    ollama.ReadError,
+		NewReader:    func() Reader { return &ollama.Reader{} },
+	}
+}
+
+// OllamaGenerate is Ollama's /api/generate. Nothing is translated to it.
+func OllamaGenerate(target func(dst []byte, base, model string, stream bool) []byte) Protocol {
+	p := OllamaChat(target)
+	p.Dialect, p.Encode = inference.OllamaGenerate, nil
+	return p
 }
 
 // Bearer returns the fields of keys that are sent as RFC 6750 says. An empty key

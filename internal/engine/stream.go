@@ -138,6 +138,13 @@ func (s *stream) write(ctx context.Context, at *origin, target string) error {
 		s.header.Add("traceparent", c.Trace)
 	}
 	s.forward(c.Header)
+	if o.Vouch != nil {
+		name, value, err := o.Vouch(c, target)
+		if err != nil {
+			return err
+		}
+		s.header.Add(name, value)
+	}
 	if o.Sign != nil {
 		if err := o.Sign(ctx, &Signed{Key: at.key, Host: at.host, Target: target, Header: &s.header, Body: body}); err != nil {
 			return err

@@ -69,6 +69,8 @@ type Upstream struct {
 	// Localities are the places of Replicas that are chosen among; see Locate. None
 	// stands for one that nobody knows.
 	Localities []Locality
+	// Away tells that this is another cell, whose gateways are its replicas.
+	Away bool
 	// Simulated tells that nothing here runs a model; it shows wherever an answer
 	// of this upstream does.
 	Simulated bool
@@ -134,6 +136,7 @@ type Target struct {
 	Name      string // of the arm that it is; empty: it has none
 	Salt      uint64 // sets it apart from the model's other targets under Sticky; never 0 there
 	Kin       uint8  // those of one model with one number are equal but for where they are; 0: it has no equal
+	Away      bool   // its upstream is another cell
 }
 
 // Policy is how a model's targets are ordered.
@@ -341,7 +344,7 @@ func (s *Snapshot) Model(name string) (*Model, bool) {
 		if u := &s.Upstreams[i]; u.Name == upstream {
 			m := s.Direct
 			m.Name, m.Asked = name, true
-			m.Targets = []Target{{Upstream: i, Model: model, Speaks: u.Speaks}}
+			m.Targets = []Target{{Upstream: i, Model: model, Speaks: u.Speaks, Away: u.Away}}
 			if s.Known != nil {
 				s.Known(&m.Targets[0])
 			}

@@ -245,6 +245,8 @@ type Policy struct {
 	trials  map[string]*trial // canaries, by the model's name
 	hits    []int32
 	others  others
+	cells   []Cell // by fleet.ReplicaID of those that are another cell's gateways
+	room    room
 }
 
 // NewPolicy returns a Policy with the default rules of health and of its own.

@@ -114,6 +114,11 @@ func (p *Policy) arrive(t *Ticket, s *fleet.Snapshot, now time.Time) Action {
 		return p.done(t, f, now)
 	}
 	t.Model = m
+	if t.Caller.Cell != "" {
+		if f := p.turnAway(t, s, now); f != nil {
+			return p.done(t, f, now)
+		}
+	}
 	v := p.Gate.Enter(&t.place, t.Caller)
 	switch {
 	case v.Wait:
@@ -190,6 +195,7 @@ func (p *Policy) send(t *Ticket, s *fleet.Snapshot, now time.Time) Action {
 	p.others.expire(now)
 	if t.Order.N == 0 {
 		t.Order = route.Pick(t.Model, p.wants(t, s, now), &t.src)
+		p.away(t, s, now)
 		p.vary(t, s, now)
 		if t.Order.N == 0 {
 			t.leaveOut()
@@ -267,6 +273,9 @@ func (t *Ticket) leaveOut() {
 func unfit(t *Ticket) *fault.Error {
 	if out(t) {
 		return Outside()
+	}
+	if slices.Contains(t.Order.Left[:], Farther) {
+		return fault.New(fault.NoReplica, "nothing in this cell can serve the request, and it came from another one already")
 	}
 	if slices.Contains(t.Order.Left[:], route.TooLong) {
 		f := fault.New(fault.ContextTooLong, "the prompt and max_tokens do not fit the window of any target of this model")
@@ -355,7 +364,7 @@ func (p *Policy) failed(t *Ticket, f *fault.Error, s *fleet.Snapshot, now time.T
 			t.used[t.choice]--
 		}
 		return p.send(t, s, now)
-	case out && !t.moved:
+	case (out || t.Target.Away && p.gone(t, time.Time{})) && !t.moved:
 		t.moved = true // failover: whoever is down does no work twice
 		return p.send(t, s, now)
 	case f.Kind == fault.Interrupted && t.gone == 0 && t.leave():
@@ -470,7 +479,7 @@ func (p *Policy) elsewhere(t *Ticket, now time.Time) bool {
 			continue
 		}
 		for _, r := range t.fleet.Upstreams[other.Upstream].Replicas {
-			if t.Caller.Residency.Allows(r.Place.Region) && p.Health.Of(r.ID, other.Model, now).In() {
+			if t.Caller.Residency.Allows(r.Place.Region) && p.Health.Of(r.ID, other.Model, now).In() && (!other.Away || p.shut(r.ID, other.Model) == "") {
 				return true
 			}
 		}
@@ -575,6 +584,8 @@ func (p *Policy) quiet(t *Ticket, ev Event, s *fleet.Snapshot, now time.Time) Ac
 		return p.done(t, fault.New(kind, "the answer took longer than the time that this model allows"), now)
 	}
 	switch {
+	case t.Target.Away && p.gone(t, ev.Progress):
+		return p.failed(t, fault.New(fault.Interrupted, "the cell that was to answer was lost"), s, now)
 	case t.state == committed || t.speaks() || !t.Request.Stream && !ev.Progress.IsZero():
 		if p.silent(t, now, ev) {
 			f := fault.New(fault.Stalled, "the upstream fell silent in the middle of the answer")
@@ -635,6 +646,9 @@ func (p *Policy) until(t *Ticket, now time.Time, ev Event) time.Time {
 		}
 	}
 	at(t.arrived, to.Total)
+	if t.Target.Away && t.state != committed {
+		at(now, glance)
+	}
 	if !t.Request.Stream {
 		if ev.Progress.IsZero() {
 			if to.FirstTokenSet {
@@ -685,6 +699,11 @@ func (b *board) Standing(r *fleet.Replica) schedule.Standing {
 	}
 	if b.only != 0 && r.Locality != b.only-1 {
 		return schedule.Standing{Why: apart}
+	}
+	if b.upstream.Away {
+		if why := b.policy.shut(id, b.model); why != "" {
+			return schedule.Standing{Why: why}
+		}
 	}
 	for i := range b.ticket.Attempts[:b.ticket.Tries] {
 		if b.ticket.Attempts[i].Replica.ID == id {

@@ -107,6 +107,9 @@ func (t *Ticket) miss(now time.Time) {
 
 // tell tells the canary what came of the attempt that ends now.
 func (t *Ticket) tell(f *fault.Error, now time.Time) {
+	if t.Target.Away {
+		return // its own canary knows
+	}
 	o := canary.Outcome{Judged: f == nil || blames(f.Kind), Failed: f != nil}
 	switch {
 	case !t.began.IsZero():

@@ -29,10 +29,14 @@ type Entry struct {
 type Resolver struct {
 	pepper  *Pepper
 	callers atomic.Pointer[map[Digest]*known]
+	named   atomic.Pointer[map[name]*tenant.Caller]
 
 	mu    sync.Mutex
 	slots map[string]int // by key id, never taken back
 }
+
+// name is what a key is called. Where two are called alike, neither is known by it.
+type name struct{ tenant, key string }
 
 type known struct {
 	digest Digest
@@ -46,6 +50,7 @@ var nobody known
 func NewResolver(p *Pepper) *Resolver {
 	r := &Resolver{pepper: p, slots: make(map[string]int)}
 	r.callers.Store(new(map[Digest]*known))
+	r.named.Store(new(map[name]*tenant.Caller))
 	return r
 }
 
@@ -81,7 +86,17 @@ func (r *Resolver) Swap(entries []Entry) error {
 		}
 		c.Slot = slot
 	}
+	named := make(map[name]*tenant.Caller, len(entries))
+	for _, k := range callers {
+		n := name{k.caller.Tenant, k.caller.Key}
+		if _, twice := named[n]; twice {
+			named[n] = nil
+		} else {
+			named[n] = k.caller
+		}
+	}
 	r.callers.Store(&callers)
+	r.named.Store(&named)
 	return nil
 }
 

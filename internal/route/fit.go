@@ -57,7 +57,17 @@ func Lacks(why string) (inference.Ability, bool) {
 func (o *Order) fit(m *fleet.Model, req *inference.Request, abroad Set) {
 	doubted := [MaxTargets]uint8{} // those that cannot only by what the card says
 	behind := [MaxTargets]uint8{}
-	doubts, idle := 0, 0
+	far := [MaxTargets]uint8{} // other cells
+	doubts, idle, fars := 0, 0, 0
+	defer func() { // behind all, whatever is known of the others
+		for _, i := range far[:fars] {
+			o.Targets[o.N] = i
+			o.N++
+		}
+		if o.sure == 0 {
+			o.sure = o.N
+		}
+	}()
 	for i := range m.Targets[:min(len(m.Targets), MaxTargets)] {
 		t := &m.Targets[i]
 		missing := missing(t, req)
@@ -76,6 +86,8 @@ func (o *Order) fit(m *fleet.Model, req *inference.Request, abroad Set) {
 			if !t.Told {
 				doubted[doubts], doubts = uint8(i), doubts+1
 			}
+		case t.Away:
+			far[fars], fars = uint8(i), fars+1
 		case t.Can.Known() && t.Can.Lacks(req.Needs) != 0:
 			behind[idle], idle = uint8(i), idle+1
 		default:
@@ -134,7 +146,7 @@ func (o *Order) instead(m *fleet.Model, before func(place int) bool) {
 		return
 	}
 	for _, i := range o.Targets[o.sure:o.N] {
-		if before(int(i)) {
+		if !m.Targets[i].Away && before(int(i)) {
 			o.Why = others[inference.Reasoning]
 			return
 		}

@@ -26,7 +26,8 @@ type Sources struct {
 	KeepFailures   func() uint64
 	Peers          func(yield func(state string, n int))
 	Blocks         func(yield func(what string, n uint64)) // of prompts, that gateways told each other
-	Unheard        func() uint64                           // messages of gateways that were not listened to
+	Cells          func(up func(region string, up bool), rtt func(region string, seconds float64), room func(region string, n int))
+	Unheard        func() uint64 // messages of gateways that were not listened to
 	Engines        func(yield func(*Engine))
 	Scrapes        func(yield func(upstream string, good, bad uint64))
 }
@@ -80,12 +81,15 @@ var (
 	keepFailures   = gauge("responses_lost_total", "Responses that were to be kept and could not be.")
 	peers          = gauge("peers", "Other gateways of the cell.", "state")
 	blocks         = gauge("peer_blocks_total", "Blocks of prompts that gateways of the cell told each other of.", "what")
+	cellUp         = gauge("cell_up", "Whether a gateway of another cell answers.", "cell")
+	cellRTT        = gauge("cell_rtt_seconds", "How long a round trip to another cell takes.", "cell")
+	cellRoom       = gauge("cell_room", "Requests that another cell takes, as it says.", "cell")
 	unheard        = gauge("peer_refused_total", "Messages of gateways that were not listened to.")
 )
 
 // Describe implements prometheus.Collector.
 func (s *Sources) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{inFlight, queueDepth, replicaUp, canaryShare, canaryBack, foundReplicas, foundAge, foundFailures, streamsOpen, dropped, refused, acceptFailures, generation, reloadFailures, conversations, keptBytes, keepFailures, peers, blocks, unheard,
+	for _, d := range []*prometheus.Desc{inFlight, queueDepth, replicaUp, canaryShare, canaryBack, foundReplicas, foundAge, foundFailures, streamsOpen, dropped, refused, acceptFailures, generation, reloadFailures, conversations, keptBytes, keepFailures, peers, blocks, unheard, cellUp, cellRTT, cellRoom,
 		engineRequests, engineKV, engineAge, scrapes, gpuUse, gpuMemory, gpuPower, gpuThrottled, gpuErrors} {
 		out <- d
 	}
@@ -164,6 +168,16 @@ func (s *Sources) Collect(out chan<- prometheus.Metric) {
 	}
 	if s.Blocks != nil {
 		s.Blocks(func(what string, n uint64) { counter(blocks, n, what) })
+	}
+	if s.Cells != nil {
+		s.Cells(func(region string, up bool) {
+			v := 0.
+			if up {
+				v = 1
+			}
+			gauge(cellUp, v, region)
+		}, func(region string, seconds float64) { gauge(cellRTT, seconds, region) },
+			func(region string, n int) { gauge(cellRoom, float64(n), region) })
 	}
 	if s.Unheard != nil {
 		counter(unheard, s.Unheard())

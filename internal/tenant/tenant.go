@@ -145,6 +145,10 @@ type Caller struct {
 	Budget  Budget
 	Expires time.Time // zero: never
 
+	// Cell is the cell that vouches for the caller, whose request it sent on; empty
+	// where the caller came himself. Such a request goes to no other cell.
+	Cell string
+
 	Region    string // where it is; empty: found out with each request
 	Zone      string // of Region
 	Residency Residency

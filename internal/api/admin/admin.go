@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"headworks/internal/api"
+	"headworks/internal/cell"
 	"headworks/internal/fault"
 	"headworks/internal/inference"
 	"headworks/internal/peer"
@@ -79,21 +80,22 @@ type CreatedKey struct {
 
 // Status is what runs, and how it is.
 type Status struct {
-	Version    string      `json:"version"`
-	Status     string      `json:"status"` // ok, draining
-	BaseURL    string      `json:"base_url"`
-	Cert       string      `json:"certificate_sha256,omitempty"` // of the API, where it is encrypted
-	Region     string      `json:"region"`
-	Generation uint64      `json:"generation"`
-	Config     string      `json:"config"`
-	Since      time.Time   `json:"since"`
-	InFlight   int         `json:"in_flight"`
-	Waiting    int         `json:"waiting"`
-	Dropped    uint64      `json:"records_dropped"`
-	Models     []Model     `json:"models"`
-	Canaries   []Canary    `json:"canaries,omitempty"`
-	Upstreams  []Upstream  `json:"upstreams"`
-	Peers      []peer.Link `json:"peers,omitempty"` // the other gateways of the cell
+	Version    string       `json:"version"`
+	Status     string       `json:"status"` // ok, draining
+	BaseURL    string       `json:"base_url"`
+	Cert       string       `json:"certificate_sha256,omitempty"` // of the API, where it is encrypted
+	Region     string       `json:"region"`
+	Generation uint64       `json:"generation"`
+	Config     string       `json:"config"`
+	Since      time.Time    `json:"since"`
+	InFlight   int          `json:"in_flight"`
+	Waiting    int          `json:"waiting"`
+	Dropped    uint64       `json:"records_dropped"`
+	Models     []Model      `json:"models"`
+	Canaries   []Canary     `json:"canaries,omitempty"`
+	Upstreams  []Upstream   `json:"upstreams"`
+	Peers      []peer.Link  `json:"peers,omitempty"` // the other gateways of the cell
+	Cells      []cell.State `json:"cells,omitempty"` // the gateways of other cells
 }
 
 // Model is what callers may ask for.

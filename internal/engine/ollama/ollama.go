@@ -14,20 +14,18 @@ package ollama
 import (
 	"strings"
 
-	"headworks/internal/dialect/ollama"
 	"headworks/internal/engine"
 	"headworks/internal/fault"
 	"headworks/internal/fleet"
 	"headworks/internal/inference"
 	"headworks/internal/scan"
-	"headworks/internal/wire"
 )
 
 // New returns the engine of an upstream's replicas; an empty key is not sent.
 func New(replicas []fleet.Replica, keys []string) (*engine.HTTP, error) {
 	compatible, completions := engine.Chat(), engine.Completions()
 	compatible.Refuse, completions.Refuse = several, several
-	return engine.NewHTTP([]engine.Protocol{chat(), generate(), compatible, completions, engine.Embeddings()}, replicas, engine.Options{
+	return engine.NewHTTP([]engine.Protocol{engine.OllamaChat(below("/api/chat")), engine.OllamaGenerate(below("/api/generate")), compatible, completions, engine.Embeddings()}, replicas, engine.Options{
 		Keys: engine.Bearer(keys), Listing: tags(),
 	})
 }
@@ -43,27 +41,6 @@ func tags() *engine.Listing {
 			}
 		},
 	}
-}
-
-func chat() engine.Protocol {
-	return engine.Protocol{
-		Dialect:      inference.Ollama,
-		Target:       below("/api/chat"),
-		Framing:      func() engine.Framing { return wire.NewLines(0) },
-		Type:         "application/x-ndjson",
-		Edits:        ollama.Edits,
-		Encode:       ollama.Encode,
-		ReadAnswer:   ollama.ReadAnswer,
-		DecodeAnswer: ollama.DecodeAnswer,
-		ReadError:    ollama.ReadError,
-		NewReader:    func() engine.Reader { return &ollama.Reader{} },
-	}
-}
-
-func generate() engine.Protocol {
-	p := chat()
-	p.Dialect, p.Target, p.Encode = inference.OllamaGenerate, below("/api/generate"), nil
-	return p
 }
 
 // below returns where a path of Ollama's own lies: beside /v1, where the base URL

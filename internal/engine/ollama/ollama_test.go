@@ -3,6 +3,7 @@ package ollama
 import (
 	"testing"
 
+	"headworks/internal/engine"
 	"headworks/internal/engine/enginetest"
 	"headworks/internal/inference"
 )
@@ -29,7 +30,7 @@ func TestConformance(t *testing.T) {
 // not.
 func TestTargets(t *testing.T) {
 	for base, want := range map[string]string{"": "/api/chat", "/v1": "/api/chat", "/lab": "/lab/api/chat", "/lab/v1": "/lab/api/chat"} {
-		if got := string(chat().Target(nil, base, "m", true)); got != want {
+		if got := string(engine.OllamaChat(below("/api/chat")).Target(nil, base, "m", true)); got != want {
 			t.Errorf("%q: %s, want %s", base, got, want)
 		}
 	}

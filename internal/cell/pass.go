@@ -1,0 +1,123 @@
+package cell
+
+import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"io"
+	"time"
+)
+
+// Header is the field in which a gateway of one cell proves to one of another that it
+// is its kin, and says on whose behalf it asks.
+const Header = "x-headworks-cell"
+
+// Pass is what a gateway says of a request that it sends to another cell. It is good
+// for one path and for a short time.
+type Pass struct {
+	Version int     `json:"v"`
+	From    string  `json:"from"` // the cell that sends
+	Sent    int64   `json:"at"`   // Unix milliseconds
+	Path    string  `json:"to"`
+	Caller  *Caller `json:"caller,omitempty"` // on whose behalf; nil: the cell asks for itself
+}
+
+// Caller is on whose behalf a cell asks: a name, and never the key itself.
+type Caller struct {
+	ID          string   `json:"id"`
+	Key         string   `json:"key"`
+	Tenant      string   `json:"tenant"`
+	Project     string   `json:"project,omitempty"`
+	Tier        string   `json:"tier,omitempty"`
+	Class       uint8    `json:"class"`
+	Concurrency int      `json:"concurrency,omitempty"`
+	Model       string   `json:"model"` // the one that he is let ask for
+	Bound       bool     `json:"bound,omitempty"`
+	Regions     []string `json:"regions,omitempty"` // that his requests stay in, where Bound
+	Region      string   `json:"region,omitempty"`  // where he is
+	Zone        string   `json:"zone,omitempty"`
+}
+
+const (
+	version  = 1
+	mostPass = 4 << 10          // bytes of the field
+	lives    = 30 * time.Second // a pass, and how far two clocks may be apart
+)
+
+// What is wrong with a pass.
+var (
+	errLong   = errors.New("cell: more is to be said of a caller than fits a header field")
+	errPass   = errors.New("cell: no pass of ours")
+	errOld    = errors.New("cell: a pass that is too old, or of a clock that is wrong")
+	errPlace  = errors.New("cell: a pass for another path")
+	errAnswer = errors.New("cell: no answer of ours")
+)
+
+// Seal writes a pass as the field has it.
+func Seal(secret string, p *Pass) (string, error) {
+	p.Version = version
+	b, err := json.Marshal(p)
+	if err != nil {
+		return "", err
+	}
+	body := base64.RawURLEncoding.EncodeToString(b)
+	field := body + "." + sign(secret, "pass", []byte(body))
+	if len(field) > mostPass {
+		return "", errLong
+	}
+	return field, nil
+}
+
+// Open reads a pass that was sealed with the same secret, for a path at now.
+func Open(secret string, field []byte, path string, now time.Time) (*Pass, error) {
+	body, proof, ok := bytes.Cut(field, []byte("."))
+	if !ok || secret == "" || len(field) > mostPass || !hmac.Equal(proof, []byte(sign(secret, "pass", body))) {
+		return nil, errPass
+	}
+	p, err := parse(body)
+	switch {
+	case err != nil:
+		return nil, err
+	case p.Path != path:
+		return nil, errPlace
+	}
+	if off := now.Sub(time.UnixMilli(p.Sent)); off > lives || off < -lives {
+		return nil, errOld
+	}
+	return p, nil
+}
+
+// parse reads what is said.
+func parse(body []byte) (*Pass, error) {
+	b := make([]byte, base64.RawURLEncoding.DecodedLen(len(body)))
+	n, err := base64.RawURLEncoding.Strict().Decode(b, body)
+	if err != nil {
+		return nil, errPass
+	}
+	var p Pass
+	d := json.NewDecoder(bytes.NewReader(b[:n]))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&p); err != nil || p.Version != version || p.From == "" {
+		return nil, errPass
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return nil, errPass
+	}
+	return &p, nil
+}
+
+// sign returns the proof of a text for one purpose. What is signed for another
+// purpose with the same secret is none.
+func sign(secret, purpose string, parts ...[]byte) string {
+	key := hmac.New(sha256.New, []byte(secret))
+	key.Write([]byte("headworks cells 1 " + purpose))
+	sum := hmac.New(sha256.New, key.Sum(nil))
+	for _, p := range parts {
+		sum.Write(p)
+	}
+	return hex.EncodeToString(sum.Sum(nil))
+}

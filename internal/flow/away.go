@@ -1,0 +1,269 @@
+package flow
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"headworks/internal/fault"
+	"headworks/internal/fleet"
+	"headworks/internal/tenant"
+)
+
+// Why another cell is not asked.
+const (
+	Farther  = "the request came from another cell, and goes no further"
+	CellDown = "its cell does not answer"
+	CellEnds = "its cell is going away"
+	CellFull = "its cell has no room for requests of others"
+	CellElse = "its cell does not serve this model now"
+)
+
+// Spill is why another cell is first, though this one could serve.
+const Spill = "spill: this cell would miss the objective, and that one is nearer to it"
+
+// Cell is what a gateway of another cell said last, and how it is reached.
+type Cell struct {
+	Down   bool // it does not answer
+	Ends   bool // it drains
+	Room   int  // requests of others that it takes, until it says so again
+	RTT    time.Duration
+	Models map[string]time.Duration // that it can serve now, and how soon they answer; 0 is not known
+
+	known bool
+	lost  time.Time // since when it does not answer
+	back  time.Time // since when it answers again; zero: it always did
+}
+
+// Cell notes what is known of another cell's gateway. One that is back gets as much of
+// what it has room for as any replica that is back gets of its share.
+func (p *Policy) Cell(id fleet.ReplicaID, c Cell, now time.Time) {
+	for int(id) >= len(p.cells) {
+		p.cells = append(p.cells, Cell{})
+	}
+	was := &p.cells[id]
+	c.known, c.back, c.lost = true, was.back, was.lost
+	if c.Down && !was.Down {
+		c.lost = now
+	}
+	if was.known && was.Down && !c.Down {
+		c.back = now
+		p.Health.Forget(id, now) // what requests met there is over
+	}
+	if age, slow := now.Sub(c.back), p.Health.Rules.SlowStart; !c.back.IsZero() && age < slow {
+		c.Room = int(float64(c.Room) * max(leastBack, float64(age)/float64(slow)))
+	}
+	p.cells[id] = c
+}
+
+// leastBack is the least share of its room that a cell gets which is back.
+const leastBack = 0.1
+
+// cell returns what is known of a replica that is another cell's gateway.
+func (p *Policy) cell(id fleet.ReplicaID) *Cell {
+	if int(id) >= len(p.cells) || !p.cells[id].known {
+		return nil
+	}
+	return &p.cells[id]
+}
+
+// shut says why another cell's gateway is not asked for a model; empty if it may be.
+// Of one that nobody heard of yet nothing is known against it.
+func (p *Policy) shut(id fleet.ReplicaID, model string) string {
+	c := p.cell(id)
+	switch {
+	case c == nil:
+		return ""
+	case c.Down:
+		return CellDown
+	case c.Ends:
+		return CellEnds
+	case c.Room <= 0:
+		return CellFull
+	}
+	if _, ok := c.Models[model]; !ok {
+		return CellElse
+	}
+	return ""
+}
+
+// glance is how often a request that another cell has looks whether that one is lost.
+const glance = 250 * time.Millisecond
+
+// gone reports whether the cell that has a request is lost, and gave no sign of the
+// answer since, the last at progress.
+func (p *Policy) gone(t *Ticket, progress time.Time) bool {
+	c := p.cell(t.Replica.ID)
+	return c != nil && c.Down && t.state != committed && progress.Before(c.lost)
+}
+
+// away sorts the other cells behind all other targets by how far they are, puts the
+// nearest first where this one would miss the objective, and leaves them out where
+// the request came from a cell.
+func (p *Policy) away(t *Ticket, s *fleet.Snapshot, now time.Time) {
+	first := 0
+	for first < t.Order.N && !t.Model.Targets[t.Order.Targets[first]].Away {
+		first++
+	}
+	far := t.Order.Targets[first:t.Order.N]
+	if len(far) == 0 {
+		return
+	}
+	if t.Caller.Cell != "" {
+		for _, place := range far {
+			t.Order.Left[place] = Farther
+		}
+		t.Order.N = first
+		return
+	}
+	slices.SortStableFunc(far, func(a, b uint8) int {
+		return cmp.Compare(p.distance(t, a, s), p.distance(t, b, s))
+	})
+	if first > 0 && p.spills(t, s, now, far[0]) {
+		nearest := far[0]
+		copy(t.Order.Targets[1:first+1], t.Order.Targets[:first])
+		t.Order.Targets[0], t.Order.Why = nearest, Spill
+	}
+}
+
+// unheard is how far a cell is of which nobody heard.
+const unheard = time.Minute
+
+// distance returns how far a target's cell is, by its nearest gateway that may be
+// asked.
+func (p *Policy) distance(t *Ticket, place uint8, s *fleet.Snapshot) time.Duration {
+	target := &t.Model.Targets[place]
+	least := 2 * unheard
+	pool := s.Upstreams[target.Upstream].Replicas
+	for i := range pool {
+		switch c := p.cell(pool[i].ID); {
+		case c == nil:
+			least = min(least, unheard)
+		case p.shut(pool[i].ID, target.Model) == "":
+			least = min(least, c.RTT)
+		}
+	}
+	return least
+}
+
+// When a request goes to another cell though this one could serve it: once this one
+// is foreseen to need more than a share of the objective, and the other less by a
+// fifth and by what is worth a hop.
+const (
+	spillAt    = 0.7
+	spillShare = 0.2
+	spillLeast = 200 * time.Millisecond
+)
+
+// spills reports whether a request is better off in another cell.
+func (p *Policy) spills(t *Ticket, s *fleet.Snapshot, now time.Time, place uint8) bool {
+	aim := t.Aim.TTFT
+	if aim <= 0 {
+		return false
+	}
+	here := p.foresee(&t.Model.Targets[t.Order.Targets[0]], s, t.Request.Input, now).TTFT
+	if float64(here) <= spillAt*float64(aim) {
+		return false
+	}
+	target := &t.Model.Targets[place]
+	there := time.Duration(-1)
+	pool := s.Upstreams[target.Upstream].Replicas
+	for i := range pool {
+		c := p.cell(pool[i].ID)
+		if c == nil || p.shut(pool[i].ID, target.Model) != "" || c.Models[target.Model] <= 0 {
+			continue
+		}
+		if took := c.RTT + c.Models[target.Model]; there < 0 || took < there {
+			there = took
+		}
+	}
+	return there >= 0 && here-there >= max(time.Duration(spillShare*float64(here)), spillLeast)
+}
+
+// went notes that a request went to another cell: it has room for one less.
+func (p *Policy) went(id fleet.ReplicaID) {
+	if c := p.cell(id); c != nil {
+		c.Room--
+	}
+}
+
+// room is how many more requests the replicas here can take, as last counted.
+type room struct {
+	at       time.Time
+	free     int
+	inside   int // when it was counted
+	accepted int // of others, since
+}
+
+// How room is counted.
+const (
+	recount = 100 * time.Millisecond
+	usual   = 2048 + usualOutput // tokens of a request
+)
+
+// Room returns how many more requests this cell could take now, by the KV cache that
+// is free at healthy replicas and by the places at the gate; none while requests wait.
+func (p *Policy) Room(s *fleet.Snapshot, now time.Time) int {
+	if age := now.Sub(p.room.at); p.room.at.IsZero() || age < 0 || age >= recount {
+		p.room = room{at: now, free: p.count(s, now), inside: p.Gate.InFlight()}
+	}
+	return max(p.room.free-p.room.accepted, 0)
+}
+
+func (p *Policy) count(s *fleet.Snapshot, now time.Time) int {
+	if p.Gate.Waiting() > 0 {
+		return 0
+	}
+	free := 0
+	for i := range s.Upstreams {
+		u := &s.Upstreams[i]
+		if u.Away {
+			continue
+		}
+		for k := range u.Replicas {
+			id := u.Replicas[k].ID
+			if p.Health.Of(id, "", now).In() {
+				free += max(cmp.Or(p.holds(u, id), unknownKV)-p.InFlight(id).KV-p.foreign(id, now).KV, 0) / usual
+			}
+		}
+	}
+	if limit := p.Gate.Limits.InFlight; limit > 0 {
+		free = min(free, limit-p.Gate.InFlight())
+	}
+	return max(free, 0)
+}
+
+// spare is the share of all that must be free for a request of another cell to come
+// in, by its class: the dearest come in while there is room at all.
+var spare = [...]float64{tenant.Critical: 0, tenant.Standard: .05, tenant.Sheddable: .2, tenant.Batch: .4}
+
+// turnAway returns why a request of another cell does not come in, or nil.
+func (p *Policy) turnAway(t *Ticket, s *fleet.Snapshot, now time.Time) *fault.Error {
+	free := p.Room(s, now)
+	if free > 0 && float64(free) > spare[t.Caller.Tier.Class]*float64(free+p.room.inside) {
+		p.room.accepted++
+		return nil
+	}
+	t.Left = "this cell has no room for requests of others"
+	f := p.overloaded(t.Left)
+	f.After, f.Status = time.Second, 429 // the other cell asks elsewhere, and holds nothing against this one
+	return f
+}
+
+// Serves returns whether a model can be served here now, by this cell alone, and how
+// soon it answered lately; 0 is not known.
+func (p *Policy) Serves(m *fleet.Model, s *fleet.Snapshot, now time.Time) (soon time.Duration, ok bool) {
+	for i := range m.Targets {
+		target := &m.Targets[i]
+		if target.Away {
+			continue
+		}
+		pool := s.Upstreams[target.Upstream].Replicas
+		for k := range pool {
+			if p.Health.Of(pool[k].ID, target.Model, now).In() {
+				return p.seen(target.ID, now).TTFT, true
+			}
+		}
+	}
+	return 0, false
+}
