@@ -53,7 +53,7 @@ func (k *keyring) isAdmin(presented string) bool { return k.token.Check([]byte(p
 func (k *keyring) pin(c *config.Config) error {
 	tiers := map[string]tenant.Tier{}
 	for name, t := range c.Tiers {
-		tiers[name] = tenant.Tier{Name: name, Class: t.Priority, Requests: t.Requests, Tokens: t.Tokens, Concurrency: t.Concurrency}
+		tiers[name] = tier(name, t)
 	}
 	var pinned []identity.Entry
 	for _, key := range c.Keys {

@@ -32,6 +32,7 @@ import (
 	"headworks/internal/fleet"
 	"headworks/internal/gateway"
 	"headworks/internal/inference"
+	"headworks/internal/tenant"
 )
 
 // fleetRoom turns configurations into worlds, one generation after the other. A
@@ -44,6 +45,7 @@ type fleetRoom struct {
 	idle      func(fleet.ReplicaID) bool               // nothing is in flight there
 	places    map[place]fleet.ReplicaID
 	gone      map[fleet.ReplicaID]departure
+	targets   map[aim]fleet.TargetID
 	engines   map[string]*built
 	number    uint64
 	config    *config.Config // of that generation
@@ -66,6 +68,9 @@ type place struct {
 	key           int // of its credentials
 }
 
+// aim is what makes a target the same over reloads, and of several models.
+type aim struct{ upstream, model string }
+
 // built is an engine and what it was built from.
 type built struct {
 	engine   engine.Engine
@@ -85,7 +90,7 @@ func (b *built) alike(other *built) bool {
 func newFleetRoom(documents extract.Find) *fleetRoom {
 	return &fleetRoom{
 		documents: documents, places: map[place]fleet.ReplicaID{}, gone: map[fleet.ReplicaID]departure{},
-		engines: map[string]*built{}, since: time.Now().Unix(),
+		targets: map[aim]fleet.TargetID{}, engines: map[string]*built{}, since: time.Now().Unix(),
 		found: func(string) []discover.Replica { return nil },
 		idle:  func(fleet.ReplicaID) bool { return false },
 	}
@@ -199,6 +204,10 @@ func (r *fleetRoom) build(c *config.Config) (w *gateway.World, take func() moves
 			to := target(upstreams[t.Upstream], t)
 			to.Salt = salt(name, c.Models[name], i)
 			to.Speaks = s.Upstreams[to.Upstream].Speaks
+			to.ID = r.targetID(t.Upstream, t.Model)
+			if u := &s.Upstreams[to.Upstream]; u.Pace == (fleet.Pace{}) {
+				u.Pace = pace(u, c.Upstreams[t.Upstream], t.Model)
+			}
 			m.Targets = append(m.Targets, to)
 		}
 		kin(&m, c.Models[name].Policy == config.ByDistance)
@@ -214,6 +223,7 @@ func (r *fleetRoom) build(c *config.Config) (w *gateway.World, take func() moves
 		}
 		s.Models = append(s.Models, m)
 	}
+	s.Judges = slices.ContainsFunc(s.Models, func(m fleet.Model) bool { return m.Policy == fleet.Best })
 	s.Direct = model("", config.DefaultModel())
 	take = func() (m moves) {
 		for name, old := range r.engines {
@@ -446,9 +456,13 @@ func model(name string, m config.Model) fleet.Model {
 			FirstTokenSet: m.Timeouts.FirstTokenSet,
 		},
 	}
-	if m.Policy == config.ByWeight {
+	switch m.Policy {
+	case config.ByWeight:
 		f.Policy = fleet.Weighted
+	case config.Best:
+		f.Policy, f.Choice = fleet.Best, choice(&m.Choice)
 	}
+	f.Aim = tenant.Objective(m.Objectives)
 	f.Sticky = sticks[m.Sticky]
 	switch m.Dropped {
 	case config.DroppedDrop:
@@ -490,9 +504,11 @@ func target(upstream int, t config.Target) fleet.Target {
 	f := fleet.Target{
 		Name: t.Name, Upstream: upstream, Model: t.Model, Quality: t.Quality, Weight: t.Weight,
 		Window: t.Window, Carded: t.Carded, Output: t.Output, Released: t.Released,
+		Precision: t.Precision,
 	}
 	if t.Capabilities != nil {
 		f.Can, _ = inference.ParseAbilities(t.Capabilities) // config knows no others
+		f.Told = !t.Able
 	}
 	if p := t.Price; p != nil {
 		f.Price = inference.Price{Known: true, Input: p.Input, Output: p.Output}

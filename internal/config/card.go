@@ -52,7 +52,7 @@ func (r *reader) card(path string, t *Target, c card.Card) {
 		t.Output = c.Output
 	}
 	if takes("capabilities", c.Abilities.Known()) {
-		t.Capabilities = c.Abilities.Names()
+		t.Capabilities, t.Able = c.Abilities.Names(), true
 	}
 }
 

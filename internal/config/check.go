@@ -377,8 +377,8 @@ func (r *reader) model(name string) {
 		if _, ok := r.cfg.Upstreams[t.Upstream]; !ok && t.Upstream != "" {
 			r.at(join(at, "upstream"), UnknownName, "no upstream "+r.shown(join(at, "upstream"), t.Upstream)+meant(t.Upstream, upstreams, "there are"))
 		}
-		if r.given[join(at, "weight")] && m.Policy == ByOrder {
-			r.warn(join(at, "weight"), Pointless, "weight counts under policy: weight and nearest, and the policy here is order")
+		if r.given[join(at, "weight")] && m.Policy != ByWeight && m.Policy != ByDistance {
+			r.warn(join(at, "weight"), Pointless, "weight counts under policy: weight and nearest, and the policy here is "+m.Policy)
 		}
 	}
 	if to := m.Timeouts; to.Total > 0 {

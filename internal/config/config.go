@@ -231,19 +231,22 @@ const (
 	ByOrder    = "order"
 	ByWeight   = "weight"
 	ByDistance = "nearest"
+	Best       = "best"
 )
 
 // Model is what callers ask for by name.
 type Model struct {
-	Targets  []Target `json:"targets" jsonschema:"ways to serve it"`
-	Policy   string   `json:"policy,omitzero" enum:"order,weight,nearest" jsonschema:"the first available target, drawn by weight, or the nearest to the caller that has capacity"`
-	Sticky   string   `json:"sticky,omitzero" enum:"request,session,user,key" jsonschema:"whom a target is drawn for, so that the same one comes first each time"`
-	Salt     string   `json:"salt,omitzero" jsonschema:"what sets an experiment apart: another one draws everybody anew"`
-	Canary   *Canary  `json:"canary,omitzero" jsonschema:"a target that gets a growing share of the requests, and none once it does worse than the others"`
-	Timeouts Timeouts `json:"timeouts,omitzero" jsonschema:"bounds on the phases of an answer; 0s is no bound"`
-	Tries    int      `json:"tries,omitzero" min:"1" max:"3" jsonschema:"tries on one target, once an engine got the work"`
-	Card     string   `json:"card,omitzero" enum:"on,off" jsonschema:"whether what the file does not say of a target is taken from the model card inside the program: price, window, longest answer, capabilities"`
-	Dropped  string   `json:"dropped,omitzero" enum:"warn,drop,reject" jsonschema:"fields that a target cannot be told: named in x-headworks-dropped, left out without a word, or a reason to ask another target or none"`
+	Targets    []Target   `json:"targets" jsonschema:"ways to serve it"`
+	Policy     string     `json:"policy,omitzero" enum:"order,weight,nearest,best" jsonschema:"the first available target, drawn by weight, the nearest to the caller that has capacity, or the best for each request"`
+	Sticky     string     `json:"sticky,omitzero" enum:"request,session,user,key" jsonschema:"whom a target is drawn for, so that the same one comes first each time"`
+	Salt       string     `json:"salt,omitzero" jsonschema:"what sets an experiment apart: another one draws everybody anew"`
+	Canary     *Canary    `json:"canary,omitzero" jsonschema:"a target that gets a growing share of the requests, and none once it does worse than the others"`
+	Timeouts   Timeouts   `json:"timeouts,omitzero" jsonschema:"bounds on the phases of an answer; 0s is no bound"`
+	Choice     Choice     `json:"choice,omitzero" jsonschema:"what counts under policy best"`
+	Objectives Objectives `json:"objectives,omitzero" jsonschema:"how soon answers should come; under policy best they count"`
+	Tries      int        `json:"tries,omitzero" min:"1" max:"3" jsonschema:"tries on one target, once an engine got the work"`
+	Card       string     `json:"card,omitzero" enum:"on,off" jsonschema:"whether what the file does not say of a target is taken from the model card inside the program: price, window, longest answer, capabilities"`
+	Dropped    string     `json:"dropped,omitzero" enum:"warn,drop,reject" jsonschema:"fields that a target cannot be told: named in x-headworks-dropped, left out without a word, or a reason to ask another target or none"`
 }
 
 // Whom a target is drawn for.
@@ -310,9 +313,12 @@ type Target struct {
 
 	Capabilities []string `json:"capabilities,omitzero" enum:"tools,vision,documents,audio,json_schema,thinking" jsonschema:"what its model can do; nothing is known unless given"`
 
-	// Carded tells that Window is of the model card, and Released is when the card
-	// says that the model came out.
+	Precision string `json:"precision,omitzero" enum:"fp32,fp16,bf16,fp8,int8,fp4,int4" jsonschema:"of its weights; a compressed variant is a target with a quality of its own"`
+
+	// Carded tells that Window is of the model card, Able that Capabilities are, and
+	// Released is when the card says that the model came out.
 	Carded   bool  `json:"-"`
+	Able     bool  `json:"-"`
 	Released int64 `json:"-"`
 }
 
@@ -362,6 +368,10 @@ type Tier struct {
 	Tokens      tenant.Rate  `json:"tokens,omitzero" jsonschema:"tokens per time of one key"`
 	Concurrency int          `json:"concurrency,omitzero" min:"0" max:"10000000" jsonschema:"requests of one key at once; 0 is no limit"`
 	Residency   []string     `json:"residency,omitzero" jsonschema:"regions and groups of regions that its requests stay in; anywhere unless given"`
+	Prefer      string       `json:"prefer,omitzero" enum:"quality,price,latency" jsonschema:"what counts most for its callers, where a model has policy best and they do not say"`
+	MayPrefer   []string     `json:"may_prefer,omitzero" enum:"quality,price,latency" jsonschema:"what its callers may ask for with x-headworks-prefer; all unless given"`
+	Objectives  Objectives   `json:"objectives,omitzero" jsonschema:"how soon answers should come for its callers, in the place of the model's"`
+	Fastest     Objectives   `json:"fastest_objectives,omitzero" jsonschema:"the shortest times that its callers may ask for with x-headworks-objective"`
 }
 
 func (t *Tier) defaults() { t.Priority = tenant.Standard }

@@ -2,6 +2,8 @@
 // vendor's dialect. Lengths are in tokens unless a name says bytes.
 package inference
 
+import "strings"
+
 // Request is one question as decisions see it: facts, no content.
 type Request struct {
 	ID        ID
@@ -24,6 +26,21 @@ type Request struct {
 	Needs     Abilities
 	Effort    Effort
 	Features  Features // where somebody decides by them
+}
+
+// Need notes that r cannot be served as it is meant without an ability.
+func (r *Request) Need(a Ability) { r.Needs = r.Needs.With(a) }
+
+// NeedOf notes what a medium takes to be read, by its MIME type.
+func (r *Request) NeedOf(media string) {
+	switch kind, of, _ := strings.Cut(media, "/"); {
+	case kind == "image", kind == "video":
+		r.Need(Vision)
+	case kind == "audio":
+		r.Need(Hearing)
+	case of == "pdf":
+		r.Need(Documents)
+	}
 }
 
 // Usage counts the tokens of an answer. Input includes CacheRead and

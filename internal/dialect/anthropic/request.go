@@ -35,7 +35,8 @@ func readAs(d *scan.Doc, into *inference.Request, as inference.Dialect) error {
 	}
 	var f dialect.Fields
 	var messages scan.Value
-	var w weight
+	w := weight{r: &r}
+	toolless := false
 	model, limit := false, as == inference.AnthropicCount
 	for m := range root.All() {
 		switch string(m.Key()) {
@@ -61,9 +62,22 @@ func readAs(d *scan.Doc, into *inference.Request, as inference.Dialect) error {
 			if f.Want(m, scan.Object, "tool_choice") && m.Get("type").TextLen() == 0 {
 				f.Wrong("tool_choice.type", "must be a string")
 			}
+			toolless = m.Get("type").Is("none")
 		case "thinking":
 			if f.Want(m, scan.Object, "thinking") {
 				f.Int(m.Get("budget_tokens"), "thinking.budget_tokens", 0, math.MaxInt32)
+				if !m.Get("type").Is("disabled") {
+					r.Need(inference.Reasoning)
+				}
+			}
+		case "output_config":
+			r.Effort = inference.ParseEffort(m.Get("effort").Bytes())
+			if m.Get("format").Get("type").Is("json_schema") {
+				r.Need(inference.JSONSchema)
+			}
+		case "output_format":
+			if m.Get("type").Is("json_schema") {
+				r.Need(inference.JSONSchema)
 			}
 		case "metadata":
 			if f.Want(m, scan.Object, "metadata") {
@@ -97,6 +111,9 @@ func readAs(d *scan.Doc, into *inference.Request, as inference.Dialect) error {
 		}
 		i++
 	}
+	if r.Tools > 0 && !toolless {
+		r.Need(inference.Tools)
+	}
 	r.Input = max(1, w.tokens+w.bytes/dialect.BytesPerToken)
 	r.Stream = r.Stream && as == inference.Anthropic
 	r.WantUsage = r.Stream
@@ -126,8 +143,12 @@ func tools(f *dialect.Fields, v scan.Value) int {
 	return i
 }
 
-// weight is how much a prompt weighs: its text in bytes, the rest in tokens.
-type weight struct{ bytes, tokens int }
+// weight is how much a prompt weighs: its text in bytes, the rest in tokens; r needs
+// what its parts need.
+type weight struct {
+	bytes, tokens int
+	r             *inference.Request
+}
 
 // blocks weighs a content; false if it is none.
 func (w *weight) blocks(content scan.Value) bool {
@@ -153,11 +174,13 @@ func (w *weight) blocks(content scan.Value) bool {
 			w.bytes += len(b.Get("input").Raw())
 		case "image":
 			w.tokens += dialect.ImageTokens
+			w.r.Need(inference.Vision)
 		case "document":
 			if source := b.Get("source"); source.Get("type").Is("text") {
 				w.bytes += source.Get("data").TextLen()
 			} else {
 				w.tokens += dialect.DocumentTokens
+				w.r.Need(inference.Documents)
 			}
 		case "tool_result":
 			if inside := b.Get("content"); inside.Given() && !w.blocks(inside) {

@@ -77,7 +77,12 @@ func TestReadRequest(t *testing.T) {
 		{
 			"all", `{"model":"m","max_tokens":5,"stream":true,"system":[{"type":"text","text":"1234"}],"tools":[{"name":"f","input_schema":{}},{"type":"web_search_20250305","name":"w"}],` +
 				`"tool_choice":{"type":"auto"},"thinking":{"type":"enabled","budget_tokens":1024},"metadata":{"user_id":"u"},"messages":[` + user + `]}`,
-			inference.Request{MaxTokens: 5, Stream: true, WantUsage: true, Tools: 2, Input: 21, Session: dialect.Session([]byte("u")), User: dialect.Session([]byte("u"))},
+			inference.Request{MaxTokens: 5, Stream: true, WantUsage: true, Tools: 2, Input: 21, Session: dialect.Session([]byte("u")), User: dialect.Session([]byte("u")), Needs: inference.AbilitiesOf(inference.Tools, inference.Reasoning)},
+		},
+		{
+			"wishes", `{"model":"m","max_tokens":5,"tools":[{"name":"f","input_schema":{}}],"tool_choice":{"type":"none"},"thinking":{"type":"disabled"},` +
+				`"output_config":{"effort":"high","format":{"type":"json_schema","schema":{}}},"messages":[` + user + `]}`,
+			inference.Request{MaxTokens: 5, Tools: 1, Input: 11, Effort: inference.MuchEffort, Needs: inference.AbilitiesOf(inference.JSONSchema)},
 		},
 		{
 			"blocks", `{"model":"m","max_tokens":5,"metadata":null,"messages":[{"role":"user","content":[` +
@@ -85,7 +90,7 @@ func TestReadRequest(t *testing.T) {
 				`{"type":"document","source":{"type":"text","data":"12345678"}},{"type":"document","source":{"type":"base64","data":"AAAA"}},` +
 				`{"type":"tool_result","tool_use_id":"t","content":[{"type":"text","text":"1234"},{"type":"image","source":{}}]}]},` +
 				`{"role":"assistant","content":[{"type":"thinking","thinking":"1234","signature":"s"}]}]}`,
-			inference.Request{MaxTokens: 5, Input: 5004},
+			inference.Request{MaxTokens: 5, Input: 5004, Needs: inference.AbilitiesOf(inference.Vision, inference.Documents)},
 		},
 	}
 	for _, tt := range tests {

@@ -39,6 +39,7 @@ func readAs(d *scan.Doc, into *inference.Request, as inference.Dialect) error {
 		}
 	}
 	var contents scan.Value
+	toolless := false
 	for m := range root.All() {
 		switch camel(m.Key()) {
 		case "contents":
@@ -51,7 +52,9 @@ func readAs(d *scan.Doc, into *inference.Request, as inference.Dialect) error {
 		case "toolConfig":
 			if c.Want(m, scan.Object, "toolConfig") {
 				c.once("toolConfig.", m)
-				c.Want(get(m, "functionCallingConfig"), scan.Object, "toolConfig.functionCallingConfig")
+				calling := get(m, "functionCallingConfig")
+				c.Want(calling, scan.Object, "toolConfig.functionCallingConfig")
+				toolless = get(calling, "mode").Is("NONE")
 			}
 		case "generationConfig":
 			c.config(m)
@@ -69,6 +72,9 @@ func readAs(d *scan.Doc, into *inference.Request, as inference.Dialect) error {
 	for m := range some(contents) {
 		c.content(m, "contents["+strconv.Itoa(i)+"]", true)
 		i++
+	}
+	if r.Tools > 0 && !toolless {
+		r.Need(inference.Tools)
 	}
 	r.Input = max(1, c.tokens+c.bytes/dialect.BytesPerToken)
 	if err := c.Failed(); err != nil {
@@ -132,12 +138,28 @@ func (c *checking) config(v scan.Value) {
 				c.r.N = c.whole(m, "generationConfig."+name, 1, maxCandidates)
 			}
 		case "thinkingConfig":
-			c.Want(m, scan.Object, "generationConfig."+name)
+			if c.Want(m, scan.Object, "generationConfig."+name) {
+				c.thinking(m)
+			}
+		case "responseJsonSchema", "_responseJsonSchema":
+			c.r.Need(inference.JSONSchema)
 		case "responseMimeType":
 			c.Want(m, scan.String, "generationConfig."+name)
 		case "responseSchema":
-			c.Want(m, scan.Object, "generationConfig."+name)
+			if c.Want(m, scan.Object, "generationConfig."+name) {
+				c.r.Need(inference.JSONSchema)
+			}
 		}
+	}
+}
+
+// thinking notes how hard the caller asks to think: not at all is a budget of 0.
+func (c *checking) thinking(v scan.Value) {
+	budget, set := integer(get(v, "thinkingBudget"))
+	level := get(v, "thinkingLevel").Text()
+	c.r.Effort = inference.ParseEffort([]byte(strings.ToLower(level)))
+	if set && budget != 0 || !set && level != "" {
+		c.r.Need(inference.Reasoning)
 	}
 }
 
@@ -210,7 +232,9 @@ func (c *checking) part(p scan.Value, path string) {
 		case "inlineData", "fileData":
 			if c.Want(m, scan.Object, path+"."+name) {
 				c.once(path+"."+name+".", m)
-				c.tokens += weight(get(m, "mimeType").Text())
+				media := get(m, "mimeType").Text()
+				c.tokens += weight(media)
+				c.r.NeedOf(media)
 			}
 		case "functionCall", "functionResponse":
 			if !c.Want(m, scan.Object, path+"."+name) {

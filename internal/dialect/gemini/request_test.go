@@ -49,6 +49,26 @@ func TestReadRequest(t *testing.T) {
 	}
 }
 
+// TestNeeds: what a model has to be able to do.
+func TestNeeds(t *testing.T) {
+	for body, want := range map[string]inference.Abilities{
+		`{"contents":[{"parts":[{"text":"x"}]}],"generationConfig":{"thinkingConfig":{"thinkingBudget":0}}}`:                                               0,
+		`{"contents":[{"parts":[{"text":"x"}]}],"generationConfig":{"thinkingConfig":{"thinkingBudget":-1}}}`:                                              inference.AbilitiesOf(inference.Reasoning),
+		`{"contents":[{"parts":[{"text":"x"}]}],"generationConfig":{"response_schema":{"type":"OBJECT"}}}`:                                                 inference.AbilitiesOf(inference.JSONSchema),
+		`{"contents":[{"parts":[{"inlineData":{"mimeType":"application/pdf"}},{"inlineData":{"mimeType":"image/png"}}]}]}`:                                 inference.AbilitiesOf(inference.Documents, inference.Vision),
+		`{"contents":[{"parts":[{"text":"x"}]}],"tools":[{"functionDeclarations":[{"name":"f"}]}]}`:                                                        inference.AbilitiesOf(inference.Tools),
+		`{"contents":[{"parts":[{"text":"x"}]}],"tools":[{"functionDeclarations":[{"name":"f"}]}],"toolConfig":{"functionCallingConfig":{"mode":"NONE"}}}`: 0,
+	} {
+		if r, err := read(t, body); err != nil || r.Needs != want {
+			t.Errorf("%s: %v, want %v (%v)", body, r.Needs.Names(), want.Names(), err)
+		}
+	}
+	r, err := read(t, `{"contents":[{"parts":[{"text":"x"}]}],"generationConfig":{"thinkingConfig":{"thinkingLevel":"HIGH"}}}`)
+	if err != nil || r.Effort != inference.MuchEffort {
+		t.Errorf("effort %v (%v)", r.Effort, err)
+	}
+}
+
 func TestReadRequestRefuses(t *testing.T) {
 	const ok = `"contents":[{"parts":[{"text":"x"}]}]`
 	for body, param := range map[string]string{

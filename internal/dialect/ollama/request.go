@@ -87,6 +87,9 @@ func begin(d *scan.Doc, asked inference.Dialect, into *inference.Request) (*fact
 			if m.Given() && !m.Is("json") && !m.Is("") && m.Kind() != scan.Object {
 				r.Wrong(key, `must be "json" or a JSON schema`)
 			}
+			if m.Kind() == scan.Object {
+				r.r.Need(inference.JSONSchema)
+			}
 		case "think":
 			r.think(m)
 		case "truncate", "shift", "logprobs":
@@ -108,10 +111,15 @@ func begin(d *scan.Doc, asked inference.Dialect, into *inference.Request) (*fact
 func (r *facts) think(v scan.Value) {
 	switch v.Kind() {
 	case scan.Absent, scan.Null, scan.Bool:
+		if on, _ := v.Bool(); on {
+			r.r.Need(inference.Reasoning)
+		}
 		return
 	case scan.String:
 		switch string(v.Bytes()) {
 		case "low", "medium", "high", "max":
+			r.r.Effort = inference.ParseEffort(v.Bytes())
+			r.r.Need(inference.Reasoning)
 			return
 		}
 	case scan.Number, scan.Array, scan.Object:
@@ -175,6 +183,7 @@ func (r *facts) images(v scan.Value, param string) {
 			r.Wrong(param, "must hold base64")
 		}
 		r.weight += dialect.ImageTokens
+		r.r.Need(inference.Vision)
 	}
 }
 
@@ -187,7 +196,9 @@ func (r *facts) tools(v scan.Value) {
 		}
 		i++
 	}
-	r.r.Tools = i
+	if r.r.Tools = i; i > 0 {
+		r.r.Need(inference.Tools)
+	}
 	r.bytes += len(v.Raw())
 }
 

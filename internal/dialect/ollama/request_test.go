@@ -25,10 +25,11 @@ func scanned(t *testing.T, body string, shape *scan.Shape) *scan.Doc {
 func TestReadRequest(t *testing.T) {
 	for body, want := range map[string]inference.Request{
 		`{"model":"m","messages":[{"role":"user","content":"12345678"}]}`:                                                      {Stream: true, Input: 2},
-		`{"model":"m","messages":[{"role":"user","content":"12345678","images":["a","b"]}],"stream":false}`:                    {Input: 2002},
+		`{"model":"m","messages":[{"role":"user","content":"12345678","images":["a","b"]}],"stream":false}`:                    {Input: 2002, Needs: inference.AbilitiesOf(inference.Vision)},
 		`{"model":"m","messages":null,"stream":null,"models":["a","b"]}`:                                                       {Stream: true, Input: 1, Models: []string{"a", "b"}},
-		`{"model":"m","options":{"num_predict":9,"x":"y"},"tools":[{"type":"function","function":{"name":"f"}},{"type":"x"}]}`: {Stream: true, MaxTokens: 9, Tools: 2, Input: 14},
-		`{"model":"m","options":{"num_predict":-1},"think":"max","format":"","keep_alive":-1}`:                                 {Stream: true, Input: 1},
+		`{"model":"m","options":{"num_predict":9,"x":"y"},"tools":[{"type":"function","function":{"name":"f"}},{"type":"x"}]}`: {Stream: true, MaxTokens: 9, Tools: 2, Input: 14, Needs: inference.AbilitiesOf(inference.Tools)},
+		`{"model":"m","options":{"num_predict":-1},"think":"max","format":"","keep_alive":-1}`:                                 {Stream: true, Input: 1, Effort: inference.MuchEffort, Needs: inference.AbilitiesOf(inference.Reasoning)},
+		`{"model":"m","think":false,"format":{"type":"object"}}`:                                                               {Stream: true, Input: 1, Needs: inference.AbilitiesOf(inference.JSONSchema)},
 	} {
 		var got inference.Request
 		err := ReadRequest(scanned(t, body, Shape()), &got)

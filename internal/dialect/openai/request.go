@@ -23,7 +23,7 @@ func ReadRequest(d *scan.Doc, into *inference.Request) error {
 	}
 	var f dialect.Fields
 	var messages, user scan.Value
-	model, bytes, tokens := false, 0, 0
+	model, toolless, bytes, tokens := false, false, 0, 0
 	for m := range root.All() {
 		switch string(m.Key()) {
 		case "model":
@@ -55,9 +55,18 @@ func ReadRequest(d *scan.Doc, into *inference.Request) error {
 			if m.Kind() != scan.String {
 				f.Want(m, scan.Object, "tool_choice")
 			}
+			toolless = m.Is("none")
+		case "reasoning_effort":
+			r.Effort = inference.ParseEffort(m.Bytes())
+			if m.Given() && !m.Is("none") {
+				r.Need(inference.Reasoning)
+			}
 		case "response_format":
 			if f.Want(m, scan.Object, "response_format") && m.Get("type").TextLen() == 0 {
 				f.Wrong("response_format.type", "must be a string")
+			}
+			if m.Get("type").Is("json_schema") {
+				r.Need(inference.JSONSchema)
 			}
 		case "store":
 			f.Bool(m, "store")
@@ -80,11 +89,14 @@ func ReadRequest(d *scan.Doc, into *inference.Request) error {
 	}
 	i := 0
 	for m := range messages.All() {
-		b, t := checkMessage(&f, m, i)
+		b, t := checkMessage(&f, &r, m, i)
 		bytes, tokens, i = bytes+b, tokens+t, i+1
 	}
 	if r.User = dialect.Session(user.Bytes()); r.Session == 0 {
 		r.Session = r.User
+	}
+	if r.Tools > 0 && !toolless {
+		r.Need(inference.Tools)
 	}
 	r.Input = max(1, tokens+bytes/dialect.BytesPerToken)
 	r.WantUsage = r.WantUsage && r.Stream
@@ -124,7 +136,7 @@ func tools(f *dialect.Fields, v scan.Value) int {
 
 // checkMessage returns the bytes of text in a message, and the tokens of what is
 // not text.
-func checkMessage(f *dialect.Fields, m scan.Value, i int) (bytes, tokens int) {
+func checkMessage(f *dialect.Fields, r *inference.Request, m scan.Value, i int) (bytes, tokens int) {
 	if m.Kind() != scan.Object {
 		f.Wrong(at("messages", i, ""), "must be an object")
 		return 0, 0
@@ -143,7 +155,7 @@ func checkMessage(f *dialect.Fields, m scan.Value, i int) (bytes, tokens int) {
 			case scan.String:
 				bytes += field.TextLen()
 			case scan.Array:
-				b, t := checkParts(f, field, i)
+				b, t := checkParts(f, r, field, i)
 				bytes, tokens = bytes+b, tokens+t
 			default:
 				f.Wrong(at("messages", i, "content"), "must be a string or an array of parts")
@@ -163,7 +175,7 @@ func checkMessage(f *dialect.Fields, m scan.Value, i int) (bytes, tokens int) {
 	return bytes, tokens
 }
 
-func checkParts(f *dialect.Fields, parts scan.Value, i int) (bytes, tokens int) {
+func checkParts(f *dialect.Fields, r *inference.Request, parts scan.Value, i int) (bytes, tokens int) {
 	for p := range parts.All() {
 		kind := p.Get("type")
 		if p.Kind() != scan.Object || kind.Exists() && kind.Kind() != scan.String {
@@ -173,10 +185,13 @@ func checkParts(f *dialect.Fields, parts scan.Value, i int) (bytes, tokens int) 
 		switch string(kind.Bytes()) {
 		case "image_url", "video_url", "input_image":
 			tokens += dialect.ImageTokens
+			r.Need(inference.Vision)
 		case "input_audio", "audio_url":
 			tokens += dialect.AudioTokens
+			r.Need(inference.Hearing)
 		case "file":
 			tokens += dialect.DocumentTokens
+			r.Need(inference.Documents)
 		default:
 			bytes += p.Get("text").TextLen() + p.Get("refusal").TextLen()
 		}

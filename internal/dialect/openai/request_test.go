@@ -126,7 +126,20 @@ func TestReadRequest(t *testing.T) {
 		{
 			"a picture counts, its base64 does not",
 			`{"model":"m","messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,` + strings.Repeat("A", 40000) + `"}}]}]}`,
-			inference.Request{Model: "m", N: 1, Input: 1000},
+			inference.Request{Model: "m", N: 1, Input: 1000, Needs: inference.AbilitiesOf(inference.Vision)},
+		},
+		{
+			"wishes",
+			`{"model":"m","messages":[{"role":"user","content":[{"type":"input_audio","input_audio":{}},{"type":"file","file":{}}]}],` +
+				`"tools":[{"type":"function","function":{"name":"f"}}],"response_format":{"type":"json_schema"},"reasoning_effort":"low"}`,
+			inference.Request{
+				Model: "m", N: 1, Input: 3512, Tools: 1, Effort: inference.LittleEffort,
+				Needs: inference.AbilitiesOf(inference.Tools, inference.Documents, inference.Hearing, inference.JSONSchema, inference.Reasoning),
+			},
+		},
+		{
+			"no effort is no thinking", `{"model":"m","messages":[{"role":"user"}],"reasoning_effort":"none"}`,
+			inference.Request{Model: "m", N: 1, Input: 1, Effort: inference.LittleEffort},
 		},
 	}
 	for _, tt := range tests {

@@ -23,9 +23,9 @@ func ReadRequest(d *scan.Doc, into *inference.Request) error {
 		ID: into.ID, Dialect: inference.Responses, Model: into.Model, N: 1, Bytes: len(d.Bytes()),
 	}
 	var f dialect.Fields
-	var w weight
+	w := weight{r: &r}
 	var hint, input scan.Value
-	model, template, chained := false, false, false
+	model, template, chained, toolless := false, false, false, false
 	for m := range root.All() {
 		switch key := string(m.Key()); key {
 		case "model":
@@ -50,8 +50,10 @@ func ReadRequest(d *scan.Doc, into *inference.Request) error {
 			if m.Given() && m.Kind() != scan.String {
 				f.Want(m, scan.Object, key)
 			}
+			toolless = m.Is("none")
 		case "text", "reasoning", "prompt":
 			template = f.Want(m, scan.Object, key) && key == "prompt" || template
+			w.demand(key, m)
 		case "include":
 			f.Texts(m, key)
 		case "previous_response_id":
@@ -93,6 +95,9 @@ func ReadRequest(d *scan.Doc, into *inference.Request) error {
 		f.Wrong("input", "must be a string or an array of items")
 	}
 	r.Session = dialect.Session(hint.Bytes())
+	if r.Tools > 0 && !toolless {
+		r.Need(inference.Tools)
+	}
 	r.Input = max(1, w.tokens+w.bytes/dialect.BytesPerToken)
 	r.WantUsage = r.Stream
 	if err := f.Failed(); err != nil {
@@ -129,7 +134,26 @@ func checkTools(f *dialect.Fields, v scan.Value) int {
 }
 
 // weight is how much a prompt weighs: its text in bytes, the rest in tokens.
-type weight struct{ bytes, tokens int }
+type weight struct {
+	bytes, tokens int
+	r             *inference.Request // needs what its parts need
+}
+
+// demand notes what a field asks of a model.
+func (w *weight) demand(key string, v scan.Value) {
+	switch key {
+	case "text":
+		if v.Get("format").Get("type").Is("json_schema") {
+			w.r.Need(inference.JSONSchema)
+		}
+	case "reasoning":
+		effort := v.Get("effort")
+		w.r.Effort = inference.ParseEffort(effort.Bytes())
+		if effort.Given() && !effort.Is("none") {
+			w.r.Need(inference.Reasoning)
+		}
+	}
+}
 
 func (w *weight) item(f *dialect.Fields, v scan.Value, i int) {
 	if v.Kind() != scan.Object {
@@ -193,10 +217,13 @@ func (w *weight) content(f *dialect.Fields, v scan.Value, param string) {
 		switch string(kind.Bytes()) {
 		case "input_image":
 			w.tokens += dialect.ImageTokens
+			w.r.Need(inference.Vision)
 		case "input_file":
 			w.tokens += dialect.DocumentTokens
+			w.r.Need(inference.Documents)
 		case "input_audio":
 			w.tokens += dialect.AudioTokens
+			w.r.Need(inference.Hearing)
 		default:
 			w.bytes += p.Get("text").TextLen() + p.Get("refusal").TextLen()
 		}

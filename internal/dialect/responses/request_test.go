@@ -37,11 +37,11 @@ func requests(t testing.TB) map[string]string {
 func TestReadRequest(t *testing.T) {
 	for name, want := range map[string]inference.Request{
 		"openai-python.json": {Model: "gpt-5.4", Input: 13},
-		"image.json":         {Model: "gpt-5.4", Input: 1005},
-		"file.json":          {Model: "gpt-5.4", Input: 3005},
-		"functions.json":     {Model: "gpt-5.4", Tools: 1},
-		"codex.json":         {Model: "gpt-5.4", Tools: 4, Stream: true, WantUsage: true},
-		"ai-sdk.json":        {Model: "gpt-5.4", Tools: 1, Stream: true, WantUsage: true},
+		"image.json":         {Model: "gpt-5.4", Input: 1005, Needs: inference.AbilitiesOf(inference.Vision)},
+		"file.json":          {Model: "gpt-5.4", Input: 3005, Needs: inference.AbilitiesOf(inference.Documents)},
+		"functions.json":     {Model: "gpt-5.4", Tools: 1, Needs: inference.AbilitiesOf(inference.Tools)},
+		"codex.json":         {Model: "gpt-5.4", Tools: 4, Stream: true, WantUsage: true, Effort: inference.MediumEffort, Needs: inference.AbilitiesOf(inference.Tools, inference.Reasoning)},
+		"ai-sdk.json":        {Model: "gpt-5.4", Tools: 1, Stream: true, WantUsage: true, Needs: inference.AbilitiesOf(inference.Tools)},
 	} {
 		body := requests(t)[name]
 		got := inference.Request{ID: inference.ID{1}, Model: "old"}
