@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"math"
 	"time"
 
 	"headworks/internal/fault"
@@ -34,6 +35,7 @@ func (t *Ticket) Record(r *record.Record, s *fleet.Snapshot, arrived time.Time, 
 	}
 	t.recordTarget(r, s)
 	t.recordReasons(r, s, arrived)
+	t.recordChoice(r)
 	t.Outcome(r, f)
 }
 
@@ -67,6 +69,10 @@ func (t *Ticket) recordReasons(r *record.Record, s *fleet.Snapshot, arrived time
 		if c.Replica != nil {
 			k.Replica = c.Replica.Name
 		}
+		if t.Order.Judged {
+			s := &t.Order.Scores[t.placeOf(c.Target)]
+			k.Judged, k.Worth, k.Parts = true, s.Total, s.Parts
+		}
 		if t.Model.Asked {
 			k.Model = ""
 		}
@@ -81,6 +87,32 @@ func (t *Ticket) recordReasons(r *record.Record, s *fleet.Snapshot, arrived time
 		})
 		if i > 0 {
 			r.FailoverFrom = t.Attempts[i-1].Replica.Name
+		}
+	}
+}
+
+// placeOf returns where a target stands in the model's list.
+func (t *Ticket) placeOf(target *fleet.Target) int {
+	for i := range t.Model.Targets {
+		if &t.Model.Targets[i] == target {
+			return i
+		}
+	}
+	return 0
+}
+
+// recordChoice writes down what the choice of the target went by.
+func (t *Ticket) recordChoice(r *record.Record) {
+	if t.Aim.TTFT > 0 {
+		r.ObjectiveTTFT = t.Aim.TTFT.Microseconds()
+	}
+	if t.Aim.TPOT > 0 {
+		r.ObjectiveTPOT = t.Aim.TPOT.Microseconds()
+	}
+	if o := &t.Order; o.Judged {
+		r.Complexity, r.Prefer = int64(math.Round(1000*float64(o.Complexity.Total))), o.Prefer.String()
+		for i, v := range o.Complexity.Parts {
+			r.Signals[i] = int16(math.Round(1000 * float64(v)))
 		}
 	}
 }

@@ -206,6 +206,8 @@ func (p *Policy) send(t *Ticket, s *fleet.Snapshot, now time.Time) Action {
 	if t.Tries == MaxAttempts {
 		return p.giveUp(t, "out of attempts", now)
 	}
+	// The other targets are worth knowing too, and a pool can be large.
+	room := max(MaxCandidates-len(t.Model.Targets), fewestFound)
 	for _, resort := range [...]bool{false, true} {
 		t.Considered = 0
 		for i, stop := range t.stops[:t.stopped] {
@@ -226,7 +228,7 @@ func (p *Policy) send(t *Ticket, s *fleet.Snapshot, now time.Time) Action {
 			}
 			t.board = board{policy: p, ticket: t, upstream: u, model: target.Model, now: now, only: stop.only}
 			var found [MaxCandidates - 1]schedule.Candidate
-			choice, n := p.picker.Pick(u.Schedule, pool, &t.board, p.ask(t, u, target.Model), &t.src, found[:])
+			choice, n := p.picker.Pick(u.Schedule, pool, &t.board, p.ask(t, u, target.Model), &t.src, found[:room])
 			won := choice.Place >= 0 && (resort || choice.Why != schedule.Resort)
 			for _, c := range found[:n] {
 				whyNot := c.WhyNot
@@ -259,6 +261,9 @@ func (p *Policy) send(t *Ticket, s *fleet.Snapshot, now time.Time) Action {
 	t.leaveOut()
 	return p.giveUp(t, "no replica is left", now)
 }
+
+// fewestFound is for how many replicas of a pool there is room in any case.
+const fewestFound = 4
 
 // leaveOut notes the targets that cannot serve the request, behind all others.
 func (t *Ticket) leaveOut() {

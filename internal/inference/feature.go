@@ -73,3 +73,17 @@ func ParseSignal(name string) (Signal, bool) {
 	i := slices.Index(signalNames[:], name)
 	return Signal(max(i, 0)), i >= 0
 }
+
+// Term is one thing by which targets are told apart where the best is chosen.
+type Term uint8
+
+// The terms.
+const (
+	ByQuality Term = iota
+	ByPrice
+	ByLatency
+	ByObjective
+	Terms // how many there are
+)
+
+func (t Term) String() string { return [Terms]string{"quality", "price", "latency", "objective"}[t] }

@@ -66,6 +66,12 @@ func (r *Record) Append(b []byte) []byte {
 	for i := range r.Tries() {
 		b = r.Attempts[i].append(b)
 	}
+	if r.Complexity >= 0 {
+		b = append(binary.AppendUvarint(b, signalsNumber<<1|wireBytes), 2*byte(len(r.Signals)))
+		for _, v := range r.Signals {
+			b = binary.LittleEndian.AppendUint16(b, uint16(v))
+		}
+	}
 	return b
 }
 
@@ -79,11 +85,21 @@ func (c *Column) tag(b []byte, wire byte) []byte {
 
 func (c *Candidate) append(b []byte) []byte {
 	n := textSize(c.Upstream) + textSize(c.Replica) + textSize(c.Model) + 8 + 1 + textSize(c.WhyNot) + 8
+	if c.Judged {
+		n += 4 + 4*len(c.Parts)
+	}
 	b = binary.AppendUvarint(append(b, candidateNumber<<1|wireBytes), uint64(n))
 	b = appendText(appendText(appendText(b, c.Upstream), c.Replica), c.Model)
 	b = binary.LittleEndian.AppendUint64(b, math.Float64bits(c.Score))
 	b = appendText(appendBool(b, c.Won), c.WhyNot)
-	return binary.LittleEndian.AppendUint64(b, uint64(c.Hit))
+	b = binary.LittleEndian.AppendUint64(b, uint64(c.Hit))
+	if c.Judged {
+		b = appendFloat(b, c.Worth)
+		for _, p := range c.Parts {
+			b = appendFloat(b, p)
+		}
+	}
+	return b
 }
 
 func (a *Attempt) append(b []byte) []byte {
@@ -118,6 +134,10 @@ func clip(s string) string {
 		n--
 	}
 	return s[:n]
+}
+
+func appendFloat(b []byte, v float32) []byte {
+	return binary.LittleEndian.AppendUint32(b, math.Float32bits(v))
 }
 
 func appendBool(b []byte, v bool) []byte {
@@ -174,6 +194,10 @@ func (r *Record) Decode(b []byte) error {
 		case number == attemptNumber && attempts < len(r.Attempts):
 			d.bad = !r.Attempts[attempts].decode(v)
 			attempts++
+		case number == signalsNumber:
+			for i := 0; i < len(r.Signals) && len(v) >= 2; i++ {
+				r.Signals[i], v = int16(binary.LittleEndian.Uint16(v)), v[2:]
+			}
 		default:
 			c := numbered(number)
 			switch {
@@ -206,6 +230,12 @@ func (c *Candidate) decode(b []byte) bool {
 	c.WhyNot = d.text()
 	if len(d.b) > 0 { // records of before have none
 		c.Hit = int64(d.fixed())
+	}
+	if len(d.b) > 0 {
+		c.Judged, c.Worth = true, d.float()
+	}
+	for i := 0; i < len(c.Parts) && len(d.b) > 0; i++ {
+		c.Parts[i] = d.float()
 	}
 	return !d.bad
 }
@@ -282,6 +312,14 @@ func (d *reader) text() string { return string(d.bytes()) }
 func (d *reader) bool() bool {
 	v := d.take(1)
 	return len(v) == 1 && v[0] != 0
+}
+
+func (d *reader) float() float32 {
+	v := d.take(4)
+	if len(v) != 4 {
+		return 0
+	}
+	return math.Float32frombits(binary.LittleEndian.Uint32(v))
 }
 
 func (d *reader) fixed() uint64 {

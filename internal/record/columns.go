@@ -23,7 +23,7 @@ const (
 // Column is one column of a Record.
 type Column struct {
 	Name string
-	Unit string // us, tokens, bytes, micro_usd; empty for what has none
+	Unit string // us, tokens, bytes, micro_usd, thousandths; empty for what has none
 	Kind Kind
 
 	// The column's place in the binary form, from 1; 0 is derived from other
@@ -111,6 +111,10 @@ var table = []Column{
 	texts(34, "failover_from", func(r *Record) *string { return &r.FailoverFrom }),
 	texts(58, "arm", func(r *Record) *string { return &r.Arm }),
 	texts(57, "gave_up", func(r *Record) *string { return &r.GaveUp }),
+	ints(70, "complexity", "thousandths", func(r *Record) *int64 { return &r.Complexity }),
+	texts(71, "prefer", func(r *Record) *string { return &r.Prefer }),
+	ints(72, "objective_ttft", "us", func(r *Record) *int64 { return &r.ObjectiveTTFT }),
+	ints(73, "objective_tpot", "us", func(r *Record) *int64 { return &r.ObjectiveTPOT }),
 
 	ints(35, "scan", "us", func(r *Record) *int64 { return &r.Scan }),
 	ints(36, "queue", "us", func(r *Record) *int64 { return &r.Queue }),
@@ -141,6 +145,7 @@ var table = []Column{
 const (
 	candidateNumber = 62
 	attemptNumber   = 63
+	signalsNumber   = 74
 
 	most = 127
 )

@@ -85,6 +85,8 @@ type Explanation struct {
 	PlacedBy     string       `json:"placed_by,omitempty"` // how that is known
 	At           string       `json:"at,omitempty"`        // region or region/zone of the replica
 	Locality     string       `json:"locality,omitempty"`  // why there
+	Judged       *Judged      `json:"judged,omitempty"`    // where the best target was chosen
+	Objective    *Objective   `json:"objective,omitempty"` // how soon the answer should come
 	Candidates   []Considered `json:"candidates"`
 	Considered   int64        `json:"considered"` // of whom the best are listed
 	Attempts     []Tried      `json:"attempts"`
@@ -111,6 +113,19 @@ type Explanation struct {
 	Cost         int64        `json:"cost_micro_usd"`
 }
 
+// Judged is what a request looked like to whoever chose the best target for it.
+type Judged struct {
+	Complexity float64            `json:"complexity"` // 0 to 1
+	Signals    map[string]float64 `json:"contributions"`
+	Prefer     string             `json:"prefer,omitempty"`
+}
+
+// Objective is how soon an answer should come; 0 is no objective.
+type Objective struct {
+	TTFT int64 `json:"ttft_us"`
+	TPOT int64 `json:"tpot_us"`
+}
+
 // Place is where a request went.
 type Place struct {
 	Upstream string `json:"upstream"`
@@ -126,6 +141,9 @@ type Considered struct {
 	Score    float64 `json:"score"`
 	Hit      int64   `json:"hit_tokens"` // of the prompt, in its cache
 	WhyNot   string  `json:"why_not"`    // empty for the winner
+
+	Worth         *float64           `json:"worth,omitempty"` // of the target, where the best was chosen: 0 is best, less is worse
+	Contributions map[string]float64 `json:"contributions,omitempty"`
 }
 
 // Tried is an Attempt as people see it.
@@ -150,6 +168,21 @@ func finite(v float64) float64 {
 // located names a place.
 func located(region, zone string) string { return place.Place{Region: region, Zone: zone}.String() }
 
+// explain returns c as people see it.
+func (c *Candidate) explain() Considered {
+	k := Considered{Upstream: c.Upstream, Replica: c.Replica, Model: c.Model, Score: finite(c.Score), Hit: c.Hit, WhyNot: c.WhyNot}
+	if c.Judged {
+		round := func(v float32) float64 { return math.Round(finite(float64(v))*1000) / 1000 }
+		k.Worth, k.Contributions = new(round(c.Worth)), map[string]float64{}
+		for t, v := range c.Parts {
+			if v != 0 {
+				k.Contributions[inference.Term(t).String()] = round(v)
+			}
+		}
+	}
+	return k
+}
+
 // Explain returns r's reasons.
 func (r *Record) Explain() Explanation {
 	e := Explanation{
@@ -164,8 +197,19 @@ func (r *Record) Explain() Explanation {
 		Queue: r.Queue, TTFT: r.TTFT, Total: r.Total, Overhead: r.Overhead,
 		Input: r.Input, Output: r.Output, UsageSource: r.UsageSource.String(), Cost: r.Cost,
 	}
+	if r.Complexity >= 0 {
+		e.Judged = &Judged{Complexity: float64(r.Complexity) / 1000, Signals: map[string]float64{}, Prefer: r.Prefer}
+		for i, v := range r.Signals {
+			if v != 0 {
+				e.Judged.Signals[inference.Signal(i).String()] = float64(v) / 1000
+			}
+		}
+	}
+	if r.ObjectiveTTFT > 0 || r.ObjectiveTPOT > 0 {
+		e.Objective = &Objective{max(r.ObjectiveTTFT, 0), max(r.ObjectiveTPOT, 0)}
+	}
 	for _, c := range r.Kept() {
-		e.Candidates = append(e.Candidates, Considered{c.Upstream, c.Replica, c.Model, finite(c.Score), c.Hit, c.WhyNot})
+		e.Candidates = append(e.Candidates, c.explain())
 	}
 	if w, ok := r.Winner(); ok {
 		e.Chosen = &Place{w.Upstream, w.Replica, w.Model}

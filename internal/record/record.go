@@ -57,6 +57,12 @@ type Candidate struct {
 	WhyNot   string // empty for the winner
 	Won      bool
 	Hit      int64 // tokens of the prompt that its cache was thought to hold
+
+	// Where the best target was chosen: what this one loses against the best of them,
+	// in all and by term; 0 is best, less is worse.
+	Judged bool
+	Worth  float32
+	Parts  [inference.Terms]float32
 }
 
 // Attempt is one try on one replica.
@@ -120,6 +126,14 @@ type Record struct {
 	Locality      string // why this region or zone; empty where there was no choice
 	FailoverFrom  string // the replica that was left
 	GaveUp        string // why no other attempt was made; empty where none was needed
+
+	// How hard the request looked, in thousandths, and what each signal contributed;
+	// what counted most, and how soon the answer should come.
+	Complexity    int64
+	Signals       [inference.Signals]int16
+	Prefer        string
+	ObjectiveTTFT int64
+	ObjectiveTPOT int64
 
 	// Time.
 	Scan         int64

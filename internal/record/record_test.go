@@ -39,6 +39,10 @@ func full(t testing.TB) Record {
 			f.SetInt(fill * 1000)
 		case f.Kind() == reflect.Uint8:
 			f.SetUint(1)
+		case f.Kind() == reflect.Array && f.Type().Elem().Kind() == reflect.Int16:
+			for j := range f.Len() {
+				f.Index(j).SetInt(fill - int64(2*j))
+			}
 		case f.Kind() == reflect.Array:
 			for j := range f.Len() {
 				f.Index(j).SetUint(uint64(fill) + uint64(j))
@@ -48,7 +52,7 @@ func full(t testing.TB) Record {
 		}
 	}
 	for i := range 12 {
-		r.Consider(Candidate{Upstream: "eu", Replica: string(rune('a' + i)), Model: "m", Score: -float64(i) / 3, WhyNot: "slower", Won: i == 11})
+		r.Consider(Candidate{Upstream: "eu", Replica: string(rune('a' + i)), Model: "m", Score: -float64(i) / 3, WhyNot: "slower", Won: i == 11, Judged: true, Worth: -1, Parts: [inference.Terms]float32{-1, 0, 0.5}})
 		r.Try(Attempt{Upstream: "eu", Replica: string(rune('a' + i)), Start: int64(i), Duration: -1, Fault: fault.Connect, Free: true, Reason: "refused"})
 	}
 	return r
@@ -79,11 +83,23 @@ func drawRecord(t *rapid.T) Record {
 	r.End = End(rapid.IntRange(0, int(ClientClosed)).Draw(t, "end"))
 	r.UsageSource = UsageSource(rapid.IntRange(0, int(Estimated)).Draw(t, "source"))
 	r.Finish = inference.Finish(rapid.IntRange(0, int(inference.Pause)).Draw(t, "finish"))
+	if r.Complexity >= 0 {
+		for i := range r.Signals {
+			r.Signals[i] = rapid.Int16().Draw(t, "signal")
+		}
+	}
 	for range rapid.IntRange(0, 12).Draw(t, "candidates") {
+		judged, worth := rapid.Bool().Draw(t, "judged"), [inference.Terms]float32{}
+		if judged {
+			for i := range worth {
+				worth[i] = float32(rapid.IntRange(-9, 9).Draw(t, "part")) / 2
+			}
+		}
 		r.Consider(Candidate{
 			Upstream: text.Draw(t, "cu"), Replica: text.Draw(t, "cr"), Model: text.Draw(t, "cm"),
 			Score:  rapid.Float64().Filter(func(f float64) bool { return f == f }).Draw(t, "cs"),
 			WhyNot: text.Draw(t, "cw"), Won: rapid.Bool().Draw(t, "won"),
+			Judged: judged, Worth: worth[0], Parts: worth,
 		})
 	}
 	for range rapid.IntRange(0, 12).Draw(t, "attempts") {
@@ -145,7 +161,7 @@ func TestNumbersAndNamesAreUnique(t *testing.T) {
 		if c.number == 0 {
 			continue
 		}
-		if other, ok := numbers[c.number]; ok || c.number == candidateNumber || c.number == attemptNumber {
+		if other, ok := numbers[c.number]; ok || c.number == candidateNumber || c.number == attemptNumber || c.number == signalsNumber || c.number > most {
 			t.Errorf("column %s has number %d, which is taken (%s)", c.Name, c.number, other)
 		}
 		numbers[c.number] = c.Name

@@ -7,30 +7,15 @@ import (
 
 	"headworks/internal/complexity"
 	"headworks/internal/fleet"
+	"headworks/internal/inference"
 	"headworks/internal/tenant"
 )
-
-// Term is one thing by which targets are told apart under the policy Best.
-type Term uint8
-
-// The terms.
-const (
-	ByQuality Term = iota
-	ByPrice
-	ByLatency
-	ByObjective
-	Terms // how many there are
-)
-
-func (t Term) String() string {
-	return [Terms]string{"quality", "price", "latency", "objective"}[t]
-}
 
 // Score is what a target loses against the best of those that can serve, in all and
 // by term: 0 is best, and less is worse.
 type Score struct {
 	Total float32
-	Parts [Terms]float32
+	Parts [inference.Terms]float32
 }
 
 // Why a target is the best.
@@ -75,7 +60,7 @@ const (
 )
 
 // losses are what each target loses by each term, before weights.
-type losses [MaxTargets][Terms]float64
+type losses [MaxTargets][inference.Terms]float64
 
 // best orders by what the request needs.
 func (o *Order) best(m *fleet.Model, ask *Ask) {
@@ -106,7 +91,7 @@ func (o *Order) best(m *fleet.Model, ask *Ask) {
 	for i := range n {
 		all[i] = loss(&l[i], &w)
 		o.Scores[i].Total = float32(-all[i])
-		for t := range Terms {
+		for t := range inference.Terms {
 			o.Scores[i].Parts[t] = float32(-w[t] * l[i][t])
 		}
 	}
@@ -129,7 +114,7 @@ func (o *Order) best(m *fleet.Model, ask *Ask) {
 	switch easy, tough := with(0, o.Prefer), with(1, o.Prefer); {
 	case o.Prefer != tenant.NoPreference && o.turns(&l, c, hard, first):
 		o.Why = preferred[whose][o.Prefer]
-	case o.without(&l, w, ByObjective) != first:
+	case o.without(&l, w, inference.ByObjective) != first:
 		o.Why = Kept
 	case o.queued(ask) && o.lose(m, ask, aim, &idle, true) && o.winner(&idle, &w) != first:
 		o.Why = Load
@@ -179,22 +164,22 @@ func (o *Order) demand(m *fleet.Model, least float64) {
 }
 
 // weigh returns what each term weighs.
-func weigh(c *fleet.Choice, hard float64, p tenant.Preference) [Terms]float64 {
-	w := [Terms]float64{
-		ByQuality:   c.Quality * (0.1 + 0.8*hard),
-		ByPrice:     c.Price * (0.9 - 0.8*hard),
-		ByLatency:   c.Latency,
-		ByObjective: c.Objective,
+func weigh(c *fleet.Choice, hard float64, p tenant.Preference) [inference.Terms]float64 {
+	w := [inference.Terms]float64{
+		inference.ByQuality:   c.Quality * (0.1 + 0.8*hard),
+		inference.ByPrice:     c.Price * (0.9 - 0.8*hard),
+		inference.ByLatency:   c.Latency,
+		inference.ByObjective: c.Objective,
 	}
 	switch p {
 	case tenant.Quality:
-		w[ByQuality] *= push
-		w[ByPrice] /= push
+		w[inference.ByQuality] *= push
+		w[inference.ByPrice] /= push
 	case tenant.Price:
-		w[ByPrice] *= push
-		w[ByQuality] /= push
+		w[inference.ByPrice] *= push
+		w[inference.ByQuality] /= push
 	case tenant.Latency:
-		w[ByLatency] *= pushLatency
+		w[inference.ByLatency] *= pushLatency
 	case tenant.NoPreference:
 	}
 	return w
@@ -210,15 +195,15 @@ func (o *Order) lose(m *fleet.Model, ask *Ask, aim tenant.Objective, l *losses, 
 		output = usualOutput
 	}
 	n := min(len(m.Targets), MaxTargets)
-	var unknown [MaxTargets][Terms]bool
+	var unknown [MaxTargets][inference.Terms]bool
 	for i := range m.Targets[:n] {
 		t := &m.Targets[i]
-		unknown[i] = [Terms]bool{true, true, true, true}
+		unknown[i] = [inference.Terms]bool{true, true, true, true}
 		if t.Quality > 0 {
-			l[i][ByQuality], unknown[i][ByQuality] = -t.Quality/qualityStep, false
+			l[i][inference.ByQuality], unknown[i][inference.ByQuality] = -t.Quality/qualityStep, false
 		}
 		if cost, ok := cost(t, req.Input, output); ok {
-			l[i][ByPrice], unknown[i][ByPrice] = math.Log2(cost)/ratioStep, false
+			l[i][inference.ByPrice], unknown[i][inference.ByPrice] = math.Log2(cost)/ratioStep, false
 		}
 		if ask.Paces == nil {
 			continue
@@ -229,13 +214,13 @@ func (o *Order) lose(m *fleet.Model, ask *Ask, aim tenant.Objective, l *losses, 
 		}
 		if p.TTFT > 0 && p.TPOT > 0 {
 			whole := p.TTFT + time.Duration(output)*p.TPOT
-			l[i][ByLatency], unknown[i][ByLatency] = math.Log2(float64(whole))/ratioStep, false
+			l[i][inference.ByLatency], unknown[i][inference.ByLatency] = math.Log2(float64(whole))/ratioStep, false
 		}
 		if over, ok := over(p, aim); ok {
-			l[i][ByObjective], unknown[i][ByObjective] = over, false
+			l[i][inference.ByObjective], unknown[i][inference.ByObjective] = over, false
 		}
 	}
-	for t := range Terms {
+	for t := range inference.Terms {
 		best, sum, known := math.Inf(1), 0.0, 0
 		for _, i := range o.Targets[:o.N] {
 			if !unknown[i][t] {
@@ -250,7 +235,7 @@ func (o *Order) lose(m *fleet.Model, ask *Ask, aim tenant.Objective, l *losses, 
 				l[i][t] = 0
 			case unknown[i][t]:
 				l[i][t] = sum/float64(known) - best
-			case t == ByObjective: // what is missed counts whole
+			case t == inference.ByObjective: // what is missed counts whole
 			default:
 				l[i][t] -= best
 			}
@@ -289,7 +274,7 @@ func over(p Pace, aim tenant.Objective) (float64, bool) {
 }
 
 // winner returns which of those that can serve loses least under some weights.
-func (o *Order) winner(l *losses, w *[Terms]float64) uint8 {
+func (o *Order) winner(l *losses, w *[inference.Terms]float64) uint8 {
 	first, least := o.Targets[0], math.Inf(1)
 	for _, i := range o.Targets[:o.sure] {
 		if lost := loss(&l[i], w); lost < least || lost == least && i < first {
@@ -300,8 +285,8 @@ func (o *Order) winner(l *losses, w *[Terms]float64) uint8 {
 }
 
 // loss returns what a target loses in all.
-func loss(l, w *[Terms]float64) float64 {
-	return w[ByQuality]*l[ByQuality] + w[ByPrice]*l[ByPrice] + w[ByLatency]*l[ByLatency] + w[ByObjective]*l[ByObjective]
+func loss(l, w *[inference.Terms]float64) float64 {
+	return w[inference.ByQuality]*l[inference.ByQuality] + w[inference.ByPrice]*l[inference.ByPrice] + w[inference.ByLatency]*l[inference.ByLatency] + w[inference.ByObjective]*l[inference.ByObjective]
 }
 
 // turns reports whether another preference, or none, would make another target the
@@ -316,7 +301,7 @@ func (o *Order) turns(l *losses, c *fleet.Choice, hard float64, first uint8) boo
 }
 
 // without returns which target would be first if a term did not count.
-func (o *Order) without(l *losses, w [Terms]float64, t Term) uint8 {
+func (o *Order) without(l *losses, w [inference.Terms]float64, t inference.Term) uint8 {
 	w[t] = 0
 	return o.winner(l, &w)
 }
@@ -335,13 +320,13 @@ func (o *Order) queued(ask *Ask) bool {
 }
 
 // leading returns by what the first is furthest before the second.
-func (o *Order) leading(l *losses, w *[Terms]float64) string {
+func (o *Order) leading(l *losses, w *[inference.Terms]float64) string {
 	if o.sure < 2 {
 		return First
 	}
 	a, b := o.Targets[0], o.Targets[1]
 	why, most := First, 0.0
-	for t, words := range [Terms]string{Better, Cheaper, Sooner, Kept} {
+	for t, words := range [inference.Terms]string{Better, Cheaper, Sooner, Kept} {
 		if lead := w[t] * (l[b][t] - l[a][t]); lead > most {
 			why, most = words, lead
 		}

@@ -82,7 +82,7 @@ func TestReadRequest(t *testing.T) {
 		{
 			"wishes", `{"model":"m","max_tokens":5,"tools":[{"name":"f","input_schema":{}}],"tool_choice":{"type":"none"},"thinking":{"type":"disabled"},` +
 				`"output_config":{"effort":"high","format":{"type":"json_schema","schema":{}}},"messages":[` + user + `]}`,
-			inference.Request{MaxTokens: 5, Tools: 1, Input: 11, Effort: inference.MuchEffort, Needs: inference.AbilitiesOf(inference.JSONSchema)},
+			inference.Request{MaxTokens: 5, Tools: 1, Input: 10, Effort: inference.MuchEffort, Needs: inference.AbilitiesOf(inference.JSONSchema)},
 		},
 		{
 			"blocks", `{"model":"m","max_tokens":5,"metadata":null,"messages":[{"role":"user","content":[` +

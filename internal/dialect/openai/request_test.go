@@ -133,7 +133,7 @@ func TestReadRequest(t *testing.T) {
 			`{"model":"m","messages":[{"role":"user","content":[{"type":"input_audio","input_audio":{}},{"type":"file","file":{}}]}],` +
 				`"tools":[{"type":"function","function":{"name":"f"}}],"response_format":{"type":"json_schema"},"reasoning_effort":"low"}`,
 			inference.Request{
-				Model: "m", N: 1, Input: 3512, Tools: 1, Effort: inference.LittleEffort,
+				Model: "m", N: 1, Input: 3511, Tools: 1, Effort: inference.LittleEffort,
 				Needs: inference.AbilitiesOf(inference.Tools, inference.Documents, inference.Hearing, inference.JSONSchema, inference.Reasoning),
 			},
 		},
