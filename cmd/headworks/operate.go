@@ -350,10 +350,24 @@ func dollars(micro int64) string {
 }
 
 func newExplainCommand(t *terminal) *cobra.Command {
-	return &cobra.Command{
-		Use: "explain REQUEST-ID", Short: "Tell why a request went where it went", Args: cobra.ExactArgs(1),
-		Example: "  headworks explain req_0193...",
+	var d dryRun
+	c := &cobra.Command{
+		Use: "explain REQUEST-ID | explain --dry-run FILE --config FILE", Short: "Tell why a request went where it went, or where one would go", Args: cobra.MaximumNArgs(1),
+		Example: "  headworks explain req_0193...\n" +
+			"  headworks explain --dry-run request.json --config headworks.yaml\n" +
+			"  headworks explain --dry-run request.json --config headworks.yaml --tier pro --header 'x-headworks-prefer: quality' --json",
 		RunE: func(c *cobra.Command, args []string) error {
+			switch {
+			case d.file == "" && len(args) == 0:
+				return &exit{exitUsage, errors.New("name a request, or a file with --dry-run; headworks explain --help shows how")}
+			case d.file != "" && len(args) > 0:
+				return &exit{exitUsage, errors.New("a request that was made has its id, one that is tried has --dry-run: give one of them")}
+			case d.file != "":
+				return d.run(t)
+			}
+			if name := d.given(c); name != "" {
+				return &exit{exitUsage, fmt.Errorf("--%s is of --dry-run", name)}
+			}
 			a, err := t.instance()
 			if err != nil {
 				return err
@@ -383,18 +397,27 @@ func newExplainCommand(t *terminal) *cobra.Command {
 				}
 				fmt.Fprintf(w, "total %s ms, first token %s ms, queue %s ms, ours %s ms; %s in, %d out (%s); %s\n\n",
 					millis(e.Total), millis(e.TTFT), millis(e.Queue), millis(e.Overhead), count(int(e.Input), "token"), e.Output, e.UsageSource, dollars(e.Cost))
+				tellChoice(w, e.Judged, e.Objective)
+				names := []string{"CANDIDATE", "REPLICA", "SCORE", "IN CACHE", "WHY NOT"}
+				if e.Judged != nil {
+					names = append(names, "WORTH", "OF WHICH")
+				}
 				var rows [][]string
 				for _, k := range e.Candidates {
 					why := k.WhyNot
 					if why == "" {
 						why = "chosen"
 					}
-					rows = append(rows, []string{k.Upstream, k.Replica, fmt.Sprintf("%.2f", k.Score), strconv.FormatInt(k.Hit, 10), why})
+					row := []string{k.Upstream, k.Replica, fmt.Sprintf("%.2f", k.Score), strconv.FormatInt(k.Hit, 10), why}
+					if k.Worth != nil {
+						row = append(row, fmt.Sprintf("%.2f", *k.Worth), parts(k.Contributions))
+					}
+					rows = append(rows, row)
 				}
 				if e.Chosen == nil && len(rows) == 0 {
 					return
 				}
-				list(w, []string{"CANDIDATE", "REPLICA", "SCORE", "IN CACHE", "WHY NOT"}, rows)
+				list(w, names, rows)
 				fmt.Fprintln(w)
 				rows = nil
 				for _, k := range e.Attempts {
@@ -404,4 +427,6 @@ func newExplainCommand(t *terminal) *cobra.Command {
 			})
 		},
 	}
+	d.flags(c)
+	return c
 }

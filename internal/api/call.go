@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"headworks/internal/complexity"
 	"headworks/internal/dialect"
 	"headworks/internal/engine"
 	"headworks/internal/fault"
@@ -102,6 +103,7 @@ type call struct {
 	req      gateway.Request
 	doc      scan.Doc
 	hasher   prefix.Hasher
+	meter    complexity.Meter
 	blocks   []uint64
 	header   wire.Header
 	squeeze  *deflaters // where the client takes compressed answers ...
@@ -251,6 +253,15 @@ func (k *call) read(f *Front, tail string) error {
 		k.d.Render(&k.doc, &k.hasher)
 		k.blocks = k.hasher.Blocks()
 		r.Blocks = k.blocks
+	}
+	if k.d.Render != nil && f.gateway.World().Fleet.Judges {
+		k.meter.Reset()
+		k.d.Render(&k.doc, &k.meter)
+		r.Features = k.meter.Features()
+		k.meter.Reset() // it holds the body
+	}
+	if err := k.wishes(); err != nil {
+		return err
 	}
 	r.Scanned = time.Since(began)
 	r.Body, r.Doc, r.Conversation = body, &k.doc, k.decoded

@@ -38,15 +38,15 @@ func (p *Policy) wants(t *Ticket, s *fleet.Snapshot, now time.Time) *route.Ask {
 		return &p.want
 	}
 	for i := range t.Model.Targets[:min(len(t.Model.Targets), route.MaxTargets)] {
-		p.ahead[i] = p.foresee(&t.Model.Targets[i], s, t.Request.Input, now)
+		p.ahead[i] = p.Foresee(&t.Model.Targets[i], s, t.Request.Input, now)
 	}
 	p.want.Paces = &p.ahead
 	return &p.want
 }
 
-// foresee returns how soon a target would answer a prompt: by what is known of its
+// Foresee returns how soon a target would answer a prompt: by what is known of its
 // engine and waits there, else by what was seen of it lately.
-func (p *Policy) foresee(target *fleet.Target, s *fleet.Snapshot, input int, now time.Time) route.Pace {
+func (p *Policy) Foresee(target *fleet.Target, s *fleet.Snapshot, input int, now time.Time) route.Pace {
 	u := &s.Upstreams[target.Upstream]
 	seen := p.seen(target.ID, now)
 	rate := u.Pace.Rate
@@ -57,7 +57,13 @@ func (p *Policy) foresee(target *fleet.Target, s *fleet.Snapshot, input int, now
 		seen.Queued = time.Duration(float64(p.waiting(u)) / rate * float64(time.Second))
 	}
 	if u.Pace.First > 0 && rate > 0 {
-		seen.TTFT = u.Pace.First + time.Duration(float64(input)/rate*float64(time.Second)) + seen.Queued
+		// What was seen to take longer than the engine would is believed, the less the
+		// longer ago it was.
+		foreseen := u.Pace.First + time.Duration(float64(input)/rate*float64(time.Second)) + seen.Queued
+		if late := seen.TTFT - foreseen; late > 0 {
+			foreseen += time.Duration(float64(late) * p.trust(target.ID, now))
+		}
+		seen.TTFT = foreseen
 	} else {
 		seen.Queued = min(seen.Queued, seen.TTFT) // what was seen has the wait in it
 	}
@@ -77,6 +83,12 @@ func (p *Policy) seen(id fleet.TargetID, now time.Time) route.Pace {
 		return route.Pace{}
 	}
 	return route.Pace{TTFT: at.ttft, TPOT: at.tpot}
+}
+
+// trust returns how much of what was seen of a target still holds: 1 when it is new,
+// 0 when it is too old.
+func (p *Policy) trust(id fleet.TargetID, now time.Time) float64 {
+	return 1 - float64(now.Sub(p.paces[id].at))/float64(believe)
 }
 
 // waiting returns the prompt tokens that wait at a replica of a pool, of the one with
@@ -158,4 +170,22 @@ func (p *Policy) paceOf(id fleet.TargetID) *pace {
 		p.paces = append(p.paces, pace{})
 	}
 	return &p.paces[id]
+}
+
+// Saw notes how soon a target answered, as if it had been seen to.
+func (p *Policy) Saw(id fleet.TargetID, ttft, tpot time.Duration, now time.Time) {
+	if at := p.paceOf(id); at != nil {
+		*at = pace{ttft: ttft, tpot: tpot, at: now}
+	}
+}
+
+// Occupy counts what somebody else has in flight at a replica.
+func (p *Policy) Occupy(id fleet.ReplicaID, l Load) {
+	for int(id) >= len(p.load) {
+		p.load = append(p.load, Load{})
+	}
+	at := &p.load[id]
+	at.Requests += l.Requests
+	at.Prefill += l.Prefill
+	at.KV += l.KV
 }

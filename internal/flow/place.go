@@ -207,7 +207,7 @@ func (p *Policy) site(t *Ticket, s *fleet.Snapshot, at uint8, now time.Time) {
 	}
 	var pace route.Pace
 	if t.Aim.TTFT > 0 {
-		pace = p.foresee(target, s, t.Request.Input, now)
+		pace = p.Foresee(target, s, t.Request.Input, now)
 	}
 	kept := base
 	for i := range sites {

@@ -309,7 +309,11 @@ func (p *Policy) sendTo(t *Ticket, target *fleet.Target, r *fleet.Replica, choic
 	if t.drawn {
 		t.Why = t.Locality
 	}
-	if !first {
+	switch {
+	case first:
+	case t.Tries == 0:
+		t.Why = route.Stands
+	default:
 		t.Why = route.FellBack
 	}
 	t.Attempts[t.Tries] = Attempt{Target: target, Replica: r, Start: now, Why: why}

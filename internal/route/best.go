@@ -20,13 +20,14 @@ type Score struct {
 
 // Why a target is the best.
 const (
-	Complex = "complexity: the request looks hard, so quality counts more"
-	Simple  = "complexity: the request looks easy, so price counts more"
-	Kept    = "latency objective: those that would be better otherwise are thought to miss it"
-	Load    = "load: those that would be better otherwise have too much to do"
-	Better  = "quality: the best of those that can serve"
-	Cheaper = "price: the cheapest of those that are good enough"
-	Sooner  = "latency: the soonest of those that are good enough"
+	Complex  = "complexity: the request looks hard, so quality counts more"
+	Simple   = "complexity: the request looks easy, so price counts more"
+	Kept     = "latency objective: those that would be better otherwise are thought to miss it"
+	Load     = "load: those that would be better otherwise have too much to do"
+	LoadKept = "load: those that would be better otherwise have too much to do to keep the latency objective"
+	Better   = "quality: the best of those that can serve"
+	Cheaper  = "price: the cheapest of those that are good enough"
+	Sooner   = "latency: the soonest of those that are good enough"
 )
 
 // Why it is, where a preference decides: the caller's, his tier's, or a rule's.
@@ -90,9 +91,9 @@ func (o *Order) best(m *fleet.Model, ask *Ask) {
 	var all [MaxTargets]float64
 	for i := range n {
 		all[i] = loss(&l[i], &w)
-		o.Scores[i].Total = float32(-all[i])
+		o.Scores[i].Total = float32(0 - all[i])
 		for t := range inference.Terms {
-			o.Scores[i].Parts[t] = float32(-w[t] * l[i][t])
+			o.Scores[i].Parts[t] = float32(0 - w[t]*l[i][t])
 		}
 	}
 	before := func(a, b uint8) bool { return all[a] < all[b] || all[a] == all[b] && a < b }
@@ -114,10 +115,13 @@ func (o *Order) best(m *fleet.Model, ask *Ask) {
 	switch easy, tough := with(0, o.Prefer), with(1, o.Prefer); {
 	case o.Prefer != tenant.NoPreference && o.turns(&l, c, hard, first):
 		o.Why = preferred[whose][o.Prefer]
-	case o.without(&l, w, inference.ByObjective) != first:
-		o.Why = Kept
 	case o.queued(ask) && o.lose(m, ask, aim, &idle, true) && o.winner(&idle, &w) != first:
 		o.Why = Load
+		if o.without(&l, w, inference.ByObjective) != first {
+			o.Why = LoadKept
+		}
+	case o.without(&l, w, inference.ByObjective) != first:
+		o.Why = Kept
 	case easy == tough:
 	case first == tough:
 		o.Why = Complex
@@ -165,6 +169,13 @@ func (o *Order) demand(m *fleet.Model, least float64) {
 
 // weigh returns what each term weighs.
 func weigh(c *fleet.Choice, hard float64, p tenant.Preference) [inference.Terms]float64 {
+	switch p { // whoever prefers one of them has no use for how the request looks
+	case tenant.Quality:
+		hard = max(hard, 0.5)
+	case tenant.Price:
+		hard = min(hard, 0.5)
+	case tenant.NoPreference, tenant.Latency:
+	}
 	w := [inference.Terms]float64{
 		inference.ByQuality:   c.Quality * (0.1 + 0.8*hard),
 		inference.ByPrice:     c.Price * (0.9 - 0.8*hard),

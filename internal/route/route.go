@@ -26,6 +26,7 @@ const (
 	Drawn    = "drawn by weight"
 	Asked    = "asked for by name"
 	FellBack = "fell back"
+	Stands   = "availability: those before it are out"
 )
 
 // Ask is what an order is made for.

@@ -1,0 +1,382 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"headworks/internal/admit"
+	"headworks/internal/api"
+	"headworks/internal/complexity"
+	"headworks/internal/config"
+	"headworks/internal/dialect"
+	"headworks/internal/dialect/anthropic"
+	"headworks/internal/dialect/gemini"
+	"headworks/internal/dialect/ollama"
+	"headworks/internal/dialect/openai"
+	"headworks/internal/dialect/openai/completions"
+	"headworks/internal/dialect/responses"
+	"headworks/internal/engine/extract"
+	"headworks/internal/fault"
+	"headworks/internal/fleet"
+	"headworks/internal/flow"
+	"headworks/internal/inference"
+	"headworks/internal/prefix"
+	"headworks/internal/record"
+	"headworks/internal/route"
+	"headworks/internal/scan"
+	"headworks/internal/tenant"
+)
+
+// ErrDryRun marks what is wrong with the wish to try a decision, rather than with a
+// configuration.
+var ErrDryRun = errors.New("cannot be tried")
+
+// DryRun says which decision to try: where a request would go, were it the first that
+// a process with this configuration gets. Nothing is sent.
+type DryRun struct {
+	Config  string   // the file
+	Body    []byte   // of the request
+	Dialect string   // of the body; empty is openai
+	Model   string   // in the place of the one that the body names
+	Key     string   // of the file; empty is a key without limits
+	Tier    string   // of the file, in the place of the key's
+	Headers []string // of the request, as name: value
+
+	Down    []string // upstreams whose replicas are all out
+	Waiting []string // UPSTREAM=TOKENS: prompt tokens that wait at each of its replicas
+	Seen    []string // UPSTREAM/MODEL=ttft=800ms,tpot=40ms: how soon it answered lately
+}
+
+// Decision is what came of it.
+type Decision struct {
+	DryRun     bool              `json:"dry_run"` // always
+	Model      string            `json:"model"`
+	Chosen     *Candidate        `json:"chosen"` // null: it would go nowhere
+	Reason     string            `json:"reason"`
+	Policy     string            `json:"policy"`
+	Candidates []Candidate       `json:"candidates"` // in the order in which they are asked
+	Rejected   []Rejected        `json:"rejected"`
+	Judged     *record.Judged    `json:"judged,omitempty"`
+	Objective  *record.Objective `json:"objective,omitempty"`
+	Request    Facts             `json:"request"`
+	Fault      string            `json:"fault,omitempty"` // where it would go nowhere
+	Words      string            `json:"message,omitempty"`
+}
+
+// Facts are what is known of a request before it is decided on.
+type Facts struct {
+	Input     int      `json:"input_tokens"` // estimated
+	MaxTokens int      `json:"max_tokens"`
+	Tools     int      `json:"tools"`
+	Needs     []string `json:"needs"`
+	Tier      string   `json:"tier"`
+}
+
+// Candidate is a target that could serve.
+type Candidate struct {
+	Upstream      string             `json:"upstream"`
+	Model         string             `json:"model"`
+	Replica       string             `json:"replica,omitempty"` // of the chosen
+	Region        string             `json:"region,omitempty"`
+	Hardware      string             `json:"hardware,omitempty"`
+	Precision     string             `json:"precision,omitempty"`
+	Quality       float64            `json:"quality,omitempty"`
+	Score         *float64           `json:"score,omitempty"` // under policy best: 0 is best, less is worse
+	Contributions map[string]float64 `json:"contributions,omitempty"`
+	TTFT          float64            `json:"expected_ttft_ms,omitempty"`
+	TPOT          float64            `json:"expected_tpot_ms,omitempty"`
+}
+
+// Rejected is a target that is not asked.
+type Rejected struct {
+	Upstream string `json:"upstream"`
+	Model    string `json:"model"`
+	Why      string `json:"why"`
+}
+
+// reading is how the requests of a dialect are read.
+type reading struct {
+	shape  *scan.Shape
+	read   func(*scan.Doc, *inference.Request) error
+	render func(*scan.Doc, dialect.Rendering)
+}
+
+var readings = map[string]reading{
+	"openai":      {openai.Shape(), openai.ReadRequest, openai.Render},
+	"completions": {completions.Shape(), completions.ReadRequest, nil},
+	"anthropic":   {anthropic.Shape(), anthropic.ReadRequest, anthropic.Render},
+	"responses":   {responses.Shape(), responses.ReadRequest, nil},
+	"gemini":      {gemini.Shape(), gemini.ReadRequest, gemini.Render},
+	"ollama":      {ollama.Shape(), ollama.ReadRequest, ollama.Render},
+}
+
+// DryRunDialects returns the dialects whose requests can be tried.
+func DryRunDialects() []string { return slices.Sorted(maps.Keys(readings)) }
+
+// TryDecision decides on a request and sends nothing.
+func TryDecision(d DryRun) (Decision, error) {
+	c, report := config.Load(d.Config)
+	if !report.OK() {
+		return Decision{}, fmt.Errorf("%w\n%s", ErrConfig, report.Text(""))
+	}
+	w, _, drop, err := newFleetRoom(func(string, int) []extract.Passage { return nil }).build(c)
+	if err != nil {
+		return Decision{}, err
+	}
+	drop()
+	t := &rehearsal{fleet: w.Fleet, config: c, now: time.Unix(0, 0).UTC(), policy: flow.NewPolicy(admit.Limits{InFlight: 1})}
+	if err := t.read(&d); err != nil {
+		return Decision{}, err
+	}
+	if err := t.state(&d); err != nil {
+		return Decision{}, err
+	}
+	return t.decide(), nil
+}
+
+// rehearsal is a decision that is tried.
+type rehearsal struct {
+	fleet   *fleet.Snapshot
+	config  *config.Config
+	now     time.Time
+	policy  *flow.Policy
+	request inference.Request
+	wish    tenant.Wish
+	caller  tenant.Caller
+}
+
+func cannotTry(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", ErrDryRun, fmt.Sprintf(format, args...))
+}
+
+// read reads the request and who sends it.
+func (t *rehearsal) read(d *DryRun) error {
+	name := d.Dialect
+	if name == "" {
+		name = "openai"
+	}
+	how, ok := readings[name]
+	if !ok {
+		return cannotTry("no dialect is called %q; there are %s", name, strings.Join(DryRunDialects(), ", "))
+	}
+	var doc scan.Doc
+	if err := doc.Scan(d.Body, how.shape); err != nil {
+		return cannotTry("the request is not JSON with a single reading: %v", err)
+	}
+	t.request.Model = d.Model
+	if err := how.read(&doc, &t.request); err != nil {
+		return cannotTry("the request is none of the dialect %s: %s", name, fault.Of(err).Words)
+	}
+	if d.Model != "" {
+		t.request.Model = d.Model
+	}
+	if t.request.Model == "" {
+		return cannotTry("the request names no model; give one with --model")
+	}
+	if how.render != nil {
+		var m complexity.Meter
+		how.render(&doc, &m)
+		t.request.Features = m.Features()
+		var h prefix.Hasher
+		how.render(&doc, &h)
+		t.request.Blocks = h.Blocks()
+	}
+	for _, h := range d.Headers {
+		name, value, ok := strings.Cut(h, ":")
+		if !ok {
+			return cannotTry("a header is written as name: value")
+		}
+		known, err := api.ReadWish(strings.ToLower(strings.TrimSpace(name)), []byte(strings.TrimSpace(value)), &t.wish)
+		switch {
+		case err != nil:
+			return cannotTry("%s", fault.Of(err).Words)
+		case !known:
+			return cannotTry("the header %s changes no decision; there are %s", name, strings.Join(api.WishHeaders(), ", "))
+		}
+	}
+	return t.call(d)
+}
+
+// call finds out who sends the request.
+func (t *rehearsal) call(d *DryRun) error {
+	tiers := map[string]tenant.Tier{}
+	for name, to := range t.config.Tiers {
+		tiers[name] = tier(name, to)
+	}
+	t.caller = tenant.Caller{KeyID: "dry-run", Key: "dry-run", Tenant: "default", Tier: tierOf(tiers, "")}
+	if d.Key != "" {
+		i := slices.IndexFunc(t.config.Keys, func(k config.Key) bool { return k.Name == d.Key })
+		if i < 0 {
+			return cannotTry("the file has no key %q", d.Key)
+		}
+		k := &t.config.Keys[i]
+		t.caller = tenant.Caller{
+			KeyID: "file:" + k.Name, Key: k.Name, Tenant: k.Tenant, Project: k.Project,
+			Tier: tierOf(tiers, k.Tier), Models: k.Models, Budget: k.Budget,
+		}
+	}
+	if d.Tier != "" {
+		if _, ok := tiers[d.Tier]; !ok {
+			return cannotTry("the file has no tier %q", d.Tier)
+		}
+		t.caller.Tier = tiers[d.Tier]
+	}
+	return nil
+}
+
+// state brings about what is so when the request comes.
+func (t *rehearsal) state(d *DryRun) error {
+	for _, name := range d.Down {
+		u, err := t.upstream(name)
+		if err != nil {
+			return err
+		}
+		f := fault.New(fault.Connect, "")
+		for _, r := range u.Replicas {
+			for range downs {
+				t.policy.Health.Failed(r.ID, "", nil, f, t.now, t.now, 0)
+			}
+		}
+	}
+	for _, s := range d.Waiting {
+		name, count, _ := strings.Cut(s, "=")
+		tokens, err := strconv.Atoi(count)
+		if err != nil || tokens < 0 {
+			return cannotTry("what waits is written as UPSTREAM=TOKENS")
+		}
+		u, err := t.upstream(name)
+		if err != nil {
+			return err
+		}
+		for _, r := range u.Replicas {
+			t.policy.Occupy(r.ID, flow.Load{Requests: 1, Prefill: tokens, KV: tokens})
+		}
+	}
+	for _, s := range d.Seen {
+		if err := t.seen(s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// downs is how many failures in a row put a replica out.
+const downs = 5
+
+func (t *rehearsal) upstream(name string) (*fleet.Upstream, error) {
+	for i := range t.fleet.Upstreams {
+		if u := &t.fleet.Upstreams[i]; u.Name == name {
+			return u, nil
+		}
+	}
+	return nil, cannotTry("the file has no upstream %q", name)
+}
+
+func (t *rehearsal) seen(s string) error {
+	target, value, _ := strings.Cut(s, "=")
+	o, ok := api.ParseObjective([]byte(value))
+	if !ok || o.TTFT == 0 || o.TPOT == 0 {
+		return cannotTry("how soon a target answered is written as UPSTREAM/MODEL=ttft=800ms,tpot=40ms")
+	}
+	found := false
+	for i := range t.fleet.Models {
+		for _, to := range t.fleet.Models[i].Targets {
+			if t.fleet.Upstreams[to.Upstream].Name+"/"+to.Model == target {
+				t.policy.Saw(to.ID, o.TTFT, o.TPOT, t.now)
+				found = true
+			}
+		}
+	}
+	if !found {
+		return cannotTry("no model has a target %q", target)
+	}
+	return nil
+}
+
+// decide takes the first step and tells what it went by.
+func (t *rehearsal) decide() Decision {
+	var k flow.Ticket
+	t.policy.Begin(&k, &t.request, &t.caller, nil)
+	k.Wish = t.wish
+	a := t.policy.Step(&k, flow.Event{Kind: flow.Arrived}, t.fleet, t.now)
+	out := Decision{
+		DryRun: true, Model: t.request.Model, Reason: k.Why, Candidates: []Candidate{}, Rejected: []Rejected{},
+		Request: Facts{
+			Input: t.request.Input, MaxTokens: t.request.MaxTokens, Tools: t.request.Tools,
+			Needs: append([]string{}, t.request.Needs.Names()...), Tier: t.caller.Tier.Name,
+		},
+	}
+	var r record.Record
+	r.Reset()
+	k.Record(&r, t.fleet, t.now, a.Fault)
+	t.policy.Step(&k, flow.Event{Kind: flow.Left}, t.fleet, t.now) // gives back what it took
+	e := r.Explain()
+	out.Judged, out.Objective = e.Judged, e.Objective
+	if a.Fault != nil {
+		out.Fault, out.Words = a.Fault.Kind.String(), a.Fault.Words
+		out.Reason = a.Fault.Words
+	}
+	if k.Model == nil {
+		return out
+	}
+	out.Policy = k.Model.Policy.String()
+	for _, place := range k.Order.Targets[:k.Order.N] {
+		to := &k.Model.Targets[place]
+		c := t.candidate(&k, int(place))
+		switch {
+		case a.Kind == flow.Send && to == a.Target:
+			c.Replica = a.Replica.Name
+			out.Chosen = &c
+		case out.Chosen == nil:
+			out.Rejected = append(out.Rejected, Rejected{c.Upstream, c.Model, t.whyNot(&k, to)})
+			continue
+		}
+		out.Candidates = append(out.Candidates, c)
+	}
+	for i := range k.Model.Targets[:min(len(k.Model.Targets), route.MaxTargets)] {
+		if why := k.Order.Left[i]; why != "" {
+			to := &k.Model.Targets[i]
+			out.Rejected = append(out.Rejected, Rejected{t.fleet.Upstreams[to.Upstream].Name, to.Model, why})
+		}
+	}
+	return out
+}
+
+func (t *rehearsal) candidate(k *flow.Ticket, place int) Candidate {
+	to := &k.Model.Targets[place]
+	u := &t.fleet.Upstreams[to.Upstream]
+	c := Candidate{
+		Upstream: u.Name, Model: to.Model, Region: u.Region, Hardware: u.Hardware,
+		Precision: to.Precision, Quality: to.Quality,
+	}
+	if !k.Order.Judged {
+		return c
+	}
+	round := func(v float64) float64 { return math.Round(v*1000) / 1000 }
+	s := &k.Order.Scores[place]
+	c.Score, c.Contributions = new(round(float64(s.Total))), map[string]float64{}
+	for term, v := range s.Parts {
+		if v != 0 {
+			c.Contributions[inference.Term(term).String()] = round(float64(v))
+		}
+	}
+	p := t.policy.Foresee(to, t.fleet, t.request.Input, t.now)
+	c.TTFT, c.TPOT = round(float64(p.TTFT)/1e6), round(float64(p.TPOT)/1e6)
+	return c
+}
+
+// whyNot returns why no replica of a target was chosen.
+func (t *rehearsal) whyNot(k *flow.Ticket, to *fleet.Target) string {
+	for i := range k.Candidates[:k.Considered] {
+		if c := &k.Candidates[i]; c.Target == to && c.WhyNot != "" {
+			return c.WhyNot
+		}
+	}
+	return "no replica is available"
+}
