@@ -372,6 +372,7 @@ func (r *reader) model(name string) {
 	}
 	upstreams := slices.Sorted(maps.Keys(r.cfg.Upstreams))
 	r.arms(path, m)
+	r.choice(path, &m, slices.Sorted(maps.Keys(r.cfg.Tiers)))
 	for i, t := range m.Targets {
 		at := join(path, "targets") + "[" + strconv.Itoa(i) + "]"
 		if _, ok := r.cfg.Upstreams[t.Upstream]; !ok && t.Upstream != "" {
