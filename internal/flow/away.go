@@ -161,7 +161,7 @@ func (p *Policy) spills(t *Ticket, s *fleet.Snapshot, now time.Time, place uint8
 	if aim <= 0 {
 		return false
 	}
-	here := p.foresee(&t.Model.Targets[t.Order.Targets[0]], s, t.Request.Input, now).TTFT
+	here := p.Foresee(&t.Model.Targets[t.Order.Targets[0]], s, t.Request.Input, now).TTFT
 	if float64(here) <= spillAt*float64(aim) {
 		return false
 	}
