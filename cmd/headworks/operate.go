@@ -15,6 +15,7 @@ import (
 	"headworks/internal/api/admin"
 	"headworks/internal/cell"
 	"headworks/internal/client"
+	"headworks/internal/health"
 	"headworks/internal/peer"
 )
 
@@ -100,10 +101,14 @@ func newStatusCommand(t *terminal) *cobra.Command {
 						if !r.Up {
 							state = r.Why
 						}
-						rows = append(rows, append([]string{u.Name, u.Kind, r.Name, fmt.Sprint(r.InFlight)}, append(said(&r), state)...))
+						rows = append(rows, append([]string{u.Name, u.Kind, r.Name, located(r.Region, r.Zone), fmt.Sprint(r.InFlight)}, append(said(&r), state)...))
 					}
 				}
-				list(w, []string{"UPSTREAM", "KIND", "REPLICA", "IN FLIGHT", "RUN", "WAIT", "KV", "ASKED", "STATE"}, rows)
+				list(w, []string{"UPSTREAM", "KIND", "REPLICA", "PLACE", "IN FLIGHT", "RUN", "WAIT", "KV", "ASKED", "STATE"}, rows)
+				if len(s.Drains) > 0 {
+					fmt.Fprintln(w)
+					drains(w, s.Drains)
+				}
 				if len(s.Canaries) > 0 {
 					fmt.Fprintln(w)
 					canaries(w, s.Canaries)
@@ -122,7 +127,7 @@ func newStatusCommand(t *terminal) *cobra.Command {
 					empty = append(empty, u.Name)
 				}
 				for _, r := range u.Replicas {
-					if !r.Up {
+					if !r.Up && r.Why != health.Drained { // that is wanted
 						down++
 					}
 				}
@@ -265,22 +270,6 @@ func newReloadCommand(t *terminal) *cobra.Command {
 					fmt.Fprintf(w, "only a restart takes over: %s\n", strings.Join(r.Restart, ", "))
 				}
 			})
-		},
-	}
-}
-
-func newDrainCommand(t *terminal) *cobra.Command {
-	return &cobra.Command{
-		Use: "drain", Short: "Make the running instance finish what runs and end", Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			a, err := t.instance()
-			if err != nil {
-				return err
-			}
-			if err := a.Drain(c.Context()); err != nil {
-				return err
-			}
-			return t.print(map[string]string{"status": "draining"}, func(w io.Writer) { fmt.Fprintln(w, "draining") })
 		},
 	}
 }

@@ -93,6 +93,7 @@ type App struct {
 	finding   *finding
 	trials    *trials
 	scraper   *scrape.Scraper
+	drills    *drills
 	health    *api.Health
 	server    *wire.Server
 	entrance  *api.Front
@@ -159,6 +160,8 @@ func (a *App) build() error {
 	if err := a.meet(); err != nil {
 		return err
 	}
+	a.drills = &drills{app: a}
+	a.drills.restore()
 	if err := a.use(a.config); err != nil {
 		return err
 	}
@@ -345,6 +348,7 @@ func (a *App) publish(world *gateway.World, take func() moves) {
 		for _, id := range m.joined {
 			p.Health.Join(id, now)
 		}
+		a.drills.apply(world, p, now)
 	})
 }
 
@@ -493,7 +497,7 @@ func (a *App) Run(ctx context.Context, ready func()) error {
 	}
 	operators := &http.Server{
 		Handler: (&admin.Surface{
-			Health: a.health, Records: a.facts, Keys: a.keys, Process: a, Canaries: a.trials,
+			Health: a.health, Records: a.facts, Keys: a.keys, Process: a, Canaries: a.trials, Drains: a.drills,
 			Metrics: a.metrics.Handler(), Token: a.keys.isAdmin, Log: a.log,
 		}).Handler(),
 		ErrorLog:          a.warnings(),

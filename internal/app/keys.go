@@ -34,7 +34,8 @@ type keyring struct {
 	tiers   map[string]tenant.Tier
 	pinned  []identity.Entry
 	version int64
-	known   int // keys in memory
+	known   int        // keys in memory
+	bound   [][]string // regions that requests of some keys stay in, each set once
 }
 
 func newKeyring(s *sqlite.Store, p *identity.Pepper, t identity.AdminToken, l *meter.Ledger, local tenant.Secret) *keyring {
@@ -127,7 +128,21 @@ func (k *keyring) swap(ctx context.Context) error {
 		return err
 	}
 	k.version, k.known = version, len(entries)
+	k.bound = nil
+	for i := range entries {
+		r := &entries[i].Caller.Residency
+		if r.Bound && !slices.ContainsFunc(k.bound, func(b []string) bool { return slices.Equal(b, r.Regions) }) {
+			k.bound = append(k.bound, r.Regions)
+		}
+	}
 	return nil
+}
+
+// bounds returns the sets of regions that requests of some keys stay in.
+func (k *keyring) bounds() [][]string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.bound
 }
 
 // look is how often the store is asked whether another process changed a key.

@@ -106,6 +106,7 @@ func (a *App) Status() admin.Status {
 	}
 	finding := a.finding.all()
 	s.Canaries = a.trials.Canaries()
+	s.Drains = a.drills.Drains()
 	a.gateway.Policy(func(p *flow.Policy) {
 		s.InFlight, s.Waiting = p.Gate.InFlight(), p.Gate.Waiting()
 		for _, u := range w.Fleet.Upstreams {
@@ -117,7 +118,7 @@ func (a *App) Status() admin.Status {
 			for _, r := range u.Replicas {
 				st := p.Health.Of(r.ID, "", now)
 				shown.Replicas = append(shown.Replicas, admin.Replica{
-					Name: r.Name, URL: r.URL, Zone: r.Place.Zone, InFlight: p.Load(r.ID).Requests, Failures: p.Health.Failures(r.ID), Up: st.Why == "", Why: st.Why, Until: st.Until,
+					Name: r.Name, URL: r.URL, Region: r.Place.Region, Zone: r.Place.Zone, InFlight: p.Load(r.ID).Requests, Failures: p.Health.Failures(r.ID), Up: st.Why == "", Why: st.Why, Until: st.Until,
 				})
 			}
 			s.Upstreams = append(s.Upstreams, shown)

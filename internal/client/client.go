@@ -219,3 +219,23 @@ func (a *Admin) Reload(ctx context.Context) (admin.Reloaded, error) {
 
 // Drain makes the instance finish what runs and end.
 func (a *Admin) Drain(ctx context.Context) error { return a.Do(ctx, "POST", "/api/drain", nil, nil) }
+
+// DrainPart lets a part of the fleet have no more requests.
+func (a *Admin) DrainPart(ctx context.Context, o admin.DrainOrder) (admin.Drain, error) {
+	return get[admin.Drain](ctx, a, "POST", "/api/drains", o)
+}
+
+// Undrain ends the drain of a part, or all drains, and returns which.
+func (a *Admin) Undrain(ctx context.Context, p admin.Part, all bool) ([]admin.Drain, error) {
+	q := url.Values{}
+	for name, v := range map[string]string{"upstream": p.Upstream, "replica": p.Replica, "region": p.Region, "zone": p.Zone} {
+		if v != "" {
+			q.Set(name, v)
+		}
+	}
+	if all {
+		q.Set("all", "true")
+	}
+	ended, err := get[map[string][]admin.Drain](ctx, a, "DELETE", "/api/drains?"+q.Encode(), nil)
+	return ended["ended"], err
+}

@@ -329,6 +329,36 @@ type Snapshot struct {
 	Known func(t *Target)
 }
 
+// Part is a part of a fleet: an upstream or one of its replicas, a zone or a region.
+type Part struct {
+	Upstream string
+	Replica  string      // of Upstream, by its name or its URL; empty: all
+	Place    place.Place // where Upstream is empty; of no region it is a zone of any
+}
+
+func (p Part) String() string {
+	switch {
+	case p.Replica != "":
+		return "replica " + p.Replica + " of " + p.Upstream
+	case p.Upstream != "":
+		return "upstream " + p.Upstream
+	case p.Place.Zone == "":
+		return "region " + p.Place.Region
+	case p.Place.Region == "":
+		return "zone " + p.Place.Zone
+	}
+	return "zone " + p.Place.String()
+}
+
+// Has reports whether a replica of an upstream is in the part.
+func (p Part) Has(u *Upstream, r *Replica) bool {
+	if p.Upstream != "" {
+		return u.Name == p.Upstream && (p.Replica == "" || r.Name == p.Replica || r.URL == p.Replica)
+	}
+	return (p.Place.Region == "" || r.Place.Region == p.Place.Region) &&
+		(p.Place.Zone == "" || r.Place.Zone == p.Place.Zone) && p.Place != place.Place{}
+}
+
 // Model returns the model of that name. A name of the form upstream/model asks
 // one upstream for whatever it calls so, whether or not the snapshot lists it.
 func (s *Snapshot) Model(name string) (*Model, bool) {

@@ -3,12 +3,14 @@ package fleet
 import (
 	"slices"
 	"sort"
+	"strings"
 	"testing"
 	"time"
 
 	"pgregory.net/rapid"
 
 	"headworks/internal/inference"
+	"headworks/internal/place"
 )
 
 func snapshot() *Snapshot {
@@ -135,5 +137,40 @@ func TestJoin(t *testing.T) {
 	m := Join("both", []*Model{a, b})
 	if m.Name != "both" || m.Policy != Ordered || m.Tries != 3 || !m.Asked || len(m.Targets) != MaxTargets || m.Targets[15].Of != "b/c" {
 		t.Errorf("%+v", m)
+	}
+}
+
+func TestParts(t *testing.T) {
+	s := &Snapshot{Upstreams: []Upstream{
+		{Name: "a", Replicas: []Replica{{Name: "r0", URL: "http://a0", Place: place.Place{Region: "eu", Zone: "x"}}, {Name: "r1", URL: "http://a1", Place: place.Place{Region: "eu", Zone: "y"}}}},
+		{Name: "b", Replicas: []Replica{{Name: "r2", URL: "http://b2", Place: place.Place{Region: "us", Zone: "x"}}, {Name: "r3"}}},
+	}}
+	for _, tt := range []struct {
+		part  Part
+		want  string
+		words string
+	}{
+		{Part{Upstream: "a"}, "r0 r1", "upstream a"},
+		{Part{Upstream: "a", Replica: "r1"}, "r1", "replica r1 of a"},
+		{Part{Upstream: "b", Replica: "http://b2"}, "r2", "replica http://b2 of b"},
+		{Part{Upstream: "b", Replica: "r1"}, "", "replica r1 of b"},
+		{Part{Upstream: "c"}, "", "upstream c"},
+		{Part{Place: place.Place{Region: "eu"}}, "r0 r1", "region eu"},
+		{Part{Place: place.Place{Region: "eu", Zone: "x"}}, "r0", "zone eu/x"},
+		{Part{Place: place.Place{Zone: "x"}}, "r0 r2", "zone x"},
+		{Part{Place: place.Place{Region: "ap"}}, "", "region ap"},
+		{Part{}, "", "region "},
+	} {
+		got := []string{}
+		for i := range s.Upstreams {
+			for k := range s.Upstreams[i].Replicas {
+				if r := &s.Upstreams[i].Replicas[k]; tt.part.Has(&s.Upstreams[i], r) {
+					got = append(got, r.Name)
+				}
+			}
+		}
+		if strings.Join(got, " ") != tt.want || tt.part.String() != tt.words {
+			t.Errorf("%s has %v, want %s of %s", tt.part, got, tt.want, tt.words)
+		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"headworks/internal/admit"
 	"headworks/internal/fault"
 	"headworks/internal/fleet"
+	"headworks/internal/health"
 	"headworks/internal/locality"
 	"headworks/internal/place"
 	"headworks/internal/route"
@@ -351,5 +352,60 @@ func TestSpillBeforeTheObjectiveIsMissed(t *testing.T) {
 	// far one is no longer sooner.
 	if want := []string{"eu", "us", "eu"}; !slices.Equal(regions, want) {
 		t.Errorf("sent to %v, want %v", regions, want)
+	}
+}
+
+// What is drained gets no new request, not even as the last resort, and finishes what
+// it has.
+func TestDrainedReplicasGetNothing(t *testing.T) {
+	r := newRig(t, admit.Limits{}, true, 2, 1)
+	locate(r.s, "eu", "eu", "us")
+	r.kin()
+	first := r.from("eu").Replica.ID
+	running := r.t
+	r.p.Health.Drain(0, time.Time{})
+	r.p.Health.Drain(1, time.Time{})
+	for range 20 {
+		if a := r.from("eu"); a.Replica.Name != "r2" || r.t.Locality != locality.Out {
+			t.Fatalf("sent to %s because of %q", a.Replica.Name, r.t.Locality)
+		}
+	}
+	r.p.Health.Drain(2, time.Time{})
+	r.t = r.begin(true)
+	if a := r.wantFault(r.step(Event{Kind: Arrived}), fault.NoReplica); a.Fault.Words == "" || r.t.Tries != 0 {
+		t.Errorf("all drained: %v, %d tries", a.Fault, r.t.Tries)
+	}
+	for _, c := range r.t.Candidates[:r.t.Considered] {
+		if c.WhyNot != health.Drained {
+			t.Errorf("the reason of %v is %q", c.Replica, c.WhyNot)
+		}
+	}
+	r.t = running
+	r.want(r.step(Event{Kind: Content}), Commit)
+	r.wantFault(r.step(Event{Kind: Finished}), fault.None)
+	if l := r.p.Load(first); l != (Load{}) {
+		t.Errorf("after its last request it has %+v in flight", l)
+	}
+}
+
+// A place where nothing comes in time is left for another one: the next try there
+// would wait as long.
+func TestTimeoutsLeaveAPlace(t *testing.T) {
+	for _, kind := range []fault.Kind{fault.FirstTokenTimeout, fault.Stalled, fault.Interrupted} {
+		r := newRig(t, admit.Limits{}, true, 6)
+		locate(r.s, "eu/a", "eu/a", "eu/a", "eu/b", "eu/b", "eu/b")
+		r.s.Models[0].Tries = 3
+		r.from("eu/a")
+		if a := r.want(r.step(failure(kind)), Send); a.Replica.Place.Zone != "b" {
+			t.Errorf("after %v it went to zone %s again", kind, a.Replica.Place.Zone)
+		}
+	}
+	// An error of its own tells nothing of its neighbours.
+	r := newRig(t, admit.Limits{}, true, 6)
+	locate(r.s, "eu/a", "eu/a", "eu/a", "eu/b", "eu/b", "eu/b")
+	r.s.Models[0].Tries = 3
+	r.from("eu/a")
+	if a := r.want(r.step(failure(fault.UpstreamError)), Send); a.Replica.Place.Zone != "a" {
+		t.Errorf("after an error it went to zone %s", a.Replica.Place.Zone)
 	}
 }

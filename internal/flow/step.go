@@ -381,6 +381,9 @@ func (p *Policy) failed(t *Ticket, f *fault.Error, s *fleet.Snapshot, now time.T
 		// that was in it.
 		return p.send(t, s, now)
 	case t.retrying || p.budget():
+		if f.Kind == fault.Interrupted || f.Kind == fault.FirstTokenTimeout || f.Kind == fault.Stalled {
+			t.leave() // its neighbours may be cut off as well, and the next one would wait as long
+		}
 		if !t.retrying {
 			t.retrying = true
 			p.retries++
@@ -531,9 +534,11 @@ func (p *Policy) giveUp(t *Ticket, why string, now time.Time) Action {
 }
 
 func (p *Policy) nobody(t *Ticket, now time.Time) *fault.Error {
-	kind := fault.NoReplica
+	kind, drained := fault.NoReplica, false
 	for i := range t.Candidates[:t.Considered] {
 		switch t.Candidates[i].WhyNot {
+		case health.Drained:
+			drained = true
 		case health.Cooling:
 			kind = fault.UpstreamCapacity
 		case health.Credential:
@@ -549,6 +554,9 @@ func (p *Policy) nobody(t *Ticket, now time.Time) *fault.Error {
 		return fault.New(kind, "the upstream refused Headworks' credential; whoever runs Headworks can mend it")
 	default:
 		f := fault.New(kind, "no upstream of this model can be reached now")
+		if drained {
+			f.Words = "what serves this model was taken out of service for a while, and nothing else can be reached now"
+		}
 		f.After = time.Second
 		return f
 	}

@@ -51,6 +51,7 @@ const (
 	Cooling    = "asked us to wait"
 	Credential = "refused our credential"
 	Hardware   = "out: its GPU reported an error"
+	Drained    = "drained by an operator"
 )
 
 // minWeight is the share of a replica that only just came back.
@@ -92,6 +93,8 @@ type replica struct {
 	cooling  []wait
 	credless time.Time
 	begun    time.Time // when what was known before was forgotten; zero: never
+	drained  bool
+	until    time.Time // when that ends by itself; zero: never
 }
 
 // wait is for how long one of a replica's models rests. Providers limit each model
@@ -196,7 +199,7 @@ func (s *State) Calm(id fleet.ReplicaID, now time.Time) (weight float64, ok bool
 		return 1, true
 	}
 	r := &s.replicas[id]
-	if !r.out.IsZero() || len(r.cooling) > 0 || !r.credless.IsZero() {
+	if !r.out.IsZero() || len(r.cooling) > 0 || !r.credless.IsZero() || r.drained {
 		return 0, false
 	}
 	return s.weight(r, now), true
@@ -210,6 +213,9 @@ func (s *State) Of(id fleet.ReplicaID, model string, now time.Time) Standing {
 		return Standing{Weight: 1}
 	}
 	r := &s.replicas[id]
+	if r.drains(now) {
+		return Standing{Why: Drained, Until: r.until}
+	}
 	if now.Before(r.credless) {
 		return Standing{Why: Credential, Until: r.credless}
 	}
@@ -241,10 +247,14 @@ func (s *State) Of(id fleet.ReplicaID, model string, now time.Time) Standing {
 }
 
 func (s *State) weight(r *replica, now time.Time) float64 {
-	if r.back.IsZero() || s.Rules.SlowStart <= 0 {
+	back := r.back
+	if r.drained && r.until.After(back) { // that is over
+		back = r.until
+	}
+	if back.IsZero() || s.Rules.SlowStart <= 0 {
 		return 1
 	}
-	age := now.Sub(r.back)
+	age := now.Sub(back)
 	if age >= s.Rules.SlowStart {
 		return 1
 	}
@@ -265,13 +275,43 @@ func (s *State) Sent(id fleet.ReplicaID, now time.Time) {
 // Forget begins anew with a replica: it is spoken to in another way now, with
 // another credential perhaps, and what requests met before tells nothing of it.
 func (s *State) Forget(id fleet.ReplicaID, now time.Time) {
-	*s.at(id) = replica{begun: now}
+	r := s.at(id)
+	*r = replica{begun: now, drained: r.drained, until: r.until}
 }
 
 // Join begins with a replica that came to others: it is given its share little by
 // little, since its caches are cold and nothing is known of it.
 func (s *State) Join(id fleet.ReplicaID, now time.Time) {
-	*s.at(id) = replica{begun: now, back: now}
+	r := s.at(id)
+	*r = replica{begun: now, back: now, drained: r.drained, until: r.until}
+}
+
+// Drain gives a replica no more requests until a moment; the zero moment is until
+// Undrain. Those that it has go on.
+func (s *State) Drain(id fleet.ReplicaID, until time.Time) {
+	r := s.at(id)
+	r.drained, r.until = true, until
+}
+
+// Undrain ends that. The replica is given its share little by little: its caches may
+// be cold by now.
+func (s *State) Undrain(id fleet.ReplicaID, now time.Time) {
+	if int(id) >= len(s.replicas) || !s.replicas[id].drained {
+		return
+	}
+	r := &s.replicas[id]
+	if !r.drains(now) { // it ended by itself
+		now = r.until
+	}
+	if now.After(r.back) {
+		r.back = now
+	}
+	r.drained, r.until = false, time.Time{}
+}
+
+// drains reports whether the replica is drained at now.
+func (r *replica) drains(now time.Time) bool {
+	return r.drained && (r.until.IsZero() || now.Before(r.until))
 }
 
 // Spared notes that a request ended there without telling anything of the
@@ -296,6 +336,9 @@ func (s *State) Passed(id fleet.ReplicaID, model string, sent, now time.Time) {
 	r.told(sent)
 	if r.stale(sent) || r.bygone(sent) {
 		return
+	}
+	if r.drained && !r.drains(now) {
+		s.Undrain(id, now)
 	}
 	if w := r.waits(model); w != nil {
 		w.denials = 0

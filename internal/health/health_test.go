@@ -641,3 +641,75 @@ func TestSuspect(t *testing.T) {
 		t.Errorf("out for %q", why)
 	}
 }
+
+func TestDrainedReplicas(t *testing.T) {
+	var s State
+	s.Rules = Default()
+	now := time.Unix(1000, 0)
+	at := func(d time.Duration) Standing { return s.Of(0, "m", now.Add(d)) }
+	s.Drain(0, time.Time{})
+	if st := at(24 * time.Hour); st.Why != Drained || st.Resort || !st.Until.IsZero() {
+		t.Errorf("drained without an end it is %+v", st)
+	}
+	if _, calm := s.Calm(0, now); calm {
+		t.Error("drained it is calm")
+	}
+	s.Undrain(0, now)
+	if st := at(0); st.Why != "" || st.Weight != minWeight {
+		t.Errorf("undrained it is %+v", st)
+	}
+	if w, calm := s.Calm(0, now.Add(30*time.Second)); !calm || w != 1 {
+		t.Errorf("after the slow start its weight is %v, %v", w, calm)
+	}
+	// It ends by itself, and is a slow start from then on.
+	now = now.Add(time.Hour)
+	s.Drain(0, now.Add(time.Minute))
+	for after, want := range map[time.Duration]Standing{
+		time.Minute - 1:              {Why: Drained, Until: now.Add(time.Minute)},
+		time.Minute:                  {Weight: minWeight},
+		time.Minute + 15*time.Second: {Weight: 0.5},
+		2 * time.Minute:              {Weight: 1},
+	} {
+		if st := at(after); st != want {
+			t.Errorf("%v after it was drained for a minute it is %+v, want %+v", after, st, want)
+		}
+	}
+	// What a request tells ends nothing before its time, and forgets it after.
+	s.Passed(0, "m", now, now.Add(time.Second))
+	if st := at(time.Second); st.Why != Drained {
+		t.Errorf("a request that passed made it %+v", st)
+	}
+	s.Passed(0, "m", now.Add(time.Minute), now.Add(75*time.Second))
+	if w, calm := s.Calm(0, now.Add(75*time.Second)); !calm || w != 0.5 {
+		t.Errorf("over, with a request that passed, its weight is %v, %v", w, calm)
+	}
+	// Beginning anew with a replica does not send it requests.
+	s.Drain(0, time.Time{})
+	s.Forget(0, now)
+	if st := at(time.Hour); st.Why != Drained {
+		t.Errorf("forgotten it is %+v", st)
+	}
+	s.Join(0, now)
+	if st := at(time.Hour); st.Why != Drained {
+		t.Errorf("joined it is %+v", st)
+	}
+	s.Undrain(1, now) // of which nothing is known
+	if st := s.Of(1, "m", now); st.Weight != 1 {
+		t.Errorf("what was never drained is %+v", st)
+	}
+}
+
+// Drained and out are told apart: whatever a replica did, drained it is no last resort.
+func TestDrainedAndOut(t *testing.T) {
+	var s State
+	s.Rules = Default()
+	now := time.Unix(1000, 0)
+	s.Failed(0, "m", nil, fault.New(fault.Connect, "test"), now, now, 0.5)
+	s.Drain(0, now.Add(time.Second))
+	if st := s.Of(0, "m", now); st.Why != Drained || st.Resort {
+		t.Errorf("out and drained it is %+v", st)
+	}
+	if st := s.Of(0, "m", now.Add(2*time.Second)); st.Why != Refused || !st.Resort {
+		t.Errorf("still out it is %+v", st)
+	}
+}

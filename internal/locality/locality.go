@@ -142,12 +142,12 @@ func (p *Plan) share(sites []Site) {
 		p.Share = append(p.Share, 0)
 	}
 	p.Panic = false
-	var open, total float64
+	var open, soft, total float64
 	for i := range sites {
-		open, total = open+sites[i].Open, total+sites[i].Total
+		open, soft, total = open+sites[i].Open, soft+sites[i].Soft, total+sites[i].Total
 	}
 	whole := p.levels(sites)
-	if whole < 1 && open < panicBelow*total {
+	if whole < 1 && open < panicBelow*total && soft > 0 {
 		p.Panic = true
 		whole = p.levels(sites)
 	}

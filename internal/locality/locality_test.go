@@ -66,8 +66,8 @@ func TestPanic(t *testing.T) {
 		"50 % left of one":             {[]Site{soft(SameRegion, 5, 5, 10)}, false, []float64{100}},
 		"another region has enough":    {[]Site{soft(SameRegion, 0, 20, 20), soft(Elsewhere, 8, 0, 10)}, false, []float64{0, 100}},
 		"neither has enough":           {[]Site{soft(SameRegion, 2, 8, 10), soft(Elsewhere, 2, 0, 10)}, true, []float64{100, 0}},
-		"refused connections stay out": {[]Site{soft(SameRegion, 3, 0, 10)}, true, []float64{100}},
-		"nothing at all":               {[]Site{soft(SameRegion, 0, 0, 10), soft(Elsewhere, 0, 0, 10)}, true, []float64{0, 0}},
+		"refused connections stay out": {[]Site{soft(SameRegion, 3, 0, 10)}, false, []float64{100}},
+		"nothing at all":               {[]Site{soft(SameRegion, 0, 0, 10), soft(Elsewhere, 0, 0, 10)}, false, []float64{0, 0}},
 	} {
 		var p Plan
 		p.Make(tt.sites, 0, 1<<63)
@@ -96,8 +96,9 @@ func TestReasons(t *testing.T) {
 		"out":       {[]Site{site(SameRegion, 0, 1, 1, 0), site(Elsewhere, ms, 1, 1, 100)}, 0, 1, Out},
 		"stays":     {[]Site{site(SameRegion, 0, 1, 1, 50), site(Elsewhere, ms, 1, 1, 100)}, .69, 0, Region},
 		"short":     {[]Site{site(SameRegion, 0, 1, 1, 50), site(Elsewhere, ms, 1, 1, 100)}, .71, 1, Short},
-		"most out":  {[]Site{site(SameRegion, 0, 1, 1, 10)}, .5, 0, Panic},
-		"all out":   {[]Site{site(SameRegion, 0, 1, 1, 0), site(Elsewhere, ms, 1, 1, 0)}, .5, 0, Panic},
+		"most out":  {[]Site{site(SameRegion, 0, 1, 1, 10)}, .5, 0, Region},
+		"most soft": {[]Site{{Class: SameRegion, Weight: 1, Total: 1, Open: .1, Soft: .5}}, .5, 0, Panic},
+		"all out":   {[]Site{site(SameRegion, 0, 1, 1, 0), site(Elsewhere, ms, 1, 1, 0)}, .5, 0, Region},
 		"as near 1": {[]Site{site(SameRegion, 0, 1, 1, 100), site(SameRegion, 0, 3, 1, 100)}, .24, 0, Region},
 		"as near 2": {[]Site{site(SameRegion, 0, 1, 1, 100), site(SameRegion, 0, 3, 1, 100)}, .26, 1, Region},
 	} {

@@ -25,9 +25,10 @@ const (
 	Hang                   // it takes requests and makes nothing of them; then it goes on
 	Slow                   // everything takes Factor times as long
 	Fail                   // it turns a share of the requests away, with an error of its own
+	Drain                  // an operator lets it have no more requests; those that it has go on
 )
 
-func (k EventKind) String() string { return [...]string{"crash", "hang", "slow", "fail"}[k] }
+func (k EventKind) String() string { return [...]string{"crash", "hang", "slow", "fail", "drain"}[k] }
 
 // Event is something that befalls replicas for a time.
 type Event struct {
@@ -40,7 +41,7 @@ type Event struct {
 // lost names what an event does to all of a zone or a region: they crash.
 const lost = "lost"
 
-const eventForm = "an event is FROM..TO WHAT WHERE, such as \"60s..120s crash gpu/2\": WHAT is crash, hang, slow, fail or lost; WHERE is UPSTREAM, UPSTREAM/REPLICA (its name or its number from 1), zone/ZONE (or zone/REGION/ZONE) or region/REGION; behind slow stands how much, such as x3, and behind fail which share, such as 5%"
+const eventForm = "an event is FROM..TO WHAT WHERE, such as \"60s..120s crash gpu/2\": WHAT is crash, hang, slow, fail, drain or lost; WHERE is UPSTREAM, UPSTREAM/REPLICA (its name or its number from 1), zone/ZONE (or zone/REGION/ZONE) or region/REGION; behind slow stands how much, such as x3, and behind fail which share, such as 5%"
 
 // ParseEvent reads an event of the form FROM..TO WHAT WHERE [xFACTOR]; see
 // docs/howto/simulate.md. What it names is looked up in the fleet.
@@ -76,6 +77,8 @@ func ParseEvent(text string, s *fleet.Snapshot) (Event, error) {
 		e.Kind = Slow
 	case Fail.String():
 		e.Kind = Fail
+	case Drain.String():
+		e.Kind = Drain
 	default:
 		return e, fmt.Errorf("nothing is called %q; %s", words[1], eventForm)
 	}
@@ -162,6 +165,8 @@ func (s *run) strike(m moment) {
 	for _, id := range m.event.Replicas {
 		r := s.replicas[id]
 		switch {
+		case m.event.Kind == Drain:
+			s.drain(r, m.ends)
 		case m.event.Kind != Crash:
 			s.hold(r, m)
 		case m.ends:
@@ -169,6 +174,24 @@ func (s *run) strike(m moment) {
 		default:
 			r.down++
 			s.crash(r)
+		}
+	}
+}
+
+// drain keeps a replica from requests, or no longer.
+func (s *run) drain(r *replica, ends bool) {
+	if ends {
+		if r.drains--; r.drains > 0 {
+			return
+		}
+	} else {
+		r.drains++
+	}
+	for _, p := range s.gateways {
+		if ends {
+			p.Health.Undrain(r.of.ID, s.clock())
+		} else {
+			p.Health.Drain(r.of.ID, time.Time{})
 		}
 	}
 }
@@ -192,7 +215,7 @@ func (s *run) hold(r *replica, m moment) {
 			pace = 0
 		case Slow:
 			pace /= e.Factor
-		case Crash, Fail:
+		case Crash, Fail, Drain:
 		}
 	}
 	r.clock.set(s.now, pace)

@@ -112,6 +112,7 @@ type replica struct {
 	due    time.Duration // on that clock: when it has something to tell
 	number int32
 	down   int      // how many crashes it is under
+	drains int      // how many operators keep it from requests
 	held   []*Event // what holds it up
 	tally  replicaTally
 }

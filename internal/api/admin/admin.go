@@ -93,6 +93,7 @@ type Status struct {
 	Dropped    uint64       `json:"records_dropped"`
 	Models     []Model      `json:"models"`
 	Canaries   []Canary     `json:"canaries,omitempty"`
+	Drains     []Drain      `json:"drains,omitempty"` // parts of the fleet that get no requests
 	Upstreams  []Upstream   `json:"upstreams"`
 	Peers      []peer.Link  `json:"peers,omitempty"` // the other gateways of the cell
 	Cells      []cell.State `json:"cells,omitempty"` // the gateways of other cells
@@ -139,6 +140,7 @@ type Discovered struct {
 type Replica struct {
 	Name     string    `json:"name"`
 	URL      string    `json:"url,omitempty"`
+	Region   string    `json:"region,omitempty"`
 	Zone     string    `json:"zone,omitempty"`
 	InFlight int       `json:"in_flight"`
 	Failures int       `json:"failures"` // since the last success
@@ -207,6 +209,7 @@ type Surface struct {
 	Keys     Keys
 	Process  Process
 	Canaries Canaries
+	Drains   Drains
 	Metrics  http.Handler
 	Token    func(presented string) bool
 	Log      *slog.Logger // of what operators asked for and Headworks failed to do
@@ -275,6 +278,11 @@ func (s *Surface) Handler() http.Handler {
 		return map[string][]Canary{"canaries": s.Canaries.Canaries()}, nil
 	})
 	guarded("POST /api/canaries", s.moveCanary)
+	guarded("GET /api/drains", func(http.ResponseWriter, *http.Request) (any, error) {
+		return map[string][]Drain{"drains": s.Drains.Drains()}, nil
+	})
+	guarded("POST /api/drains", s.orderDrain)
+	guarded("DELETE /api/drains", s.undrain)
 	guarded("POST /api/reload", func(_ http.ResponseWriter, r *http.Request) (any, error) { return s.Process.Reload(r.Context()) })
 	guarded("POST /api/drain", func(http.ResponseWriter, *http.Request) (any, error) {
 		s.Process.Drain()
