@@ -386,6 +386,9 @@ func newExplainCommand(t *terminal) *cobra.Command {
 				}
 				fmt.Fprintf(w, "total %s ms, first token %s ms, queue %s ms, ours %s ms; %s in, %d out (%s); %s\n\n",
 					millis(e.Total), millis(e.TTFT), millis(e.Queue), millis(e.Overhead), count(int(e.Input), "token"), e.Output, e.UsageSource, dollars(e.Cost))
+				if e.Predicted >= 0 {
+					fmt.Fprintf(w, "first token of the replica: foreseen after %s ms, came after %s ms\n\n", millis(e.Predicted), millis(e.UpstreamTTFT))
+				}
 				tellChoice(w, e.Judged, e.Objective)
 				names := []string{"CANDIDATE", "REPLICA", "SCORE", "IN CACHE", "WHY NOT"}
 				if e.Judged != nil {

@@ -170,7 +170,7 @@ func (r *fleetRoom) build(c *config.Config) (w *gateway.World, take func() moves
 		w.Engines = append(w.Engines, b.engine)
 		s.Upstreams = append(s.Upstreams, fleet.Upstream{
 			Name: name, Kind: u.Kind, Region: u.Region, Zone: u.Zone, Hardware: u.Hardware,
-			Schedule: schedules[u.Schedule], KVTokens: u.KVTokens, Rate: u.PrefillRate,
+			Schedule: schedules[u.Schedule], KVTokens: u.KVTokens, Rate: u.PrefillRate, Class: u.Class, StepTokens: u.StepTokens,
 			Speaks: speaks(&u), Replicas: replicas, Simulated: u.Kind == config.Simulated, Lexical: u.Kind == config.LocalEmbed,
 		})
 		s.Upstreams[i].Locate(s.Atlas)

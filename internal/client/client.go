@@ -173,6 +173,12 @@ func (a *Admin) Status(ctx context.Context) (admin.Status, error) {
 	return get[admin.Status](ctx, a, "GET", "/api/status", nil)
 }
 
+// Fits returns what was learned of the engines.
+func (a *Admin) Fits(ctx context.Context) ([]admin.Fit, error) {
+	list, err := get[map[string][]admin.Fit](ctx, a, "GET", "/api/fits", nil)
+	return list["fits"], err
+}
+
 // Discover asks the instance's upstreams which models they have; an empty name is
 // all of them.
 func (a *Admin) Discover(ctx context.Context, upstream string) ([]admin.Discovered, error) {

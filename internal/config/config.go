@@ -111,6 +111,8 @@ type Upstream struct {
 	Schedule    string          `json:"schedule,omitzero" enum:"prefix,least-requests,two-choices,session,lmetric,round-robin,random" jsonschema:"how one of several replicas is chosen"`
 	KVTokens    int             `json:"kv_tokens,omitzero" min:"1024" max:"1073741824" jsonschema:"tokens that the KV cache of each replica holds, where known"`
 	PrefillRate float64         `json:"prefill_rate,omitzero" min:"1" max:"100000000" jsonschema:"prompt tokens that each replica reads a second, where known"`
+	StepTokens  int             `json:"step_tokens,omitzero" min:"1" max:"134217728" jsonschema:"tokens that a step of each replica takes on, where known (vLLM: max_num_batched_tokens)"`
+	Class       string          `json:"class,omitzero" jsonschema:"names engines that behave alike: what is learned of how fast one is holds for all upstreams of a class; its own name unless given"`
 	Metrics     string          `json:"metrics,omitzero" jsonschema:"where each replica tells its load: on (where its kind does), off, a path such as /metrics, a port and a path such as :8002/metrics, or a whole URL"`
 	GPU         []string        `json:"gpu,omitzero" jsonschema:"where an exporter of GPUs is: one for all replicas or one for each, as a port and a path such as :9400/metrics or a whole URL, and behind # the numbers of the GPUs, all unless given"`
 	Engine      *Engine         `json:"engine,omitzero" jsonschema:"how a simulated engine behaves; of other kinds, how the simulator models theirs"`

@@ -64,8 +64,12 @@ type Upstream struct {
 	Schedule Schedule
 	KVTokens int     // that the KV cache of each replica holds; 0 is not known
 	Rate     float64 // prompt tokens that each replica reads a second; 0 is not known
-	Replicas []Replica
-	Pace     Pace
+	// Class names the engines that behave as those here do, so that what is learned of
+	// one holds for all; empty for those of this upstream alone.
+	Class      string
+	StepTokens int // that a step of an engine takes on; 0 is not known
+	Replicas   []Replica
+	Pace       Pace
 	// Localities are the places of Replicas that are chosen among; see Locate. None
 	// stands for one that nobody knows.
 	Localities []Locality

@@ -398,6 +398,9 @@ func (c *crowd) end(t *rapid.T) {
 		}
 	}
 	for id := range fleet.ReplicaID(c.fleet.Replicas) {
+		if o := c.p.Outstanding(id, c.now); o != (Outstanding{}) {
+			t.Errorf("replica %d: still foreseen %+v", id, o)
+		}
 		if n := c.p.Load(id); n != (Load{}) {
 			t.Fatalf("replica %d has %d in flight for ever", id, n)
 		}

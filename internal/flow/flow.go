@@ -17,6 +17,7 @@ import (
 	"headworks/internal/fleet"
 	"headworks/internal/health"
 	"headworks/internal/inference"
+	"headworks/internal/latency"
 	"headworks/internal/locality"
 	"headworks/internal/place"
 	"headworks/internal/route"
@@ -49,12 +50,13 @@ func (k EventKind) String() string {
 // Event is what just happened to a request.
 type Event struct {
 	Kind     EventKind
-	Fault    *fault.Error // of Failed
-	Progress time.Time    // of Quiet: when the upstream last gave a sign; zero if never
-	Said     time.Time    // of Quiet: when content last came; zero if never
-	Wrote    time.Time    // of Quiet: when the client last got bytes; zero if never
-	Tokens   int          // of Finished: of the answer, as far as known
-	Sent     time.Time    // of Failed and Quiet: when a piece of the request was last sent on that was not kept, so that it cannot be sent again; now, as long as another may follow; zero if none was
+	Fault    *fault.Error  // of Failed
+	Progress time.Time     // of Quiet: when the upstream last gave a sign; zero if never
+	Said     time.Time     // of Quiet and Finished: when content last came; zero if never, and of Finished where Tokens is not what came
+	Tokens   int           // of Finished: of the answer, as far as known
+	Gap      time.Duration // of Finished: the longest silence within the answer; 0: not known
+	Wrote    time.Time     // of Quiet: when the client last got bytes; zero if never
+	Sent     time.Time     // of Failed and Quiet: when a piece of the request was last sent on that was not kept, so that it cannot be sent again; now, as long as another may follow; zero if none was
 }
 
 // ActionKind names what to do next.
@@ -166,6 +168,7 @@ type Ticket struct {
 	Considered int // Candidates that count
 	Opened     bool
 	Committed  bool
+	Predicted  time.Duration // from the last send to its first token, as foreseen then; 0: not known
 	Left       string        // why no more attempt was made; empty where none was needed
 	Waited     time.Duration // at the gate
 
@@ -196,6 +199,10 @@ type Ticket struct {
 	owed     bool            // it was drawn for the canary, which did not get it yet
 	output   int             // tokens of the whole answer; 0: not known
 	took     Load            // what it takes there
+	foreseen bool            // mark counts there
+	mark     latency.Mark
+	expected time.Duration // to the first token, by whatever is known
+	heardAt  time.Time     // the first content
 }
 
 // Rules are what flow itself decides by.
@@ -207,6 +214,7 @@ type Rules struct {
 	RetryShare   float64       // of the requests inside that may be second tries
 	RetryFloor   int           // that many may always
 	MaxClientTry time.Duration // a longer wait is not worth a client's retry
+	RefuseLate   bool          // a request that nobody is predicted to begin within its objective
 }
 
 // DefaultRules returns the rules that hold without configuration.
@@ -247,6 +255,9 @@ type Policy struct {
 	others  others
 	cells   []Cell // by fleet.ReplicaID of those that are another cell's gateways
 	room    room
+	views   []view            // by fleet.ReplicaID
+	classes map[string]*class // by name
+	round   uint64            // of choices with an objective
 }
 
 // NewPolicy returns a Policy with the default rules of health and of its own.

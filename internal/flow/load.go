@@ -63,9 +63,8 @@ const (
 
 // Of replicas that say nothing of their KV cache.
 const (
-	unknownKV    = 262_144 // tokens
-	unknownRate  = 15_360  // prompt tokens a second
-	slackSeconds = 14      // of prompt work that a warm replica may be behind
+	unknownKV   = 262_144 // tokens
+	unknownRate = 15_360  // prompt tokens a second
 )
 
 // cacheBytes bounds what is known of one pool's caches.
@@ -128,14 +127,12 @@ func (p *Policy) ask(t *Ticket, u *fleet.Upstream, model string) *schedule.Ask {
 	r := t.Request
 	p.asked = schedule.Ask{
 		Session: r.Session, Input: r.Input, Output: min(r.MaxTokens, mostOutput), Blocks: len(r.Blocks),
-		Block: prefix.Block / bytesPerToken, Slack: slackSeconds * unknownRate,
+		Block: prefix.Block / bytesPerToken,
 	}
 	if r.MaxTokens == 0 {
 		p.asked.Output = usualOutput
 	}
-	if u.Rate > 0 {
-		p.asked.Slack = int(slackSeconds * u.Rate)
-	}
+	p.asked.Slack = p.slack(t, u)
 	if len(r.Blocks) == 0 || u.Schedule != fleet.ByPrefix && u.Schedule != fleet.LMetric {
 		return &p.asked
 	}

@@ -48,6 +48,9 @@ func (p *Policy) wants(t *Ticket, s *fleet.Snapshot, now time.Time) *route.Ask {
 // engine and waits there, else by what was seen of it lately.
 func (p *Policy) Foresee(target *fleet.Target, s *fleet.Snapshot, input int, now time.Time) route.Pace {
 	u := &s.Upstreams[target.Upstream]
+	if k, ok := p.Learned(u); ok && k.Trusted() {
+		return p.rolled(u, input, now)
+	}
 	seen := p.seen(target.ID, now)
 	rate := u.Pace.Rate
 	if u.Rate > 0 {
@@ -111,6 +114,7 @@ func (p *Policy) began(t *Ticket, now time.Time) {
 		t.began = now
 		p.spoke(t)
 		p.heard(t, now)
+		p.learnFirst(t, now)
 	}
 }
 

@@ -22,6 +22,9 @@ func (t *Ticket) Record(r *record.Record, s *fleet.Snapshot, arrived time.Time, 
 	r.EstimatedInput, r.BytesIn = int64(t.Request.Input), int64(t.Request.Bytes)
 	r.Queue = t.Waited.Microseconds()
 	r.Committed, r.GaveUp = t.Committed, t.Left
+	if t.Predicted > 0 {
+		r.Predicted = t.Predicted.Microseconds()
+	}
 	switch {
 	case t.Tries == 0 && f != nil:
 		r.Admit = f.Kind.String()

@@ -37,6 +37,9 @@ func (p *Policy) Step(t *Ticket, ev Event, s *fleet.Snapshot, now time.Time) Act
 	if t.spent = t.spent || !ev.Sent.IsZero(); ev.Sent.After(t.sent) {
 		t.sent = ev.Sent // the upstream's time begins when it has the whole
 	}
+	if ev.Kind == Finished {
+		p.learnWhole(t, &ev, now)
+	}
 	switch ev.Kind {
 	case Left:
 		return p.done(t, fault.New(fault.ClientClosed, "the client closed the connection"), now)
@@ -190,6 +193,15 @@ func (p *Policy) overloaded(words string) *fault.Error {
 	return f
 }
 
+// pass is one look at the targets, each less choosy than the one before.
+type pass uint8
+
+const (
+	punctual  pass = iota // those that are not predicted to miss the objective
+	available             // those that are available
+	resort                // those that are out, too
+)
+
 // send chooses a target and a replica, or ends the request where there is none.
 func (p *Policy) send(t *Ticket, s *fleet.Snapshot, now time.Time) Action {
 	p.others.expire(now)
@@ -208,10 +220,14 @@ func (p *Policy) send(t *Ticket, s *fleet.Snapshot, now time.Time) Action {
 	}
 	// The other targets are worth knowing too, and a pool can be large.
 	room := max(MaxCandidates-len(t.Model.Targets), fewestFound)
-	for _, resort := range [...]bool{false, true} {
+	inTime, late := t.Aim.TTFT > 0, time.Duration(0) // the soonest of all; -1: of some nothing is foreseen
+	for _, pass := range [...]pass{punctual, available, resort} {
+		if pass == punctual && !inTime {
+			continue
+		}
 		t.Considered = 0
 		for i, stop := range t.stops[:t.stopped] {
-			if t.gone>>i&1 != 0 && !resort {
+			if t.gone>>i&1 != 0 && pass != resort {
 				continue
 			}
 			place := stop.place
@@ -227,9 +243,24 @@ func (p *Policy) send(t *Ticket, s *fleet.Snapshot, now time.Time) Action {
 				continue
 			}
 			t.board = board{policy: p, ticket: t, upstream: u, model: target.Model, now: now, only: stop.only}
+			ask := p.ask(t, u, target.Model)
+			if inTime {
+				when, soonest := p.timing(t, u, ask)
+				switch {
+				case pass != punctual:
+				case when != tooLate:
+					late = -1
+				case late == 0 || 0 < soonest && soonest < late:
+					late = soonest
+				}
+				if pass == punctual && when == tooLate {
+					t.consider(Candidate{Target: target, WhyNot: Late})
+					continue
+				}
+			}
 			var found [MaxCandidates - 1]schedule.Candidate
-			choice, n := p.picker.Pick(u.Schedule, pool, &t.board, p.ask(t, u, target.Model), &t.src, found[:room])
-			won := choice.Place >= 0 && (resort || choice.Why != schedule.Resort)
+			choice, n := p.picker.Pick(u.Schedule, pool, &t.board, ask, &t.src, found[:room])
+			won := choice.Place >= 0 && (pass == resort || choice.Why != schedule.Resort)
 			for _, c := range found[:n] {
 				whyNot := c.WhyNot
 				if whyNot == apart {
@@ -256,6 +287,10 @@ func (p *Policy) send(t *Ticket, s *fleet.Snapshot, now time.Time) Action {
 			}
 			p.sent(t, u, target.Model, choice)
 			return p.sendTo(t, target, &pool[choice.Place], choice, i == 0, now)
+		}
+		if pass == punctual && late > 0 && p.Rules.RefuseLate && t.Tries == 0 {
+			t.leaveOut()
+			return p.late(t, late, now)
 		}
 	}
 	t.leaveOut()
@@ -319,6 +354,7 @@ func (p *Policy) sendTo(t *Ticket, target *fleet.Target, r *fleet.Replica, choic
 	t.Attempts[t.Tries] = Attempt{Target: target, Replica: r, Start: now, Why: why}
 	t.Tries++
 	t.used[t.choice]++
+	p.predict(t, &t.fleet.Upstreams[target.Upstream], r.ID, choice.Todo, now)
 	p.take(t, r.ID, Load{Requests: 1, Prefill: choice.Todo, KV: choice.Todo + p.asked.Output})
 	p.Health.Sent(r.ID, now)
 	t.sent, t.began = now, time.Time{}
@@ -455,6 +491,7 @@ func (p *Policy) settle(t *Ticket, f *fault.Error, now time.Time) bool {
 		return false
 	}
 	id := t.lastAt
+	p.learnWhole(t, &Event{}, now)
 	p.give(t)
 	a := &t.Attempts[t.Tries-1]
 	a.End = now
@@ -706,6 +743,7 @@ type board struct {
 	only   uint8 // one more than the locality that counts; 0: all do
 
 	upstream *fleet.Upstream
+	round    uint64 // of the views that are marked as late; 0: none is
 }
 
 // Standing implements schedule.Board.
@@ -731,6 +769,10 @@ func (b *board) Standing(r *fleet.Replica) schedule.Standing {
 	f := b.policy.foreign(id, b.now)
 	l.add(&f, 1)
 	st := schedule.Standing{Load: l.Requests, Prefill: l.Prefill, KV: l.KV, Capacity: b.policy.holds(b.upstream, id)}
+	if b.round > 0 && b.policy.views[id].late == b.round {
+		st.Why = Late
+		return st
+	}
 	var calm bool
 	if st.Weight, calm = b.policy.Health.Calm(id, b.now); !calm {
 		h := b.policy.Health.Of(id, b.model, b.now)

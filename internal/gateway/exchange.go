@@ -216,7 +216,7 @@ func (x *exchange) read(until time.Time) flow.Event {
 		x.note(c, now)
 		switch {
 		case c.Last && (x.committed || !x.streams || !c.Event.Content && len(x.held)+len(x.deltas) == 0):
-			return flow.Event{Kind: flow.Finished, Tokens: x.tokens()}
+			return x.whole()
 		case !x.streams: // a sign of life
 		case x.committed:
 			x.watch()
@@ -237,6 +237,16 @@ func (x *exchange) read(until time.Time) flow.Event {
 			}
 		}
 	}
+}
+
+// whole tells that the answer is whole, and how fast it came. Tokens that nobody saw
+// tell nothing of that.
+func (x *exchange) whole() flow.Event {
+	ev := flow.Event{Kind: flow.Finished, Tokens: x.tokens(), Gap: x.gap}
+	if x.usage.Known && x.usage.Reasoning == 0 {
+		ev.Said = x.said
+	}
+	return ev
 }
 
 // note learns from what came.
@@ -304,7 +314,7 @@ func (x *exchange) commit(until time.Time) flow.Event {
 		c.Deltas = x.deltas
 	}
 	if c.Last {
-		return flow.Event{Kind: flow.Finished, Tokens: x.tokens()}
+		return x.whole()
 	}
 	x.watch()
 	if err := x.forward(c, time.Now()); err != nil {

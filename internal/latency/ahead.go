@@ -130,6 +130,14 @@ func (o Outlook) First(tokens int) time.Duration {
 	return seconds(max(o.overhead+o.half, o.busy+whole-own) + own)
 }
 
+// Each returns how long a token of an answer takes there, while no prompt is read.
+func (o Outlook) Each() time.Duration { return seconds(o.step) }
+
+// Queued returns how long the prompts that were sent before take.
+func (o Outlook) Queued() time.Duration {
+	return seconds(o.busy + math.Ceil(o.tokens/o.budget)*o.step + o.tokens*o.token)
+}
+
 // Sent notes that a prompt was sent, of which tokens are to be read. An answer that is
 // not streamed tells nothing of its beginning: it counts as read and decoding at once.
 func (a *Ahead) Sent(now time.Time, c *Constants, tokens, prompt int, streamed bool) Mark {

@@ -120,6 +120,7 @@ var table = []Column{
 	ints(36, "queue", "us", func(r *Record) *int64 { return &r.Queue }),
 	ints(38, "ttft", "us", func(r *Record) *int64 { return &r.TTFT }),
 	ints(39, "upstream_ttft", "us", func(r *Record) *int64 { return &r.UpstreamTTFT }),
+	ints(59, "predicted_ttft", "us", func(r *Record) *int64 { return &r.Predicted }),
 	ints(40, "tpot", "us", func(r *Record) *int64 { return &r.TPOT }),
 	ints(41, "gap_max", "us", func(r *Record) *int64 { return &r.GapMax }),
 	ints(42, "total", "us", func(r *Record) *int64 { return &r.Total }),

@@ -105,6 +105,8 @@ type Explanation struct {
 	Time         int64        `json:"ts"` // microseconds since 1970
 	Queue        int64        `json:"queue_us"`
 	TTFT         int64        `json:"ttft_us"`
+	UpstreamTTFT int64        `json:"upstream_ttft_us"`
+	Predicted    int64        `json:"predicted_ttft_us"` // UpstreamTTFT, as it was foreseen; -1 where it was not
 	Total        int64        `json:"total_us"`
 	Overhead     int64        `json:"overhead_us"`
 	Input        int64        `json:"input_tokens"`
@@ -194,7 +196,7 @@ func (r *Record) Explain() Explanation {
 		End: r.End.String(), Fault: r.Fault.String(), Owner: r.Fault.Info().Owner.String(),
 		Status: r.Status, Finish: r.Finish.String(), Committed: r.Committed,
 		Simulated: r.Simulated, Generation: r.Generation, Time: r.Time,
-		Queue: r.Queue, TTFT: r.TTFT, Total: r.Total, Overhead: r.Overhead,
+		Queue: r.Queue, TTFT: r.TTFT, UpstreamTTFT: r.UpstreamTTFT, Predicted: r.Predicted, Total: r.Total, Overhead: r.Overhead,
 		Input: r.Input, Output: r.Output, UsageSource: r.UsageSource.String(), Cost: r.Cost,
 	}
 	if r.Complexity >= 0 {

@@ -140,6 +140,7 @@ type Record struct {
 	Queue        int64
 	TTFT         int64 // arrival to first content byte out
 	UpstreamTTFT int64
+	Predicted    int64 // UpstreamTTFT as it was foreseen when the request was sent
 	TPOT         int64 // mean time of an output token after the first
 	GapMax       int64 // longest silence between two pieces of content
 	Total        int64

@@ -59,6 +59,9 @@ func (a *Ask) hit(place int) int {
 	return min(int(a.Hits[place])*a.Block, a.Input)
 }
 
+// Todo returns the tokens of the prompt that the replica at a place would have to read.
+func (a *Ask) Todo(place int) int { return a.Input - a.hit(place) }
+
 // Picker picks replicas. It keeps what it knows of them from one pick to the next:
 // which was last given a new prompt, or had its turn.
 type Picker struct {

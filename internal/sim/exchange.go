@@ -95,7 +95,7 @@ func (s *run) step(x *exchange, ev flow.Event) {
 			}
 		case flow.Commit:
 			if x.whole {
-				ev = flow.Event{Kind: flow.Finished, Tokens: x.made}
+				ev = x.finished()
 				continue
 			}
 			x.first, x.wrote = s.now, s.now
@@ -193,10 +193,15 @@ func (s *run) made(x *exchange, p latency.Progress) {
 		x.firstIn = s.now
 	}
 	if p.Last && (!x.request.Stream || x.ticket.Committed) {
-		s.step(x, flow.Event{Kind: flow.Finished, Tokens: x.made})
+		s.step(x, x.finished())
 		return
 	}
 	s.step(x, flow.Event{Kind: flow.Content})
+}
+
+// finished tells that the answer is whole.
+func (x *exchange) finished() flow.Event {
+	return flow.Event{Kind: flow.Finished, Said: x.run.Start.Add(x.latest), Tokens: x.made}
 }
 
 // look finds out what came of a stream since its first token.

@@ -2,6 +2,7 @@ package sim_test
 
 import (
 	"context"
+	"math"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -88,6 +89,11 @@ func TestLiveAndSimAgree(t *testing.T) {
 					if limits.InFlight > 0 {
 						want.Candidates[0].Score = got.Candidates[0].Score
 					}
+					// What is learned depends a little on the order of what ends in one moment.
+					if math.Abs(float64(want.Predicted-got.Predicted)) > 0.1*float64(got.Predicted)+1000 {
+						t.Fatalf("%v: foreseen after %d us live, %d simulated", a.Request.ID, want.Predicted, got.Predicted)
+					}
+					want.Predicted = got.Predicted
 					if diff := cmp.Diff(want, got); diff != "" {
 						t.Fatalf("%v, -live +sim:\n%s", a.Request.ID, diff)
 					}

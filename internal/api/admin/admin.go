@@ -39,6 +39,7 @@ type Keys interface {
 // Process is the running program.
 type Process interface {
 	Status() Status
+	Fits() []Fit
 	Reload(ctx context.Context) (Reloaded, error)
 	Discover(ctx context.Context, upstream string) ([]Discovered, error)
 	Drain()
@@ -126,6 +127,21 @@ type Finding struct {
 	Failures uint64    `json:"failures"`           // answers that did not count
 	Why      string    `json:"why,omitempty"`      // why the last one did not
 	Left     int       `json:"left_out,omitempty"` // replicas that were found and do not count
+}
+
+// Fit is what was learned of a class of engines from the streams they answered.
+type Fit struct {
+	Class     string   `json:"class"`
+	Upstreams []string `json:"upstreams"`
+	Base      float64  `json:"step_base_ms"`      // of a step that only reads the weights
+	Kappa     float64  `json:"kappa_ns"`          // that a step takes longer for each KV token it reads
+	Rate      float64  `json:"prefill_rate"`      // prompt tokens a second
+	Overhead  float64  `json:"overhead_ms"`       // to the first token, of no step
+	Samples   int      `json:"samples"`           // streams
+	Error     float64  `json:"error"`             // mean relative error of the time per token, before learning
+	Firsts    int      `json:"first_tokens"`      // that were foreseen
+	First     float64  `json:"first_token_error"` // mean relative error of them
+	Trusted   bool     `json:"trusted"`           // it decides
 }
 
 // Discovered is what an upstream said when it was asked for its models, now.
@@ -259,6 +275,9 @@ func (s *Surface) Handler() http.Handler {
 		guard(pattern, h)
 	}
 	guarded("GET /api/status", func(http.ResponseWriter, *http.Request) (any, error) { return s.Process.Status(), nil })
+	guarded("GET /api/fits", func(http.ResponseWriter, *http.Request) (any, error) {
+		return map[string][]Fit{"fits": s.Process.Fits()}, nil
+	})
 	guarded("GET /api/requests", s.requests)
 	guarded("GET /api/requests/{id}", s.request)
 	guarded("GET /api/requests/{id}/explanation", s.explanation)

@@ -1,0 +1,266 @@
+package flow
+
+import (
+	"cmp"
+	"time"
+
+	"headworks/internal/fault"
+	"headworks/internal/fleet"
+	"headworks/internal/inference"
+	"headworks/internal/latency"
+	"headworks/internal/route"
+	"headworks/internal/schedule"
+)
+
+// class is what is learned of engines that behave alike: those of one upstream, unless
+// the configuration says otherwise.
+type class struct {
+	name  string
+	fit   *latency.Fit
+	known latency.Constants // of fit, after what it learned last
+}
+
+// view is what is foreseen of one replica.
+type view struct {
+	of    *class
+	ahead latency.Ahead
+	late  uint64 // the last choice for which it was predicted to be too late, and others not
+}
+
+// Late is why a replica or a target is passed over that could serve.
+const Late = "predicted to miss the objective"
+
+// Learned is what was learned of a class of engines.
+type Learned struct {
+	Class string
+	latency.Constants
+}
+
+// Learned returns what is known of the engines of an upstream; false before anything
+// was sent there.
+func (p *Policy) Learned(u *fleet.Upstream) (Learned, bool) {
+	name := className(u)
+	c := p.classes[name]
+	if c == nil {
+		return Learned{Class: name}, false
+	}
+	return Learned{name, c.known}, c.known.Samples+c.known.Firsts > 0
+}
+
+// known returns what is known of the engines of an upstream, by way of its first
+// replica: that is at hand.
+func (p *Policy) known(u *fleet.Upstream) *latency.Constants {
+	if len(u.Replicas) == 0 {
+		return &latency.Constants{}
+	}
+	return &p.view(u.Replicas[0].ID, u).of.known
+}
+
+// Outstanding is what a replica has of our requests, by how far they are.
+type Outstanding struct {
+	Waiting int // have no first token yet
+	Prompt  int // tokens of theirs that are not read, as far as is known
+	Decodes int // are being answered
+}
+
+// Outstanding returns what a replica has, of chats.
+func (p *Policy) Outstanding(id fleet.ReplicaID, now time.Time) (o Outstanding) {
+	if int(id) >= len(p.views) || p.views[id].of == nil {
+		return o
+	}
+	v := &p.views[id]
+	v.ahead.Roll(now, &v.of.known)
+	waiting, tokens := v.ahead.Waiting()
+	return Outstanding{waiting, int(tokens), v.ahead.Decodes()}
+}
+
+// view returns what is foreseen of a replica of an upstream.
+func (p *Policy) view(id fleet.ReplicaID, u *fleet.Upstream) *view {
+	for int(id) >= len(p.views) {
+		p.views = append(p.views, view{})
+	}
+	v := &p.views[id]
+	if name := className(u); v.of == nil || v.of.name != name {
+		v.of = p.classOf(u, name)
+	}
+	return v
+}
+
+func className(u *fleet.Upstream) string { return cmp.Or(u.Class, u.Name) }
+
+func (p *Policy) classOf(u *fleet.Upstream, name string) *class {
+	c := p.classes[name]
+	if c == nil {
+		c = &class{name: name, fit: latency.NewFit(u.Rate, u.StepTokens)}
+		c.known = c.fit.Constants()
+		if p.classes == nil {
+			p.classes = map[string]*class{}
+		}
+		p.classes[name] = c
+	}
+	return c
+}
+
+// predict notes that an attempt goes to a replica, where so many tokens of its prompt
+// are to be read. What is no chat has no first token, and another cell is no engine.
+func (p *Policy) predict(t *Ticket, u *fleet.Upstream, id fleet.ReplicaID, todo int, now time.Time) {
+	t.foreseen, t.Predicted = false, 0
+	if t.Request.Dialect.Operation() != inference.Chat || u.Away {
+		return
+	}
+	v := p.view(id, u)
+	t.foreseen, t.expected = true, v.ahead.Outlook(now, &v.of.known).First(todo)
+	if v.of.known.Firsts >= latency.TrustedSamples {
+		t.Predicted = t.expected
+	}
+	t.mark = v.ahead.Sent(now, &v.of.known, todo, t.Request.Input, t.Request.Stream)
+}
+
+// learnFirst notes the first content of a stream.
+func (p *Policy) learnFirst(t *Ticket, now time.Time) {
+	if !t.foreseen || t.lastAt == fleet.NoReplica {
+		return
+	}
+	v := &p.views[t.lastAt]
+	t.heardAt = now
+	b := v.ahead.Began(now, &v.of.known, &t.mark, now.Sub(t.sent), t.expected)
+	if t.spent { // the body was on its way for as long as the client took
+		return
+	}
+	v.of.fit.Begun(b)
+	v.of.known = v.of.fit.Constants()
+}
+
+// learnWhole notes that the attempt under way is over. Of a whole stream it learns.
+func (p *Policy) learnWhole(t *Ticket, ev *Event, now time.Time) {
+	if !t.foreseen || t.lastAt == fleet.NoReplica {
+		return
+	}
+	t.foreseen = false
+	v := &p.views[t.lastAt]
+	tokens := 0
+	if ev.Kind == Finished && t.Committed {
+		tokens = ev.Tokens
+	}
+	d, ok := v.ahead.Ended(now, &v.of.known, &t.mark, tokens, t.heardAt, ev.Said)
+	if !ok || v.preempted(d, ev) {
+		return
+	}
+	v.of.fit.Decoded(d)
+	v.of.known = v.of.fit.Constants()
+}
+
+// preempted reports whether a stream was silent for longer than the prompts that were
+// read meanwhile explain: then it lost its KV cache and was computed anew, and its time
+// per token tells nothing of steps. Who does not know the engine yet cannot tell.
+func (v *view) preempted(d latency.Decoded, ev *Event) bool {
+	k := &v.of.known
+	if ev.Gap == 0 || !k.Trusted() {
+		return false
+	}
+	step := k.Base.Seconds() + k.PerKV*d.KV
+	steps := float64(ev.Tokens - 1)
+	return ev.Gap.Seconds() > 0.5+2*(step+d.Prompt*steps/k.Rate)
+}
+
+// rolled returns how soon the soonest of an upstream's replicas would answer a prompt
+// that none holds, of those that are looked at; what is learned of its engines is to be
+// trusted.
+func (p *Policy) rolled(u *fleet.Upstream, input int, now time.Time) route.Pace {
+	soonest := route.Pace{}
+	step := (len(u.Replicas) + queueLook - 1) / queueLook
+	for i := 0; i < len(u.Replicas); i += max(step, 1) {
+		v := p.view(u.Replicas[i].ID, u)
+		o := v.ahead.Outlook(now, &v.of.known)
+		if first := o.First(input); soonest.TTFT == 0 || first < soonest.TTFT {
+			soonest = route.Pace{TTFT: first, TPOT: o.Each(), Queued: o.Queued()}
+		}
+	}
+	return soonest
+}
+
+// Of how long prompts are read that a warm replica may be behind with: a share of the
+// objective for the first token within bounds, of which the longer one holds without an
+// objective.
+const (
+	slackShare = 0.7
+	leastSlack = 2 * time.Second
+	mostSlack  = 14 * time.Second
+)
+
+// slack returns how many prompt tokens a warm replica may be further behind than a
+// cold one.
+func (p *Policy) slack(t *Ticket, u *fleet.Upstream) int {
+	rate := float64(unknownRate)
+	if u.Rate > 0 {
+		rate = u.Rate
+	}
+	if k := p.known(u); k.Trusted() {
+		rate = k.Rate
+	}
+	most := mostSlack
+	if t.Aim.TTFT > 0 {
+		most = min(max(time.Duration(slackShare*float64(t.Aim.TTFT)), leastSlack), mostSlack)
+	}
+	return int(rate * most.Seconds())
+}
+
+// timing is what is foreseen of a pool for one request with an objective.
+type timing uint8
+
+const (
+	unforeseen timing = iota // there is no objective, or nothing to be trusted
+	inTime                   // somebody is predicted to keep it
+	tooLate                  // nobody is
+)
+
+// timing marks the replicas of a pool that are predicted to begin the answer too late,
+// where another one is not: the board shows them as not available. The ask is of the
+// pool. Nobody is marked where all are too late; the soonest says when it would be.
+func (p *Policy) timing(t *Ticket, u *fleet.Upstream, ask *schedule.Ask) (timing, time.Duration) {
+	p.round++
+	if t.Aim.TTFT <= 0 || !t.Request.Stream || t.Request.Dialect.Operation() != inference.Chat || u.Away {
+		return unforeseen, 0
+	}
+	k := p.known(u)
+	if !k.Trusted() {
+		return unforeseen, 0
+	}
+	left := t.Aim.TTFT - t.board.now.Sub(t.asked())
+	met, soonest := false, time.Duration(0)
+	for i := range u.Replicas {
+		id := u.Replicas[i].ID
+		st := t.board.Standing(&u.Replicas[i])
+		if st.Why != "" {
+			continue
+		}
+		v := p.view(id, u)
+		first := v.ahead.Outlook(t.board.now, k).First(ask.Todo(i))
+		if soonest == 0 || first < soonest {
+			soonest = first
+		}
+		switch {
+		case first > left:
+			v.late = p.round
+		case st.Capacity == 0 || st.KV+ask.Todo(i)+ask.Output <= st.Capacity:
+			met = true
+		}
+	}
+	if met {
+		t.board.round = p.round
+		return inTime, soonest
+	}
+	if soonest == 0 {
+		return unforeseen, 0
+	}
+	return tooLate, soonest
+}
+
+// late refuses a request that nobody would begin to answer in time.
+func (p *Policy) late(t *Ticket, soonest time.Duration, now time.Time) Action {
+	f := fault.New(fault.Overloaded, "no replica of this model is predicted to begin its answer within the objective of "+
+		t.Aim.TTFT.String()+": the soonest would after "+soonest.Round(time.Millisecond).String()+"; send the request again a little later, or allow more time")
+	f.After = max(soonest-t.Aim.TTFT, time.Second)
+	t.Left = Late
+	return p.done(t, f, now)
+}
