@@ -71,6 +71,73 @@ func said(r *admin.Replica) []string {
 	return columns
 }
 
+// gpus returns the rows of the GPUs that replicas run on.
+func gpus(s *admin.Status) (rows [][]string) {
+	for _, u := range s.Upstreams {
+		for _, r := range u.Replicas {
+			for _, g := range r.GPUs {
+				row := []string{u.Name, r.Name, fmt.Sprint(g.Index), "-", "-", "-", "well"}
+				if g.Utilization != nil {
+					row[3] = fmt.Sprintf("%.0f %%", 100**g.Utilization)
+				}
+				if g.MemoryUsed != nil && g.MemoryTotal != nil {
+					row[4] = fmt.Sprintf("%.0f of %.0f GiB", float64(*g.MemoryUsed)/(1<<30), float64(*g.MemoryTotal)/(1<<30))
+				}
+				if g.Power != nil {
+					row[5] = fmt.Sprintf("%.0f W", *g.Power)
+				}
+				if state := ailing(&g); state != "" {
+					row[6] = state
+				}
+				rows = append(rows, row)
+			}
+		}
+	}
+	return rows
+}
+
+// ailing says what is wrong with a GPU, and is empty where nothing is.
+func ailing(g *admin.GPU) string {
+	var all []string
+	if g.XID != 0 {
+		all = append(all, fmt.Sprint("XID ", g.XID))
+	}
+	if g.ECC > 0 {
+		all = append(all, count(g.ECC, "memory error")+" not corrected")
+	}
+	if g.Failed {
+		all = append(all, "a row of memory failed")
+	}
+	if g.Throttled {
+		all = append(all, "throttled")
+	}
+	return strings.Join(all, ", ")
+}
+
+// mostTroubles bounds the troubles that are shown.
+const mostTroubles = 5
+
+// troubles writes why nothing newer is known of engines.
+func troubles(w io.Writer, s *admin.Status) {
+	n := 0
+	for _, u := range s.Upstreams {
+		for _, r := range u.Replicas {
+			if r.Engine == nil || r.Engine.Trouble == "" {
+				continue
+			}
+			if n++; n == 1 {
+				fmt.Fprintln(w)
+			}
+			if n <= mostTroubles {
+				fmt.Fprintf(w, "%s of %s tells no load: %s\n", r.Name, u.Name, r.Engine.Trouble)
+			}
+		}
+	}
+	if n > mostTroubles {
+		fmt.Fprintf(w, "and %d more, which --json tells\n", n-mostTroubles)
+	}
+}
+
 func newStatusCommand(t *terminal) *cobra.Command {
 	return &cobra.Command{
 		Use: "status", Short: "Show what runs, and whether every replica deserves traffic", Args: cobra.NoArgs,
@@ -105,6 +172,11 @@ func newStatusCommand(t *terminal) *cobra.Command {
 					}
 				}
 				list(w, []string{"UPSTREAM", "KIND", "REPLICA", "PLACE", "IN FLIGHT", "RUN", "WAIT", "KV", "ASKED", "STATE"}, rows)
+				troubles(w, &s)
+				if rows := gpus(&s); len(rows) > 0 {
+					fmt.Fprintln(w)
+					list(w, []string{"UPSTREAM", "REPLICA", "GPU", "USE", "MEMORY", "POWER", "STATE"}, rows)
+				}
 				if len(s.Drains) > 0 {
 					fmt.Fprintln(w)
 					drains(w, s.Drains)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"path"
 	"strconv"
 	"strings"
 	"time"
@@ -23,6 +24,9 @@ import (
 //	error_after=N     sends an error event after N words, then [DONE]
 //	no_done=1         finishes without [DONE]
 //	done_after=N      sends [DONE] after N words, without a finish
+//
+// What it is asked for by GET, such as /metrics, is the file of that name in the
+// script's folder.
 func upstream(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
 		ts.Fatalf("usage: upstream NAME [HOW=VALUE]...")
@@ -34,7 +38,13 @@ func upstream(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(err)
 		how[name] = n
 	}
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { say(w, r, how) }))
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet {
+			http.ServeFile(w, r, ts.MkAbs(path.Base(r.URL.Path)))
+			return
+		}
+		say(w, r, how)
+	}))
 	ts.Defer(s.Close)
 	ts.Setenv(args[0], s.URL)
 	ts.Setenv(upstreams, ts.Getenv(upstreams)+" "+args[0])

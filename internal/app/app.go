@@ -362,6 +362,9 @@ func (a *App) refind() {
 		a.log.Error("the replicas that were found are not taken over", "cause", err.Error())
 		return
 	}
+	if err := a.scraper.Use(watched(a.config, world.Fleet)); err != nil {
+		a.log.Error("the replicas that were found are not asked for their load", "cause", err.Error())
+	}
 	a.publish(world, take)
 }
 

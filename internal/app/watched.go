@@ -41,6 +41,9 @@ func watched(c *config.Config, s *fleet.Snapshot) (engines []scrape.Engine, expo
 				case u.Kind == config.LlamaCpp:
 					e.Speech = scrape.LlamaCpp
 				}
+				if e.Own {
+					e.Host = r.Host
+				}
 				if key := keys[min(r.Key, len(keys)-1)].Reveal(); key != "" && e.Own { // it is for nobody else
 					e.Header = [][2]string{{"Authorization", "Bearer " + key}}
 				}
@@ -113,7 +116,7 @@ func (a *App) tell(r *admin.Replica, id fleet.ReplicaID) {
 		g := &v.GPUs[i]
 		r.GPUs = append(r.GPUs, admin.GPU{
 			Index: g.Index, Utilization: given(g.Utilization), MemoryUsed: given(g.MemoryUsed), MemoryTotal: given(g.MemoryTotal),
-			Power: given(g.Power), Throttled: g.Throttled, XID: g.XID,
+			Power: given(g.Power), Throttled: g.Throttled, XID: g.XID, ECC: int(max(g.ECC, 0)), Failed: g.Failed,
 		})
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -15,8 +16,9 @@ import (
 	"headworks/internal/wire"
 )
 
-// open returns the way to an address; dial is that of a test, or nil.
-func open(raw string, dial wire.DialFunc) (link, error) {
+// open returns the way to an address, which is asked for by name, or by its own host
+// where there is none; dial is that of a test, or nil.
+func open(raw, name string, dial wire.DialFunc) (link, error) {
 	u, err := url.Parse(raw)
 	if err != nil || u.Host == "" || u.User != nil {
 		return link{}, errors.New("the address of metrics is http:// or https://, a host, and perhaps a port and a path")
@@ -28,7 +30,7 @@ func open(raw string, dial wire.DialFunc) (link, error) {
 	if dial == nil {
 		dial = dialer.Dial
 	}
-	pool, err := wire.NewPool(u.Scheme+"://"+u.Host, dial, wire.PoolLimits{Idle: 1})
+	pool, err := wire.NewPool(u.Scheme+"://"+u.Host, dial, wire.PoolLimits{Idle: 1, Name: name})
 	if err != nil {
 		return link{}, err
 	}
@@ -73,8 +75,8 @@ func (s status) Error() string { return fmt.Sprint("the answer has status ", int
 // unread is a page that has nothing of use.
 type unread struct{ error }
 
-func (e *Engine) key() string { return fmt.Sprint(e.URL, " ", e.Replica) }
-func (e *Engine) url() string { return e.URL }
+func (e *Engine) key() string            { return fmt.Sprint(e.URL, " ", e.Replica) }
+func (e *Engine) at() (url, host string) { return e.URL, e.Host }
 
 func (e *Engine) ask(ctx context.Context, s *Scraper, p *probe) time.Duration {
 	var counted flow.Load
@@ -103,7 +105,7 @@ func (e *Engine) ask(ctx context.Context, s *Scraper, p *probe) time.Duration {
 	if report.Missing != "" {
 		words = "the page of " + report.Engine + " does not tell " + report.Missing + ": a name changed, or it is of another program"
 	}
-	s.note(e.Replica, e.Upstream, words == "", func(v *View) { v.Report, v.At, v.Trouble = report, asked, words })
+	s.note(p, e.Replica, e.Upstream, words == "", func(v *View) { v.Report, v.At, v.Trouble = report, asked, words })
 	if anew {
 		s.log.Info("an engine began anew; what its cache held is forgotten", "upstream", e.Upstream, "replica", e.Name)
 	}
@@ -136,7 +138,7 @@ func every(r *vitals.Report, counted flow.Load) time.Duration {
 func (e *Engine) report(ctx context.Context, p *probe) (r vitals.Report, err error) {
 	if !p.router {
 		err = p.link.get(ctx, "", e.Header, func(page []byte) error { return e.read(&r, page) })
-		if e.Speech != LlamaCpp || err != status(400) || len(e.Models) == 0 {
+		if e.Speech != LlamaCpp || !errors.Is(err, status(400)) || len(e.Models) == 0 {
 			return r, err
 		}
 		p.router = true // it answers for one model at a time
@@ -202,13 +204,13 @@ func (e *Engine) failed(s *Scraper, p *probe, err error) time.Duration {
 	case errors.Is(err, wire.ErrQuiet), errors.Is(err, context.DeadlineExceeded):
 		words = "no answer within " + patience.String() + " at " + e.URL
 	}
-	s.note(e.Replica, e.Upstream, false, func(v *View) { v.Trouble = words })
+	s.note(p, e.Replica, e.Upstream, false, func(v *View) { v.Trouble = words })
 	s.trouble(p, e.Upstream, e.Name, words)
 	return again
 }
 
-func (x *Exporter) key() string { return x.URL }
-func (x *Exporter) url() string { return x.URL }
+func (x *Exporter) key() string            { return x.URL }
+func (x *Exporter) at() (url, host string) { return x.URL, "" }
 
 // kept is for how long what an exporter said of a speed holds.
 const kept = time.Minute
@@ -229,7 +231,7 @@ func (x *Exporter) ask(ctx context.Context, s *Scraper, p *probe) time.Duration 
 		if errors.Is(err, wire.ErrQuiet) || errors.Is(err, context.DeadlineExceeded) {
 			words = "the exporter at " + x.URL + " does not answer"
 		}
-		s.note(first.Replica, first.Upstream, false, func(*View) {})
+		s.note(p, first.Replica, first.Upstream, false, func(*View) {})
 		s.trouble(p, first.Upstream, first.Name, words)
 		return max(p.back(), hardware)
 	}
@@ -272,17 +274,10 @@ func (r *Run) learn(s *Scraper, p *probe, all []vitals.GPU, asked time.Time) {
 			out = policy.Health.Suspect(r.Replica, r.Pool, health.Hardware, time.Now(), 0.5)
 		}
 	})
-	s.note(r.Replica, r.Upstream, len(mine) > 0, func(v *View) { v.GPUs, v.GPUsAt = mine, asked })
+	s.note(p, r.Replica, r.Upstream, len(mine) > 0, func(v *View) { v.GPUs, v.GPUsAt = mine, asked })
 	if fault != "" {
 		s.log.Warn("a GPU reported an error", "upstream", r.Upstream, "replica", r.Name, "error", fault, "out", out)
 	}
 }
 
-func has(only []int, i int) bool {
-	for _, n := range only {
-		if n == i {
-			return true
-		}
-	}
-	return len(only) == 0
-}
+func has(only []int, i int) bool { return len(only) == 0 || slices.Contains(only, i) }

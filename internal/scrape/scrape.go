@@ -59,6 +59,7 @@ type Engine struct {
 	Name     string // of the replica
 	Speech   Speech
 	URL      string
+	Host     string      // what it is asked for by, in TLS too; that of URL unless given
 	Header   [][2]string // with its credential
 	Own      bool        // URL is where it serves: who is refused there finds nobody who serves
 	Models   []string    // that it serves, as far as is known
@@ -114,7 +115,7 @@ func New(policy func(func(*flow.Policy)), log *slog.Logger) *Scraper {
 // subject is what a probe asks of, an Engine or an Exporter.
 type subject interface {
 	key() string
-	url() string
+	at() (url, host string)
 	// ask asks once and tells when to ask again.
 	ask(ctx context.Context, s *Scraper, p *probe) time.Duration
 }
@@ -151,7 +152,8 @@ func (s *Scraper) Use(engines []Engine, exporters []Exporter) error {
 			next[of.key()] = old
 			return nil
 		}
-		l, err := open(of.url(), s.dial)
+		at, host := of.at()
+		l, err := open(at, host, s.dial)
 		if err != nil {
 			return err
 		}
@@ -190,7 +192,10 @@ func (s *Scraper) replace(next map[string]*probe, fresh []*probe) {
 	for id := range s.views {
 		if !seen[id] {
 			delete(s.views, id)
-			s.policy(func(p *flow.Policy) { p.Observe(id, flow.Untold(), flow.Load{}, time.Time{}) })
+			s.policy(func(p *flow.Policy) {
+				p.Observe(id, flow.Untold(), flow.Load{}, time.Time{})
+				p.Slow(id, 1, time.Time{})
+			})
 		}
 	}
 	for key, p := range s.known {
@@ -312,10 +317,13 @@ func (s *Scraper) Asked(yield func(upstream string, good, bad uint64)) {
 	}
 }
 
-// note changes what is known of a replica.
-func (s *Scraper) note(id fleet.ReplicaID, upstream string, good bool, change func(v *View)) {
+// note changes what is known of a replica, unless nobody asks for it any more.
+func (s *Scraper) note(p *probe, id fleet.ReplicaID, upstream string, good bool, change func(v *View)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if p.ended {
+		return
+	}
 	v := s.views[id]
 	if v == nil {
 		v = &View{}

@@ -3,6 +3,7 @@ package vitals
 import (
 	"errors"
 	"math"
+	"slices"
 	"strconv"
 )
 
@@ -121,14 +122,7 @@ func ReadGPUs(page []byte, only []int) ([]GPU, error) {
 
 var errNoGPU = errors.New("the page tells nothing of a GPU that was asked for, by the names of DCGM's or ROCm's exporter")
 
-func among(only []int, i int) bool {
-	for _, n := range only {
-		if n == i {
-			return true
-		}
-	}
-	return len(only) == 0
-}
+func among(only []int, i int) bool { return len(only) == 0 || slices.Contains(only, i) }
 
 // told reports whether a value is one: DCGM writes numbers at the end of their range
 // where it knows none (dcgm_fields.h: DCGM_INT64_BLANK, DCGM_FP64_BLANK).

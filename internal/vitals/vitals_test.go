@@ -219,10 +219,7 @@ func TestPageAgrees(t *testing.T) {
 }
 
 // agree compares a page with Prometheus' own reader; the page is one that it takes.
-func agree(t interface {
-	Helper()
-	Fatalf(string, ...any)
-}, page []byte) {
+func agree(t *rapid.T, page []byte) {
 	t.Helper()
 	parser := expfmt.NewTextParser(naming.UTF8Validation)
 	families, err := parser.TextToMetricFamilies(bytes.NewReader(page))

@@ -189,7 +189,9 @@ type GPU struct {
 	MemoryTotal *int64   `json:"memory_total,omitempty"`
 	Power       *float64 `json:"power,omitempty"` // watts
 	Throttled   bool     `json:"throttled"`
-	XID         int      `json:"xid,omitempty"` // the driver's last error
+	XID         int      `json:"xid,omitempty"`    // the driver's last error
+	ECC         int      `json:"ecc,omitempty"`    // memory errors that could not be corrected, so far
+	Failed      bool     `json:"failed,omitempty"` // a row of its memory could not be replaced
 }
 
 // Instance is what a running process leaves in its data folder, in InstanceFile, so
