@@ -1,6 +1,8 @@
 package main
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -29,7 +31,34 @@ func newCanaryCommand(t *terminal) *cobra.Command {
 	return group("canary", "See and move targets that are tried on a share of the requests", list,
 		newMoveCommand(t, "promote", "Give a model's canary all requests, from now on"),
 		newMoveCommand(t, "rollback", "Give a model's canary no requests, from now on"),
-		newMoveCommand(t, "restart", "Begin a model's canary anew, with its first step"))
+		newMoveCommand(t, "restart", "Begin a model's canary anew, with its first step"), newJudgeCommand(t))
+}
+
+func newJudgeCommand(t *terminal) *cobra.Command {
+	return &cobra.Command{
+		Use: "judge REQUEST-ID good|bad", Short: "Say whether the answer to a request was good enough", Args: cobra.ExactArgs(2),
+		Example: "  headworks canary judge req_0193... bad",
+		RunE: func(c *cobra.Command, args []string) error {
+			if args[1] != "good" && args[1] != "bad" {
+				return &exit{exitUsage, errors.New("a verdict is good or bad")}
+			}
+			a, err := t.instance()
+			if err != nil {
+				return err
+			}
+			j, err := a.Judge(c.Context(), admin.Verdict{Request: args[0], Good: new(args[1] == "good")})
+			if err != nil {
+				return err
+			}
+			return t.print(j, func(w io.Writer) {
+				if !j.Counts {
+					fmt.Fprintf(w, "%s has no canary under way, so the verdict counts for nothing\n", cmp.Or(j.Model, "the model"))
+					return
+				}
+				fmt.Fprintf(w, "%s, target %s: %s\n", j.Model, cmp.Or(j.Target, "without a name"), args[1])
+			})
+		},
+	}
 }
 
 func newMoveCommand(t *terminal, to, short string) *cobra.Command {

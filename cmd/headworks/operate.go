@@ -189,6 +189,10 @@ func newStatusCommand(t *terminal) *cobra.Command {
 					fmt.Fprintln(w)
 					list(w, []string{"CELL", "GATEWAY", "STATE", "ROUND TRIP", "ROOM", "WHY"}, cellRows(s.Cells))
 				}
+				if len(s.Shadows) > 0 {
+					fmt.Fprintln(w)
+					shadows(w, s.Shadows)
+				}
 				if len(s.Peers) > 0 {
 					fmt.Fprintln(w)
 					list(w, []string{"GATEWAY", "STATE", "TAKES", "WHY"}, peerRows(s.Peers))
@@ -348,7 +352,7 @@ func newReloadCommand(t *terminal) *cobra.Command {
 
 func newRequestsCommand(t *terminal) *cobra.Command {
 	var limit int
-	var model, fault, key, upstream string
+	var model, fault, key, upstream, origin string
 	c := &cobra.Command{
 		Use: "requests", Aliases: []string{"records"}, Short: "List the requests that ended last", Args: cobra.NoArgs,
 		Example: "  headworks requests --fault abnormal_end\n  headworks requests --limit 5 --json",
@@ -357,7 +361,7 @@ func newRequestsCommand(t *terminal) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			found, err := a.Requests(c.Context(), limit, model, upstream, fault, key)
+			found, err := a.Requests(c.Context(), limit, model, upstream, fault, key, origin)
 			if err != nil {
 				return err
 			}
@@ -379,6 +383,7 @@ func newRequestsCommand(t *terminal) *cobra.Command {
 	f.StringVar(&upstream, "upstream", "", "only of this upstream")
 	f.StringVar(&fault, "fault", "", "only with this fault")
 	f.StringVar(&key, "key", "", "only of this key's name")
+	f.StringVar(&origin, "origin", "", "only of this origin, such as shadow; without it, all but copies for shadows")
 	return c
 }
 
@@ -441,6 +446,9 @@ func newExplainCommand(t *terminal) *cobra.Command {
 				fmt.Fprintf(w, "%s   model %s   %s   %s\n", e.RequestID, cmp.Or(e.Model, "none that exists"), time.UnixMicro(e.Time).Format(time.DateTime), ending(e.End, e.Fault))
 				if e.Arm != "" {
 					fmt.Fprintf(w, "arm %s\n", e.Arm)
+				}
+				if e.ShadowOf != "" {
+					fmt.Fprintf(w, "a copy of %s, whose answer nobody got\n", e.ShadowOf)
 				}
 				if e.From != "" {
 					fmt.Fprintf(w, "came from %s, by %s\n", e.From, e.PlacedBy)

@@ -265,6 +265,7 @@ func (k *call) read(f *Front, tail string) error {
 	}
 	r.Scanned = time.Since(began)
 	r.Body, r.Doc, r.Conversation = body, &k.doc, k.decoded
+	r.Shape, r.Decode = k.d.Shape, k.d.Decode
 	k.follow()
 	return nil
 }

@@ -93,6 +93,7 @@ type App struct {
 	finding   *finding
 	trials    *trials
 	scraper   *scrape.Scraper
+	shadows   *shadows
 	drills    *drills
 	health    *api.Health
 	server    *wire.Server
@@ -150,6 +151,8 @@ func (a *App) build() error {
 	policy := flow.NewPolicy(admit.Limits{})
 	policy.Rules.Seed = uint64(a.since.UnixNano())
 	a.gateway = gateway.New(policy, a.ledger, a.facts.Put, a.failed)
+	a.shadows = &shadows{app: a}
+	a.shadows.copies = a.gateway.Shadow(a.shadows)
 	a.finding = newFinding(a.log, a.options.Finder, a.refind)
 	a.room.found = a.finding.replicas
 	a.room.idle = func(id fleet.ReplicaID) (idle bool) {
@@ -492,6 +495,7 @@ func (a *App) Run(ctx context.Context, ready func()) error {
 	start("keys", func() error { a.keys.run(loops, a.log); return nil })
 	start("responses", func() error { a.answers.run(loops); return nil })
 	start("canaries", func() error { a.trials.run(loops); return nil })
+	start("shadows", func() error { <-loops.Done(); a.shadows.copies.End(); return nil })
 	start("upkeep", func() error { a.upkeep(loops); return nil })
 	start("finding replicas", func() error { a.finding.run(loops); return nil })
 	start("engines' metrics", func() error { a.scraper.Run(loops); return nil })

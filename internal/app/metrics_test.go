@@ -45,6 +45,8 @@ func TestMetricsAreWhatTheDocumentationLists(t *testing.T) {
 	defer watched.Close()
 	source = strings.Replace(source, "models:", "  watched: {kind: vllm, urls: ["+watched.URL+"], metrics: /vllm-dp.prom, gpu: ["+watched.URL+"/dcgm.prom]}\nmodels:", 1)
 	far := "peers: {secret: a-secret-of-all-cells}\ncells: {far-away: {urls: [http://127.0.0.1:9]}}\n"
+	source = strings.Replace(source, "canary: {", "shadow: {model: shade, share: 100%}, canary: {", 1)
+	source = strings.Replace(source, "models:\n", "models:\n  shade: {targets: [{upstream: lab, model: other, price: {input: 1, output: 1}}]}\n", 1)
 	i := serve(t, far+source)
 	key := i.create(t, `{"name":"canary-key","tenant":"canary-tenant","project":"canary-project"}`)
 	for range 8 {
@@ -55,6 +57,7 @@ func TestMetricsAreWhatTheDocumentationLists(t *testing.T) {
 	for range 2 { // the second is thought to be in a cache
 		i.send(t, "POST", i.BaseURL()+"/chat/completions", pinned, long)
 	}
+	i.send(t, "POST", i.BaseURL()+"/chat/completions", pinned, `{"model":"m","messages":[{"role":"user","content":"`+strings.Repeat("long ", 1<<18)+`"}]}`)
 	cut := i.stream(t, pinned, "cuts/canary-asked")
 	left := i.stream(t, pinned, "cuts/canary-asked")
 	left.Body.Close()
@@ -63,10 +66,11 @@ func TestMetricsAreWhatTheDocumentationLists(t *testing.T) {
 	if rest := cut.rest(t); !strings.Contains(rest, "upstream_stream_interrupted") {
 		t.Errorf("a cut stream: %q", rest)
 	}
-	eventually(t, "all requests are counted", func() bool { return metric(t, i, "headworks_requests_total") == 13 })
+	eventually(t, "all requests are counted", func() bool { return metric(t, i, "headworks_requests_total") == 14 })
 	eventually(t, "engines and GPUs are asked", func() bool {
 		return metric(t, i, "headworks_engine_requests") == 10 && metric(t, i, "headworks_gpu_errors") == 1
 	})
+	eventually(t, "all copies are compared", func() bool { return metric(t, i, "headworks_shadow_copies_total") == 10 })
 
 	documented := map[string][]string{}
 	page, err := Page("reference/metrics")

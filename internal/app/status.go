@@ -47,6 +47,11 @@ func (a *App) sources() telemetry.Sources {
 				yield(c.Model, c.Arm, c.Share, c.Phase == canary.RolledBack)
 			}
 		},
+		Shadow: func(yield func(string, int, int)) {
+			for model, n := range a.shadows.copies.Running() {
+				yield(model, n[0], n[1])
+			}
+		},
 		StreamsOpen: func() int { return a.gateway.Streams() },
 		Dropped: func(yield func(string, uint64)) {
 			overrun, write := a.facts.Dropped()
@@ -105,7 +110,7 @@ func (a *App) Status() admin.Status {
 		s.Models = append(s.Models, shown)
 	}
 	finding := a.finding.all()
-	s.Canaries = a.trials.Canaries()
+	s.Canaries, s.Shadows = a.trials.Canaries(), a.shadows.list()
 	s.Drains = a.drills.Drains()
 	a.gateway.Policy(func(p *flow.Policy) {
 		s.InFlight, s.Waiting = p.Gate.InFlight(), p.Gate.Waiting()

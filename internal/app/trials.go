@@ -12,6 +12,7 @@ import (
 	"headworks/internal/canary"
 	"headworks/internal/fault"
 	"headworks/internal/flow"
+	"headworks/internal/record"
 )
 
 // trials are the canaries of this process, for operators. How they stand is written
@@ -77,6 +78,15 @@ func (t *trials) Move(m admin.Move) (admin.Canary, error) {
 		}
 	}
 	return admin.Canary{}, fault.New(fault.NotFound, "no model of that name has a canary; headworks canary list shows those that do")
+}
+
+// Judge implements admin.Canaries.
+func (t *trials) Judge(r *record.Record, good bool) admin.Judged {
+	j := admin.Judged{Model: r.Model, Target: r.Arm, Good: good}
+	if r.Origin != record.Shadow {
+		t.app.gateway.Policy(func(p *flow.Policy) { j.Counts = p.Judge(r.Model, r.Arm, good, time.Now()) })
+	}
+	return j
 }
 
 // restore takes over how the canaries stood when the process before this one ended.

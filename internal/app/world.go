@@ -221,6 +221,12 @@ func (r *fleetRoom) build(c *config.Config) (w *gateway.World, take func() moves
 				m.Targets = append(m.Targets, to)
 			}
 		}
+		if m.Canary != nil {
+			m.Targets[m.Canary.Target].Kin = 0 // it is not equal until it was promoted
+		}
+		if d := c.Models[name].Shadow; d != nil {
+			m.Shadow = &fleet.Shadow{Model: d.Model, Share: float64(d.Share), Parallel: d.Parallel}
+		}
 		s.Models = append(s.Models, m)
 	}
 	s.Judges = slices.ContainsFunc(s.Models, func(m fleet.Model) bool { return m.Policy == fleet.Best })

@@ -41,9 +41,9 @@ type Rows struct {
 }
 
 // Requests lists the requests that ended last; an empty filter takes all.
-func (a *Admin) Requests(ctx context.Context, limit int, model, upstream, fault, key string) (Rows, error) {
+func (a *Admin) Requests(ctx context.Context, limit int, model, upstream, fault, key, origin string) (Rows, error) {
 	q := url.Values{"limit": {strconv.Itoa(limit)}}
-	for name, v := range map[string]string{"model": model, "upstream": upstream, "fault": fault, "key": key} {
+	for name, v := range map[string]string{"model": model, "upstream": upstream, "fault": fault, "key": key, "origin": origin} {
 		if v != "" {
 			q.Set(name, v)
 		}

@@ -213,6 +213,11 @@ func (a *Admin) Canaries(ctx context.Context) ([]admin.Canary, error) {
 	return all["canaries"], err
 }
 
+// Judge says what somebody thinks of the answer to a request.
+func (a *Admin) Judge(ctx context.Context, v admin.Verdict) (admin.Judged, error) {
+	return get[admin.Judged](ctx, a, "POST", "/api/verdicts", v)
+}
+
 // MoveCanary does with a canary what an operator wants.
 func (a *Admin) MoveCanary(ctx context.Context, m admin.Move) (admin.Canary, error) {
 	return get[admin.Canary](ctx, a, "POST", "/api/canaries", m)

@@ -243,6 +243,7 @@ type Model struct {
 	Sticky     string     `json:"sticky,omitzero" enum:"request,session,user,key" jsonschema:"whom a target is drawn for, so that the same one comes first each time"`
 	Salt       string     `json:"salt,omitzero" jsonschema:"what sets an experiment apart: another one draws everybody anew"`
 	Canary     *Canary    `json:"canary,omitzero" jsonschema:"a target that gets a growing share of the requests, and none once it does worse than the others"`
+	Shadow     *Shadow    `json:"shadow,omitzero" jsonschema:"another model that is asked the same, whose answers nobody sees"`
 	Timeouts   Timeouts   `json:"timeouts,omitzero" jsonschema:"bounds on the phases of an answer; 0s is no bound"`
 	Choice     Choice     `json:"choice,omitzero" jsonschema:"what counts under policy best"`
 	Objectives Objectives `json:"objectives,omitzero" jsonschema:"how soon answers should come; under policy best they count"`
@@ -301,6 +302,16 @@ func (c *Canary) defaults() {
 	c.Steps, c.Every, c.Min = []Share{0.05, 0.25, 0.5, 1}, 10*time.Minute, 50
 	c.Errors, c.TTFT, c.TPOT, c.Quality = 0.05, 1.5, 1.5, 0.05
 }
+
+// Shadow is another model that gets copies of a model's requests. Nobody sees its
+// answers.
+type Shadow struct {
+	Model    string `json:"model" jsonschema:"the name of another model of this file"`
+	Share    Share  `json:"share,omitzero" jsonschema:"of how many requests a copy is made"`
+	Parallel int    `json:"parallel,omitzero" min:"1" max:"256" jsonschema:"how many copies are asked for at once"`
+}
+
+func (s *Shadow) defaults() { s.Share, s.Parallel = 0.01, 4 }
 
 // Target is one way to serve a model.
 type Target struct {

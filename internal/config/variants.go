@@ -1,6 +1,7 @@
 package config
 
 import (
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -26,12 +27,33 @@ func (r *reader) arms(path string, m Model) {
 	if m.Canary != nil {
 		r.canary(join(path, "canary"), m)
 	}
+	if m.Shadow != nil {
+		r.shadow(join(path, "shadow"), path, m.Shadow)
+	}
 	if m.Policy != ByWeight {
 		for _, name := range []string{"sticky", "salt"} {
 			if r.given[join(path, name)] && m.Canary == nil {
 				r.warn(join(path, name), Pointless, name+" counts where targets are drawn, under policy: weight, and the policy here is "+m.Policy)
 			}
 		}
+	}
+}
+
+// shadow checks that there is another model, and that copies are made at all.
+func (r *reader) shadow(path, model string, s *Shadow) {
+	at := join(path, "model")
+	switch of, ok := r.cfg.Models[s.Model]; {
+	case s.Model == "": // reported where it was read
+	case !ok:
+		names := slices.Sorted(maps.Keys(r.cfg.Models))
+		r.at(at, UnknownName, "no model has the name "+r.shown(at, s.Model)+meant(s.Model, names, "models are")+"; copies go to a model of this file")
+	case join("models", s.Model) == model:
+		r.at(at, BadValue, "a model that is its own shadow; name another one")
+	case of.Shadow != nil:
+		r.warn(at, Pointless, "the model "+s.Model+" has a shadow too, which gets no copies of copies")
+	}
+	if s.Share <= 0 {
+		r.at(join(path, "share"), BadValue, "a share without any requests; leave shadow out to make no copies")
 	}
 }
 

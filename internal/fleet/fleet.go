@@ -243,6 +243,7 @@ type Model struct {
 	Policy   Policy
 	Sticky   Sticky  // of Policy Weighted, and of Canary
 	Canary   *Canary // nil: none
+	Shadow   *Shadow // nil: none
 	Timeouts Timeouts
 	Loss     Loss
 	Choice   *Choice // under Best
@@ -259,7 +260,7 @@ const MaxTargets = 16
 // the first.
 func Join(name string, models []*Model) *Model {
 	m := *models[0]
-	m.Name, m.Policy, m.Canary, m.Targets = name, Ordered, nil, make([]Target, 0, MaxTargets)
+	m.Name, m.Policy, m.Canary, m.Shadow, m.Targets = name, Ordered, nil, nil, make([]Target, 0, MaxTargets)
 	for _, of := range models {
 		m.Asked = m.Asked || of.Asked
 		for place, t := range of.Targets {

@@ -153,6 +153,7 @@ type Ticket struct {
 
 	From     place.Place // where the caller is; the driver says so before the first step
 	PlacedBy string      // how it knows
+	Copy     bool        // of another request: nobody waits for it; the driver says so before the first step
 	Locality string      // why the request is served where it is; empty where there is no choice
 
 	Model      *fleet.Model // nil until found
@@ -170,6 +171,7 @@ type Ticket struct {
 	Committed  bool
 	Predicted  time.Duration // from the last send to its first token, as foreseen then; 0: not known
 	Left       string        // why no more attempt was made; empty where none was needed
+	Shadowed   bool          // a copy of it is to go to the model's shadow
 	Waited     time.Duration // at the gate
 
 	state    state

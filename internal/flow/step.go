@@ -111,17 +111,24 @@ func (m misstep) Error() string { return "event " + m.event.String() + " while "
 func (p *Policy) arrive(t *Ticket, s *fleet.Snapshot, now time.Time) Action {
 	t.arrived = now
 	m, ok := model(t, s)
+	if t.Copy {
+		m, ok = s.Model(t.Request.Model)
+	}
 	if !ok {
 		f := fault.New(fault.ModelNotFound, "no such model, or this key may not use it; GET /v1/models lists what it may")
 		f.Param = "model"
 		return p.done(t, f, now)
 	}
 	t.Model = m
+	if t.Copy {
+		return p.copy(t, s, now)
+	}
 	if t.Caller.Cell != "" {
 		if f := p.turnAway(t, s, now); f != nil {
 			return p.done(t, f, now)
 		}
 	}
+	t.Shadowed = shadowed(t)
 	v := p.Gate.Enter(&t.place, t.Caller)
 	switch {
 	case v.Wait:
@@ -222,7 +229,7 @@ func (p *Policy) send(t *Ticket, s *fleet.Snapshot, now time.Time) Action {
 	room := max(MaxCandidates-len(t.Model.Targets), fewestFound)
 	inTime, late := t.Aim.TTFT > 0, time.Duration(0) // the soonest of all; -1: of some nothing is foreseen
 	for _, pass := range [...]pass{punctual, available, resort} {
-		if pass == punctual && !inTime {
+		if pass == punctual && !inTime || pass == resort && t.Copy {
 			continue
 		}
 		t.Considered = 0
@@ -234,6 +241,10 @@ func (p *Policy) send(t *Ticket, s *fleet.Snapshot, now time.Time) Action {
 			target := &t.Model.Targets[place]
 			if int(t.used[place]) >= max(t.Model.Tries, 1) {
 				t.consider(Candidate{Target: target, WhyNot: "has had its tries"})
+				continue
+			}
+			if t.Copy && target.Away {
+				t.consider(Candidate{Target: target, WhyNot: staysHere})
 				continue
 			}
 			u := &s.Upstreams[target.Upstream]
@@ -356,7 +367,9 @@ func (p *Policy) sendTo(t *Ticket, target *fleet.Target, r *fleet.Replica, choic
 	t.used[t.choice]++
 	p.predict(t, &t.fleet.Upstreams[target.Upstream], r.ID, choice.Todo, now)
 	p.take(t, r.ID, Load{Requests: 1, Prefill: choice.Todo, KV: choice.Todo + p.asked.Output})
-	p.Health.Sent(r.ID, now)
+	if !t.Copy {
+		p.Health.Sent(r.ID, now)
+	}
 	t.sent, t.began = now, time.Time{}
 	t.Hit = choice.Hit
 	if t.state != opened {
@@ -383,6 +396,9 @@ func (t *Ticket) consider(c Candidate) {
 func (p *Policy) failed(t *Ticket, f *fault.Error, s *fleet.Snapshot, now time.Time) Action {
 	t.last = f
 	out := p.settle(t, f, now)
+	if t.Copy {
+		return p.done(t, f, now)
+	}
 	if t.spent {
 		if f.Kind.Info().Another && p.untried(t, s, now) {
 			p.comeBack(t)
@@ -497,6 +513,12 @@ func (p *Policy) settle(t *Ticket, f *fault.Error, now time.Time) bool {
 	a.End = now
 	if t.trial != nil {
 		t.tell(f, now)
+	}
+	if t.Copy { // what it meets counts for nobody
+		if f != nil {
+			a.Fault = f.Kind
+		}
+		return false
 	}
 	if f == nil {
 		p.Health.Passed(id, t.Target.Model, t.sent, now)
@@ -777,7 +799,10 @@ func (b *board) Standing(r *fleet.Replica) schedule.Standing {
 	if st.Weight, calm = b.policy.Health.Calm(id, b.now); !calm {
 		h := b.policy.Health.Of(id, b.model, b.now)
 		st.Weight, st.Why, st.Resort = h.Weight, h.Why, h.Resort
-		if b.ticket.pressed && soft(&h) {
+		switch {
+		case b.ticket.Copy && h.Probe:
+			st.Why = health.Probing
+		case b.ticket.pressed && soft(&h):
 			st.Weight, st.Why = 1, ""
 		}
 	}

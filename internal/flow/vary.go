@@ -59,7 +59,7 @@ func (p *Policy) vary(t *Ticket, s *fleet.Snapshot, now time.Time) {
 	}
 	place := uint8(m.Canary.Target)
 	r := p.trialOf(m, s.Generation)
-	if r == nil {
+	if r == nil || t.Copy {
 		t.Order.Leave(place, NotDrawn)
 		return
 	}

@@ -61,13 +61,16 @@ type life struct {
 	gap       time.Duration // longest silence within the answer
 	chunk     engine.Chunk  // what came last
 
-	usage  inference.Usage
-	g      *Gateway
-	world  *World
-	record *record.Record // from the end on: an open answer does without
-	head   Head
-	call   engine.Call
-	ticket flow.Ticket
+	usage   inference.Usage
+	g       *Gateway
+	world   *World
+	record  *record.Record // from the end on: an open answer does without
+	shadow  *duplicate     // the copy that is made of it
+	offered bool           // ... and is on its way
+	copy    *duplicate     // the copy that it is
+	head    Head
+	call    engine.Call
+	ticket  flow.Ticket
 }
 
 func (x *exchange) begin(ctx context.Context, g *Gateway, req *Request, sink Sink) {
@@ -99,7 +102,12 @@ func (x *exchange) end() {
 		g.keep(x.record)
 		return // whatever panicked may still hold on to x
 	}
-	g.keep(x.record)
+	if x.offered {
+		g.shadows.told(x.shadow, x.outcome())
+	}
+	if x.copy == nil || x.ticket.Tries > 0 {
+		g.keep(x.record)
+	}
 	g.blank.Put(x.record)
 	if cap(x.held) > maxHeld {
 		x.held = nil
@@ -183,6 +191,10 @@ func (x *exchange) send(a *flow.Action) flow.Event {
 		return x.failed(err)
 	}
 	x.stream = s
+	if x.ticket.Shadowed {
+		x.ticket.Shadowed = false
+		x.shadow = x.copied()
+	}
 	return x.read(a.Until)
 }
 
@@ -320,7 +332,16 @@ func (x *exchange) commit(until time.Time) flow.Event {
 	if err := x.forward(c, time.Now()); err != nil {
 		return x.gone()
 	}
+	x.begun()
 	return x.read(until)
+}
+
+// begun lets the copy go, now that the caller's answer has begun.
+func (x *exchange) begun() {
+	if x.shadow != nil && !x.offered {
+		x.offered = true
+		x.g.shadows.offer(x.shadow)
+	}
 }
 
 func (x *exchange) forward(c *engine.Chunk, began time.Time) error {
@@ -393,7 +414,7 @@ func (x *exchange) closeStream() {
 func (x *exchange) finishWith(f *fault.Error) {
 	x.fillHead()
 	x.fill(f)
-	if x.record.Input > 0 || x.record.Output > 0 {
+	if x.copy == nil && (x.record.Input > 0 || x.record.Output > 0) {
 		if err := x.g.charge(x.record); err != nil && f == nil {
 			f = fault.Wrap(fault.BudgetUnavailable, "what this answer costs cannot be written down now, so it is not given", err)
 			x.ticket.Outcome(x.record, f)
@@ -414,6 +435,9 @@ func (x *exchange) finishWith(f *fault.Error) {
 	if x.first.IsZero() && err == nil && f == nil {
 		x.first = now
 	}
+	if err == nil && f == nil {
+		x.begun()
+	}
 	x.times(now)
 	x.report(f)
 	x.done = true
@@ -421,7 +445,7 @@ func (x *exchange) finishWith(f *fault.Error) {
 
 // report tells the operator of a fault that is his to mend.
 func (x *exchange) report(f *fault.Error) {
-	if f == nil {
+	if f == nil || x.copy != nil {
 		return
 	}
 	switch f.Kind {

@@ -64,6 +64,8 @@ type Request struct {
 	Doc          *scan.Doc
 	Form         *engine.Form // of a body that is no JSON
 	Conversation func() (*inference.Conversation, []string, error)
+	Shape        *scan.Shape // that Doc was read with
+	Decode       func(*scan.Doc) (*inference.Conversation, []string, error)
 	Header       []string // to pass through, see engine.Call
 	TraceID      [16]byte
 	Trace        string // traceparent to send on
@@ -125,6 +127,7 @@ type Gateway struct {
 	blank  sync.Pool // of *record.Record
 
 	streams atomic.Int64
+	shadows *Shadows // nil: there are none
 
 	mu     sync.Mutex // guards policy; a step is short and never blocks
 	policy *flow.Policy

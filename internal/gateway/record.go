@@ -87,6 +87,10 @@ func (x *exchange) fill(f *fault.Error) {
 	r.Reset()
 	x.ticket.Record(r, x.world.Fleet, req.Arrived, f)
 	r.Trace, r.Origin, r.Cell = req.TraceID, "app", x.world.Region
+	if x.copy != nil {
+		r.Origin, r.ShadowOf = record.Shadow, x.copy.of.String()
+		r.Tenant, r.Project, r.KeyID, r.Key, r.Tier = "", "", "", "", ""
+	}
 	r.Surface, r.Operation = req.Surface, req.Dialect.Operation().String()
 	r.Scan = req.Scanned.Microseconds()
 	r.Finish = x.finish

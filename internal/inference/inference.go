@@ -20,6 +20,7 @@ type Request struct {
 	Prompts   int      // that the request holds, each with an answer of its own; 0: one
 	Longest   int      // of Prompts, estimated; 0: Input
 	WantUsage bool     // the caller wants to see usage in the stream
+	NoStore   bool     // the caller said that nothing of it is to be stored
 	Blocks    []uint64 // chained hashes of the prompt, see package prefix; none: not hashed
 	Session   uint64   // hash of the caller's affinity hint; 0: none
 	User      uint64   // hash of the end user's opaque id; 0: none

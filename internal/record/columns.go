@@ -78,6 +78,7 @@ var table = []Column{
 	texts(7, "key", func(r *Record) *string { return &r.Key }),
 	texts(8, "tier", func(r *Record) *string { return &r.Tier }),
 	texts(9, "origin", func(r *Record) *string { return &r.Origin }),
+	texts(68, "shadow_of", func(r *Record) *string { return &r.ShadowOf }),
 	flags(10, "simulated", func(r *Record) *bool { return &r.Simulated }),
 
 	texts(11, "cell", func(r *Record) *string { return &r.Cell }),

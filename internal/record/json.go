@@ -81,6 +81,7 @@ type Explanation struct {
 	Chosen       *Place       `json:"chosen"` // null: it went nowhere
 	RouteReason  string       `json:"route_reason"`
 	Arm          string       `json:"arm,omitempty"`       // the target's name, where it has one
+	ShadowOf     string       `json:"shadow_of,omitempty"` // the request that it is a copy of
 	From         string       `json:"from,omitempty"`      // region or region/zone of the caller
 	PlacedBy     string       `json:"placed_by,omitempty"` // how that is known
 	At           string       `json:"at,omitempty"`        // region or region/zone of the replica
@@ -188,7 +189,7 @@ func (c *Candidate) explain() Considered {
 // Explain returns r's reasons.
 func (r *Record) Explain() Explanation {
 	e := Explanation{
-		RequestID: r.ID.String(), Model: r.Model, RouteReason: r.RouteReason, Arm: r.Arm,
+		RequestID: r.ID.String(), Model: r.Model, RouteReason: r.RouteReason, Arm: r.Arm, ShadowOf: r.ShadowOf,
 		From: located(r.FromRegion, r.FromZone), PlacedBy: r.PlacedBy, At: located(r.Region, r.Zone), Locality: r.Locality,
 		Candidates: []Considered{}, Considered: r.Considered,
 		Attempts: []Tried{}, Tried: r.Tried,

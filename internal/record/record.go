@@ -18,6 +18,10 @@ import (
 	"headworks/internal/tenant"
 )
 
+// Shadow is the Origin of a copy of a request: nobody asked for it, nobody got its
+// answer, and nobody pays for it.
+const Shadow = "shadow"
+
 // End is how a request ended, as callers, ledgers and objectives count it.
 type End uint8
 
@@ -88,7 +92,8 @@ type Record struct {
 	KeyID     string
 	Key       string // its name
 	Tier      string
-	Origin    string // app, console, canary, probe, batch
+	Origin    string // app, console, canary, probe, batch, shadow
+	ShadowOf  string // the request that this one is a copy of
 	Simulated bool
 
 	// Where.

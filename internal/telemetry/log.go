@@ -136,7 +136,7 @@ func (l *RequestLog) Observe(r *record.Record) {
 	switch Requests(l.which.Load()) {
 	case All:
 	case Faults:
-		if r.Fault == fault.None {
+		if r.Fault == fault.None || r.Origin == record.Shadow {
 			return
 		}
 	default:

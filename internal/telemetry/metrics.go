@@ -65,6 +65,7 @@ type Metrics struct {
 	cached    *prometheus.CounterVec
 	arms      *prometheus.CounterVec
 	armTimes  *prometheus.HistogramVec
+	shadows   shadows
 	closed    prometheus.Counter
 	overflow  prometheus.Counter
 	times     [5]*prometheus.HistogramVec
@@ -129,6 +130,7 @@ func New(b Buckets, sources Sources) *Metrics {
 		cached:    counters("prefix_cached_tokens_total", "Tokens of the same prompts that it then says it had.", "upstream"),
 		arms:      counters("arm_requests_total", "Requests that ended, by the name of their target.", "model", "arm", "end"),
 		armTimes:  histogram("arm_first_token_seconds", "From arrival to the first content sent, by the name of the target.", "arm"),
+		shadows:   newShadows(counters, histogram),
 		closed:    prometheus.NewCounter(prometheus.CounterOpts{Namespace: namespace, Name: "client_closed_total", Help: "Requests whose caller left."}),
 		overflow: prometheus.NewCounter(prometheus.CounterOpts{
 			Namespace: namespace, Name: "label_overflow_total", Help: "Requests counted under the model \"other\".",
@@ -146,6 +148,7 @@ func New(b Buckets, sources Sources) *Metrics {
 	}
 	m.registry.MustRegister(
 		m.requests, m.tokens, m.cost, m.attempts, m.failovers, m.abnormal, m.predicted, m.cached, m.arms, m.armTimes, m.closed, m.overflow,
+		m.shadows.copies, m.shadows.unsent, m.shadows.same, m.shadows.tokens, m.shadows.cost, m.shadows.first, m.shadows.whole,
 		&sources,
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
@@ -161,8 +164,11 @@ func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
 }
 
-// Observe counts a Record.
+// Observe counts a Record. Copies for shadows are counted apart, by Compare.
 func (m *Metrics) Observe(r *record.Record) {
+	if r.Origin == record.Shadow {
+		return
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	name, gone := m.models.name(cmp.Or(r.Model, noModel), r.Time)

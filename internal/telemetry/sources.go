@@ -16,6 +16,7 @@ type Sources struct {
 	ReplicaUp      func(yield func(upstream, replica string, up bool))
 	Discovery      func(yield func(upstream, by string, d Discovery))
 	Canary         func(yield func(model, target string, share float64, back bool))
+	Shadow         func(yield func(model string, running, waiting int))
 	StreamsOpen    func() int
 	Dropped        func(yield func(stage string, records uint64))
 	Refused        func(yield func(fault string, requests uint64))
@@ -61,6 +62,7 @@ var (
 	foundFailures  = gauge("discovery_failures_total", "Answers about replicas that did not count, so that the last known ones stayed.", "upstream", "by")
 	canaryShare    = gauge("canary_share", "The share of its model's requests that a canary has.", "model", "target")
 	canaryBack     = gauge("canary_rolled_back", "Whether a canary went back.", "model", "target")
+	copies         = gauge("shadow_copies", "Copies of requests that run, or wait.", "model", "state")
 	streamsOpen    = gauge("streams_open", "Streams to callers that are open.")
 	dropped        = gauge("records_dropped_total", "Records that were lost.", "stage")
 	refused        = gauge("refused_total", "Requests that were turned away before they had a caller or a route; they have no record.", "fault")
@@ -89,7 +91,7 @@ var (
 
 // Describe implements prometheus.Collector.
 func (s *Sources) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{inFlight, queueDepth, replicaUp, canaryShare, canaryBack, foundReplicas, foundAge, foundFailures, streamsOpen, dropped, refused, acceptFailures, generation, reloadFailures, conversations, keptBytes, keepFailures, peers, blocks, unheard, cellUp, cellRTT, cellRoom,
+	for _, d := range []*prometheus.Desc{inFlight, queueDepth, replicaUp, canaryShare, canaryBack, copies, foundReplicas, foundAge, foundFailures, streamsOpen, dropped, refused, acceptFailures, generation, reloadFailures, conversations, keptBytes, keepFailures, peers, blocks, unheard, cellUp, cellRTT, cellRoom,
 		engineRequests, engineKV, engineAge, scrapes, gpuUse, gpuMemory, gpuPower, gpuThrottled, gpuErrors} {
 		out <- d
 	}
@@ -135,6 +137,12 @@ func (s *Sources) Collect(out chan<- prometheus.Metric) {
 			}
 			gauge(canaryShare, share, model, target)
 			gauge(canaryBack, v, model, target)
+		})
+	}
+	if s.Shadow != nil {
+		s.Shadow(func(model string, running, waiting int) {
+			gauge(copies, float64(running), model, "running")
+			gauge(copies, float64(waiting), model, "waiting")
 		})
 	}
 	if s.StreamsOpen != nil {

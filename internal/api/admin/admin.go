@@ -94,6 +94,7 @@ type Status struct {
 	Dropped    uint64       `json:"records_dropped"`
 	Models     []Model      `json:"models"`
 	Canaries   []Canary     `json:"canaries,omitempty"`
+	Shadows    []Shadow     `json:"shadows,omitempty"`
 	Drains     []Drain      `json:"drains,omitempty"` // parts of the fleet that get no requests
 	Upstreams  []Upstream   `json:"upstreams"`
 	Peers      []peer.Link  `json:"peers,omitempty"` // the other gateways of the cell
@@ -299,6 +300,7 @@ func (s *Surface) Handler() http.Handler {
 		return map[string][]Canary{"canaries": s.Canaries.Canaries()}, nil
 	})
 	guarded("POST /api/canaries", s.moveCanary)
+	guarded("POST /api/verdicts", s.judge)
 	guarded("GET /api/drains", func(http.ResponseWriter, *http.Request) (any, error) {
 		return map[string][]Drain{"drains": s.Drains.Drains()}, nil
 	})
@@ -345,10 +347,13 @@ func (s *Surface) requests(_ http.ResponseWriter, r *http.Request) (any, error) 
 			return nil, fault.New(fault.InvalidRequest, "limit is a number from 1 to 1000")
 		}
 	}
-	model, upstream, kind, key := q.Get("model"), q.Get("upstream"), q.Get("fault"), q.Get("key")
+	model, upstream, kind, key, origin := q.Get("model"), q.Get("upstream"), q.Get("fault"), q.Get("key"), q.Get("origin")
 	fits := func(want, is string) bool { return want == "" || want == is }
 	found, err := s.Records.Recent(n, func(r *record.Record) bool {
-		return fits(model, r.Model) && fits(upstream, r.Upstream) && fits(kind, r.Fault.String()) && fits(key, r.Key)
+		if origin == "" && r.Origin == record.Shadow { // nobody asked for it
+			return false
+		}
+		return fits(origin, r.Origin) && fits(model, r.Model) && fits(upstream, r.Upstream) && fits(kind, r.Fault.String()) && fits(key, r.Key)
 	})
 	if err != nil && len(found) == 0 {
 		return nil, err
@@ -365,6 +370,10 @@ func (s *Surface) find(r *http.Request) (*record.Record, error) {
 	if err != nil {
 		return nil, fault.Wrap(fault.InvalidRequest, err.Error(), err)
 	}
+	return s.record(id)
+}
+
+func (s *Surface) record(id inference.ID) (*record.Record, error) {
 	found, ok, err := s.Records.Find(id)
 	switch {
 	case err != nil:

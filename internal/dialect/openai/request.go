@@ -69,7 +69,7 @@ func ReadRequest(d *scan.Doc, into *inference.Request) error {
 				r.Need(inference.JSONSchema)
 			}
 		case "store":
-			f.Bool(m, "store")
+			r.NoStore = m.Given() && !f.Bool(m, "store")
 		case "user":
 			user = m
 			f.Want(m, scan.String, "user")

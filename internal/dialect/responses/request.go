@@ -40,7 +40,7 @@ func ReadRequest(d *scan.Doc, into *inference.Request) error {
 		case "stream":
 			r.Stream = f.Bool(m, key)
 		case "store":
-			f.Bool(m, key)
+			r.NoStore = m.Given() && !f.Bool(m, key)
 		case "max_output_tokens":
 			r.MaxTokens = f.Int(m, key, 1, math.MaxInt32)
 		case "tools":

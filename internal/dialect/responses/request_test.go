@@ -40,7 +40,7 @@ func TestReadRequest(t *testing.T) {
 		"image.json":         {Model: "gpt-5.4", Input: 1005, Needs: inference.AbilitiesOf(inference.Vision)},
 		"file.json":          {Model: "gpt-5.4", Input: 3005, Needs: inference.AbilitiesOf(inference.Documents)},
 		"functions.json":     {Model: "gpt-5.4", Tools: 1, Needs: inference.AbilitiesOf(inference.Tools)},
-		"codex.json":         {Model: "gpt-5.4", Tools: 4, Stream: true, WantUsage: true, Effort: inference.MediumEffort, Needs: inference.AbilitiesOf(inference.Tools, inference.Reasoning)},
+		"codex.json":         {Model: "gpt-5.4", Tools: 4, Stream: true, WantUsage: true, NoStore: true, Effort: inference.MediumEffort, Needs: inference.AbilitiesOf(inference.Tools, inference.Reasoning)},
 		"ai-sdk.json":        {Model: "gpt-5.4", Tools: 1, Stream: true, WantUsage: true, Needs: inference.AbilitiesOf(inference.Tools)},
 	} {
 		body := requests(t)[name]
