@@ -228,16 +228,50 @@ func (p *Policy) site(t *Ticket, s *fleet.Snapshot, at uint8, now time.Time) {
 func soft(h *health.Standing) bool { return h.Why == health.Failing || h.Why == health.Probing }
 
 // leave leaves the stop that was asked last for good, if there is another one that is
-// equal but for where it is.
-func (t *Ticket) leave() bool {
+// equal but for where it is; in the same region, unless it may be far. Another try
+// has better chances where nothing is shared with the one that failed.
+func (t *Ticket) leave(far bool) bool {
 	last := t.stops[t.at]
 	of := &t.Model.Targets[last.place]
 	for k, s := range t.stops[:t.stopped] {
 		other := &t.Model.Targets[s.place]
-		if k != t.at && t.gone>>k&1 == 0 && (s.place == last.place || of.Kin != 0 && other.Kin == of.Kin && other.Of == of.Of) {
+		if k != t.at && t.gone>>k&1 == 0 && (s.place == last.place || of.Kin != 0 && other.Kin == of.Kin && other.Of == of.Of) &&
+			(far || t.region(s) == t.region(last)) {
 			t.gone |= 1 << t.at
 			return true
 		}
 	}
 	return false
+}
+
+// region returns where a stop is.
+func (t *Ticket) region(s stop) string {
+	places := t.fleet.Upstreams[t.Model.Targets[s.place].Upstream].Localities
+	at := max(int(s.only)-1, 0)
+	if at >= len(places) {
+		return ""
+	}
+	return places[at].Region
+}
+
+// enough is how often nobody answers in one place until a request leaves it: that
+// takes its time where packets are lost.
+const enough = 2
+
+// deserted reports whether nobody answers where the request was sent last, as far as
+// it has seen.
+func (t *Ticket) deserted() bool {
+	n, here := 0, t.Attempts[t.Tries-1].Replica.Place
+	for i := range t.Attempts[:t.Tries] {
+		if a := &t.Attempts[i]; a.Fault == fault.Connect && a.Replica.Place == here {
+			n++
+		}
+	}
+	return n >= enough
+}
+
+// cutOff reports whether a failure may be of all that is in a place: its neighbours
+// may be cut off as well, and the next one would be waited for as long.
+func cutOff(k fault.Kind) bool {
+	return k == fault.Interrupted || k == fault.FirstTokenTimeout || k == fault.Stalled
 }

@@ -388,24 +388,43 @@ func TestDrainedReplicasGetNothing(t *testing.T) {
 	}
 }
 
-// A place where nothing comes in time is left for another one: the next try there
-// would wait as long.
-func TestTimeoutsLeaveAPlace(t *testing.T) {
-	for _, kind := range []fault.Kind{fault.FirstTokenTimeout, fault.Stalled, fault.Interrupted} {
+// Another try goes to another place, as far away as the failure may reach.
+func TestTriesLeaveAPlace(t *testing.T) {
+	zones := []string{"eu/a", "eu/a", "eu/a", "eu/b", "eu/b", "eu/b"}
+	regions := []string{"eu", "eu", "eu", "us", "us", "us"}
+	for _, tt := range []struct {
+		kinds  []fault.Kind
+		places []string
+		want   string
+	}{
+		{[]fault.Kind{fault.FirstTokenTimeout}, zones, "eu/b"},
+		{[]fault.Kind{fault.Stalled}, zones, "eu/b"},
+		{[]fault.Kind{fault.Interrupted}, zones, "eu/b"},
+		{[]fault.Kind{fault.UpstreamError}, zones, "eu/b"},
+		{[]fault.Kind{fault.Connect}, zones, "eu/a"},
+		{[]fault.Kind{fault.Connect, fault.Connect}, zones, "eu/b"},
+		{[]fault.Kind{fault.FirstTokenTimeout}, regions, "us"},
+		{[]fault.Kind{fault.Stalled}, regions, "us"},
+		{[]fault.Kind{fault.Interrupted}, regions, "us"},
+		{[]fault.Kind{fault.UpstreamError}, regions, "eu"}, // its own, and the way is long
+		{[]fault.Kind{fault.Connect}, regions, "eu"},
+		{[]fault.Kind{fault.Connect, fault.Connect}, regions, "us"},
+	} {
 		r := newRig(t, admit.Limits{}, true, 6)
-		locate(r.s, "eu/a", "eu/a", "eu/a", "eu/b", "eu/b", "eu/b")
+		locate(r.s, tt.places...)
 		r.s.Models[0].Tries = 3
-		r.from("eu/a")
-		if a := r.want(r.step(failure(kind)), Send); a.Replica.Place.Zone != "b" {
-			t.Errorf("after %v it went to zone %s again", kind, a.Replica.Place.Zone)
+		a := r.from("eu/a")
+		for _, kind := range tt.kinds {
+			a = r.want(r.step(failure(kind)), Send)
+		}
+		if got := a.Replica.Place.String(); got != tt.want {
+			t.Errorf("after %v of %v it went to %s, want %s", tt.kinds, tt.places, got, tt.want)
 		}
 	}
-	// An error of its own tells nothing of its neighbours.
-	r := newRig(t, admit.Limits{}, true, 6)
-	locate(r.s, "eu/a", "eu/a", "eu/a", "eu/b", "eu/b", "eu/b")
+	// Where there is no other place, the same one gets it.
+	r := newRig(t, admit.Limits{}, true, 3)
+	locate(r.s, "eu", "eu", "eu")
 	r.s.Models[0].Tries = 3
-	r.from("eu/a")
-	if a := r.want(r.step(failure(fault.UpstreamError)), Send); a.Replica.Place.Zone != "a" {
-		t.Errorf("after an error it went to zone %s", a.Replica.Place.Zone)
-	}
+	r.from("eu")
+	r.want(r.step(failure(fault.FirstTokenTimeout)), Send)
 }

@@ -409,6 +409,9 @@ func (p *Policy) failed(t *Ticket, f *fault.Error, s *fleet.Snapshot, now time.T
 	if free(f.Kind) {
 		a.Free = true
 		t.used[t.choice]--
+		if t.deserted() {
+			t.leave(true)
+		}
 		return p.send(t, s, now)
 	}
 	switch {
@@ -428,14 +431,12 @@ func (p *Policy) failed(t *Ticket, f *fault.Error, s *fleet.Snapshot, now time.T
 	case (out || t.Target.Away && p.gone(t, time.Time{})) && !t.moved:
 		t.moved = true // failover: whoever is down does no work twice
 		return p.send(t, s, now)
-	case f.Kind == fault.Interrupted && t.gone == 0 && t.leave():
+	case f.Kind == fault.Interrupted && t.gone == 0 && t.leave(true):
 		// Who lost the connection works no longer for it; a region may be lost with all
 		// that was in it.
 		return p.send(t, s, now)
 	case t.retrying || p.budget():
-		if f.Kind == fault.Interrupted || f.Kind == fault.FirstTokenTimeout || f.Kind == fault.Stalled {
-			t.leave() // its neighbours may be cut off as well, and the next one would wait as long
-		}
+		t.leave(cutOff(f.Kind))
 		if !t.retrying {
 			t.retrying = true
 			p.retries++

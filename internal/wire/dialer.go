@@ -17,12 +17,18 @@ type Dialer struct {
 	net    net.Dialer
 }
 
+// unheard is how long the other side of a connection may acknowledge nothing, neither
+// a request nor a keep-alive probe, until it counts as cut off. A region that is lost
+// sends no reset, and an answer that has begun should outlive a short disturbance.
+const unheard = 8 * time.Second
+
 // NewDialer returns a dialer for addresses of the form host:port (see
 // HostPort). A connect may take so long; 0 is 2 s.
 func NewDialer(listed []string, connect time.Duration) (*Dialer, error) {
 	d := &Dialer{listed: make(map[string]struct{}, len(listed)), net: net.Dialer{
 		Timeout:         orElse(connect, 2*time.Second),
-		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 15 * time.Second, Count: 4},
+		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: unheard / 2, Interval: unheard / 4, Count: 2},
+		Control:         endUnheard(unheard),
 	}}
 	for _, addr := range listed {
 		if _, port, err := net.SplitHostPort(addr); err != nil {
