@@ -28,10 +28,11 @@ func (d *dryRun) flags(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&d.file, "dry-run", "", "a file with the body of a request, - for standard input: say where it would go, and send nothing")
 	f.StringVar(&d.of.Config, "config", "", "the configuration to decide by")
-	f.StringVar(&d.of.Dialect, "dialect", "openai", "of the body: "+strings.Join(app.DryRunDialects(), ", "))
+	f.StringVar(&d.of.Dialect, "dialect", "", "of the body: "+strings.Join(app.DryRunDialects(), ", ")+"; found out unless given")
 	f.StringVar(&d.of.Model, "model", "", "the model to ask for, in the place of the body's")
 	f.StringVar(&d.of.Key, "key", "", "the name of the key that asks, of the file")
 	f.StringVar(&d.of.Tier, "tier", "", "the tier that asks, of the file")
+	f.StringVar(&d.of.Place, "place", "", "where the caller is: a region, or region/zone")
 	f.StringArrayVar(&d.of.Headers, "header", nil, "a header of the request, as 'x-headworks-prefer: price'")
 	f.StringArrayVar(&d.of.Down, "down", nil, "an upstream that is out")
 	f.StringArrayVar(&d.of.Waiting, "waiting", nil, "prompt tokens that wait at each replica of an upstream, as gpu=50000")
@@ -40,7 +41,7 @@ func (d *dryRun) flags(c *cobra.Command) {
 
 // given returns the first flag that was given and is of a dry run.
 func (d *dryRun) given(c *cobra.Command) string {
-	for _, name := range []string{"config", "dialect", "model", "key", "tier", "header", "down", "waiting", "seen"} {
+	for _, name := range []string{"config", "dialect", "model", "key", "tier", "place", "header", "down", "waiting", "seen"} {
 		if c.Flags().Changed(name) {
 			return name
 		}
@@ -91,21 +92,21 @@ func tellDecision(w io.Writer, d *app.Decision) {
 	if len(d.Request.Needs) > 0 {
 		needs = strings.Join(d.Request.Needs, ", ")
 	}
-	fmt.Fprintf(w, "about %s of prompt; it needs %s\n", count(d.Request.Input, "token"), needs)
+	fmt.Fprintf(w, "about %s of prompt; it needs %s; from %s\n", count(d.Request.Input, "token"), needs, d.Request.From)
 	tellChoice(w, d.Judged, d.Objective)
 	fmt.Fprintln(w)
 	var rows [][]string
 	for _, c := range d.Candidates {
-		row := []string{c.Upstream, c.Model, "-", "-", ""}
+		row := []string{c.Upstream, c.Model, "-", "-", c.WhyNot}
 		if c.Score != nil {
-			row[2], row[4] = fmt.Sprintf("%.2f", *c.Score), parts(c.Contributions)
+			row[2], row[4] = fmt.Sprintf("%.2f", *c.Score), "loses by "+parts(c.Contributions)
 		}
 		if c.TTFT > 0 {
 			row[3] = fmt.Sprintf("%.0f ms", c.TTFT)
 		}
 		rows = append(rows, row)
 	}
-	list(w, []string{"CANDIDATE", "MODEL", "SCORE", "FIRST TOKEN", "OF WHICH"}, rows)
+	list(w, []string{"CANDIDATE", "MODEL", "SCORE", "FIRST TOKEN", ""}, rows)
 	if len(d.Rejected) == 0 {
 		return
 	}

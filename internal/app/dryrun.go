@@ -1,6 +1,9 @@
 package app
 
 import (
+	"bytes"
+	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -26,6 +29,7 @@ import (
 	"headworks/internal/fleet"
 	"headworks/internal/flow"
 	"headworks/internal/inference"
+	where "headworks/internal/place"
 	"headworks/internal/prefix"
 	"headworks/internal/record"
 	"headworks/internal/route"
@@ -40,17 +44,90 @@ var ErrDryRun = errors.New("cannot be tried")
 // DryRun says which decision to try: where a request would go, were it the first that
 // a process with this configuration gets. Nothing is sent.
 type DryRun struct {
-	Config  string   // the file
-	Body    []byte   // of the request
-	Dialect string   // of the body; empty is openai
+	Config string // the file
+	Body   []byte // of the request, or an envelope around it
+	Circumstances
+}
+
+// Circumstances are what a decision goes by beside the body of a request.
+type Circumstances struct {
+	Dialect string   // of the body; empty is found out
 	Model   string   // in the place of the one that the body names
 	Key     string   // of the file; empty is a key without limits
 	Tier    string   // of the file, in the place of the key's
+	Place   string   // of the caller, REGION or REGION/ZONE, where the key has none
 	Headers []string // of the request, as name: value
 
 	Down    []string // upstreams whose replicas are all out
 	Waiting []string // UPSTREAM=TOKENS: prompt tokens that wait at each of its replicas
 	Seen    []string // UPSTREAM/MODEL=ttft=800ms,tpot=40ms: how soon it answered lately
+}
+
+// envelope is a request with its circumstances, in one document.
+type envelope struct {
+	Request json.RawMessage   `json:"request"`
+	Dialect string            `json:"dialect"`
+	Model   string            `json:"model"`
+	Key     string            `json:"key"`
+	Tier    string            `json:"tier"`
+	Place   string            `json:"place"`
+	Headers map[string]string `json:"headers"`
+	Down    []string          `json:"down"`
+	Waiting map[string]int    `json:"waiting"`
+	Seen    map[string]string `json:"seen"`
+}
+
+// open takes the body out of an envelope, if there is one, and what it says of the
+// circumstances, as far as the caller does not.
+func (d *DryRun) open() error {
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(d.Body, &fields); err != nil || fields["request"] == nil || talk(fields) != "" {
+		return nil //nolint:nilerr // what is no envelope is a body, and read as one
+	}
+	var e envelope
+	from := json.NewDecoder(bytes.NewReader(d.Body))
+	from.DisallowUnknownFields()
+	if err := from.Decode(&e); err != nil {
+		return cannotTry("the envelope around the request: %s; beside request it has dialect, model, key, tier, place, headers, down, waiting and seen", strings.TrimPrefix(err.Error(), "json: "))
+	}
+	d.Body = e.Request
+	d.Dialect = cmp.Or(d.Dialect, e.Dialect)
+	d.Model = cmp.Or(d.Model, e.Model)
+	d.Key = cmp.Or(d.Key, e.Key)
+	d.Tier = cmp.Or(d.Tier, e.Tier)
+	d.Place = cmp.Or(d.Place, e.Place)
+	// Of what is said twice the last one holds, and that is the caller's.
+	var headers, waiting, seen []string
+	for _, name := range slices.Sorted(maps.Keys(e.Headers)) {
+		headers = append(headers, name+": "+e.Headers[name])
+	}
+	for _, name := range slices.Sorted(maps.Keys(e.Waiting)) {
+		waiting = append(waiting, name+"="+strconv.Itoa(e.Waiting[name]))
+	}
+	for _, name := range slices.Sorted(maps.Keys(e.Seen)) {
+		seen = append(seen, name+"="+e.Seen[name])
+	}
+	d.Headers, d.Waiting, d.Seen = append(headers, d.Headers...), append(waiting, d.Waiting...), append(seen, d.Seen...)
+	d.Down = append(e.Down, d.Down...)
+	return nil
+}
+
+// talk returns the dialect of a body by its fields, empty if it is none.
+func talk(fields map[string]json.RawMessage) string {
+	has := func(name string) bool { return fields[name] != nil }
+	switch {
+	case has("contents"):
+		return "gemini"
+	case has("input"):
+		return "responses"
+	case has("prompt"):
+		return "completions"
+	case has("messages") && (has("system") || has("anthropic_version") || has("stop_sequences") || has("thinking")):
+		return "anthropic"
+	case has("messages"):
+		return "openai"
+	}
+	return ""
 }
 
 // Decision is what came of it.
@@ -76,6 +153,8 @@ type Facts struct {
 	Tools     int      `json:"tools"`
 	Needs     []string `json:"needs"`
 	Tier      string   `json:"tier"`
+	From      string   `json:"from"`      // region or region/zone of the caller
+	PlacedBy  string   `json:"placed_by"` // how that is known
 }
 
 // Candidate is a target that could serve.
@@ -83,7 +162,7 @@ type Candidate struct {
 	Upstream      string             `json:"upstream"`
 	Model         string             `json:"model"`
 	Replica       string             `json:"replica,omitempty"` // of the chosen
-	Region        string             `json:"region,omitempty"`
+	At            string             `json:"at,omitempty"`      // region or region/zone
 	Hardware      string             `json:"hardware,omitempty"`
 	Precision     string             `json:"precision,omitempty"`
 	Quality       float64            `json:"quality,omitempty"`
@@ -91,6 +170,7 @@ type Candidate struct {
 	Contributions map[string]float64 `json:"contributions,omitempty"`
 	TTFT          float64            `json:"expected_ttft_ms,omitempty"`
 	TPOT          float64            `json:"expected_tpot_ms,omitempty"`
+	WhyNot        string             `json:"why_not,omitempty"` // of those that are not the chosen one
 }
 
 // Rejected is a target that is not asked.
@@ -130,6 +210,9 @@ func TryDecision(d DryRun) (Decision, error) {
 		return Decision{}, err
 	}
 	drop()
+	if err := d.open(); err != nil {
+		return Decision{}, err
+	}
 	t := &rehearsal{fleet: w.Fleet, config: c, now: time.Unix(0, 0).UTC(), policy: flow.NewPolicy(admit.Limits{InFlight: 1})}
 	if err := t.read(&d); err != nil {
 		return Decision{}, err
@@ -149,7 +232,13 @@ type rehearsal struct {
 	request inference.Request
 	wish    tenant.Wish
 	caller  tenant.Caller
+
+	from     where.Place
+	placedBy string
 }
+
+// placeHeader is how a trusted proxy says where a caller is.
+const placeHeader = "x-headworks-place"
 
 func cannotTry(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrDryRun, fmt.Sprintf(format, args...))
@@ -159,7 +248,9 @@ func cannotTry(format string, args ...any) error {
 func (t *rehearsal) read(d *DryRun) error {
 	name := d.Dialect
 	if name == "" {
-		name = "openai"
+		var fields map[string]json.RawMessage
+		_ = json.Unmarshal(d.Body, &fields) // what is wrong with it is told below
+		name = cmp.Or(talk(fields), "openai")
 	}
 	how, ok := readings[name]
 	if !ok {
@@ -192,12 +283,17 @@ func (t *rehearsal) read(d *DryRun) error {
 		if !ok {
 			return cannotTry("a header is written as name: value")
 		}
-		known, err := api.ReadWish(strings.ToLower(strings.TrimSpace(name)), []byte(strings.TrimSpace(value)), &t.wish)
+		name, value = strings.ToLower(strings.TrimSpace(name)), strings.TrimSpace(value)
+		if name == placeHeader {
+			d.Place = cmp.Or(d.Place, value)
+			continue
+		}
+		known, err := api.ReadWish(name, []byte(value), &t.wish)
 		switch {
 		case err != nil:
 			return cannotTry("%s", fault.Of(err).Words)
 		case !known:
-			return cannotTry("the header %s changes no decision; there are %s", name, strings.Join(api.WishHeaders(), ", "))
+			return cannotTry("the header %s changes no decision; there are %s and %s", name, strings.Join(api.WishHeaders(), ", "), placeHeader)
 		}
 	}
 	return t.call(d)
@@ -209,6 +305,7 @@ func (t *rehearsal) call(d *DryRun) error {
 	for name, to := range t.config.Tiers {
 		tiers[name] = tier(name, to)
 	}
+	own := []string(nil)
 	t.caller = tenant.Caller{KeyID: "dry-run", Key: "dry-run", Tenant: "default", Tier: tierOf(tiers, "")}
 	if d.Key != "" {
 		i := slices.IndexFunc(t.config.Keys, func(k config.Key) bool { return k.Name == d.Key })
@@ -220,12 +317,34 @@ func (t *rehearsal) call(d *DryRun) error {
 			KeyID: "file:" + k.Name, Key: k.Name, Tenant: k.Tenant, Project: k.Project,
 			Tier: tierOf(tiers, k.Tier), Models: k.Models, Budget: k.Budget,
 		}
+		own = k.Residency
+		if t.from = k.At(); t.from != (where.Place{}) {
+			t.placedBy = where.ByKey
+		}
 	}
 	if d.Tier != "" {
 		if _, ok := tiers[d.Tier]; !ok {
 			return cannotTry("the file has no tier %q", d.Tier)
 		}
 		t.caller.Tier = tiers[d.Tier]
+	}
+	t.caller.Residency = residency(t.config, t.caller.Tenant, t.caller.Tier.Name, own)
+	return t.locate(d.Place)
+}
+
+// locate finds out where the request comes from: the key's place, else the one that
+// is given, else that of the process.
+func (t *rehearsal) locate(given string) error {
+	switch {
+	case t.placedBy != "":
+	case given == "":
+		t.from, t.placedBy = where.Place{Region: t.config.Region, Zone: t.config.Zone}, where.ByCell
+	default:
+		at, err := where.Parse(given)
+		if err != nil {
+			return cannotTry("the place of the caller is written as REGION or REGION/ZONE")
+		}
+		t.from, t.placedBy = at, where.ByHeader
 	}
 	return nil
 }
@@ -303,13 +422,14 @@ func (t *rehearsal) seen(s string) error {
 func (t *rehearsal) decide() Decision {
 	var k flow.Ticket
 	t.policy.Begin(&k, &t.request, &t.caller, nil)
-	k.Wish = t.wish
+	k.Wish, k.From, k.PlacedBy = t.wish, t.from, t.placedBy
 	a := t.policy.Step(&k, flow.Event{Kind: flow.Arrived}, t.fleet, t.now)
 	out := Decision{
 		DryRun: true, Model: t.request.Model, Reason: k.Why, Candidates: []Candidate{}, Rejected: []Rejected{},
 		Request: Facts{
 			Input: t.request.Input, MaxTokens: t.request.MaxTokens, Tools: t.request.Tools,
 			Needs: append([]string{}, t.request.Needs.Names()...), Tier: t.caller.Tier.Name,
+			From: t.from.String(), PlacedBy: t.placedBy,
 		},
 	}
 	var r record.Record
@@ -326,16 +446,24 @@ func (t *rehearsal) decide() Decision {
 		return out
 	}
 	out.Policy = k.Model.Policy.String()
-	for _, place := range k.Order.Targets[:k.Order.N] {
-		to := &k.Model.Targets[place]
-		c := t.candidate(&k, int(place))
+	if k.Why == k.Order.Why && k.Locality != "" && k.Locality != k.Why {
+		out.Reason += "; " + k.Locality
+	}
+	for _, at := range k.Turns() {
+		to := &k.Model.Targets[at]
+		c := t.candidate(&k, int(at))
 		switch {
 		case a.Kind == flow.Send && to == a.Target:
-			c.Replica = a.Replica.Name
+			c.Replica, c.At = a.Replica.Name, a.Replica.Place.String()
 			out.Chosen = &c
+		case t.out(to) != "":
+			out.Rejected = append(out.Rejected, Rejected{c.Upstream, c.Model, t.out(to)})
+			continue
 		case out.Chosen == nil:
 			out.Rejected = append(out.Rejected, Rejected{c.Upstream, c.Model, t.whyNot(&k, to)})
 			continue
+		default:
+			c.WhyNot = t.whyNot(&k, to)
 		}
 		out.Candidates = append(out.Candidates, c)
 	}
@@ -352,7 +480,7 @@ func (t *rehearsal) candidate(k *flow.Ticket, place int) Candidate {
 	to := &k.Model.Targets[place]
 	u := &t.fleet.Upstreams[to.Upstream]
 	c := Candidate{
-		Upstream: u.Name, Model: to.Model, Region: u.Region, Hardware: u.Hardware,
+		Upstream: u.Name, Model: to.Model, At: where.Place{Region: u.Region, Zone: u.Zone}.String(), Hardware: u.Hardware,
 		Precision: to.Precision, Quality: to.Quality,
 	}
 	if !k.Order.Judged {
@@ -369,6 +497,17 @@ func (t *rehearsal) candidate(k *flow.Ticket, place int) Candidate {
 	p := t.policy.Foresee(to, t.fleet, t.request.Input, t.now)
 	c.TTFT, c.TPOT = round(float64(p.TTFT)/1e6), round(float64(p.TPOT)/1e6)
 	return c
+}
+
+// out returns why all replicas of a target are out, empty if one is not.
+func (t *rehearsal) out(to *fleet.Target) string {
+	why := "it has no replica"
+	for _, r := range t.fleet.Upstreams[to.Upstream].Replicas {
+		if why = t.policy.Health.Of(r.ID, to.Model, t.now).Why; why == "" {
+			return ""
+		}
+	}
+	return why
 }
 
 // whyNot returns why no replica of a target was chosen.

@@ -59,16 +59,19 @@ func (p *Policy) Foresee(target *fleet.Target, s *fleet.Snapshot, input int, now
 	if rate > 0 {
 		seen.Queued = time.Duration(float64(p.waiting(u)) / rate * float64(time.Second))
 	}
+	foreseen := seen.Queued
+	if rate > 0 {
+		foreseen += u.Pace.First + time.Duration(float64(input)/rate*float64(time.Second))
+	}
 	if u.Pace.First > 0 && rate > 0 {
 		// What was seen to take longer than the engine would is believed, the less the
 		// longer ago it was.
-		foreseen := u.Pace.First + time.Duration(float64(input)/rate*float64(time.Second)) + seen.Queued
 		if late := seen.TTFT - foreseen; late > 0 {
 			foreseen += time.Duration(float64(late) * p.trust(target.ID, now))
 		}
 		seen.TTFT = foreseen
 	} else {
-		seen.Queued = min(seen.Queued, seen.TTFT) // what was seen has the wait in it
+		seen.TTFT = max(seen.TTFT, foreseen) // what was seen has the wait of then in it
 	}
 	if seen.TPOT == 0 {
 		seen.TPOT = u.Pace.Each

@@ -112,6 +112,18 @@ func (p *Policy) near(t *Ticket, s *fleet.Snapshot, now time.Time) {
 	}
 }
 
+// Turns returns the targets that are asked, by their places in the model's list, in
+// the order in which they are.
+func (t *Ticket) Turns() []uint8 {
+	var turns []uint8
+	for _, s := range t.stops[:t.stopped] {
+		if !slices.Contains(turns, s.place) {
+			turns = append(turns, s.place)
+		}
+	}
+	return turns
+}
+
 func (t *Ticket) stop(s stop) {
 	t.stops[t.stopped] = s
 	t.stopped++

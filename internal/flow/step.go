@@ -352,7 +352,7 @@ func (p *Policy) sendTo(t *Ticket, target *fleet.Target, r *fleet.Replica, choic
 	}
 	t.Target, t.Replica = target, r
 	t.Why = t.Order.Why
-	if t.drawn {
+	if t.drawn && !t.Order.Judged {
 		t.Why = t.Locality
 	}
 	switch {

@@ -111,7 +111,7 @@ func (o *Order) best(m *fleet.Model, ask *Ask) {
 		w := weigh(c, hard, p)
 		return o.winner(&l, &w)
 	}
-	o.Why = o.leading(&l, &w)
+	o.Why = o.leading(m, &l, &w)
 	switch easy, tough := with(0, o.Prefer), with(1, o.Prefer); {
 	case o.Prefer != tenant.NoPreference && o.turns(&l, c, hard, first):
 		o.Why = preferred[whose][o.Prefer]
@@ -331,11 +331,17 @@ func (o *Order) queued(ask *Ask) bool {
 }
 
 // leading returns by what the first is furthest before the second.
-func (o *Order) leading(l *losses, w *[inference.Terms]float64) string {
+func (o *Order) leading(m *fleet.Model, l *losses, w *[inference.Terms]float64) string {
 	if o.sure < 2 {
 		return First
 	}
 	a, b := o.Targets[0], o.Targets[1]
+	for _, i := range o.Targets[1:o.sure] { // its equals elsewhere lead to nothing
+		if k := m.Targets[i].Kin; k == 0 || k != m.Targets[a].Kin {
+			b = i
+			break
+		}
+	}
 	why, most := First, 0.0
 	for t, words := range [inference.Terms]string{Better, Cheaper, Sooner, Kept} {
 		if lead := w[t] * (l[b][t] - l[a][t]); lead > most {
