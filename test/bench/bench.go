@@ -97,6 +97,7 @@ func (b *bench) run(ctx context.Context) (err error) {
 		{"memory of open streams", b.memory},
 		{"cold starts", b.starting},
 		{"failover", b.failover},
+		{"watching engines", b.watching},
 		{"one core and two", b.scaling},
 		{"simulator", b.simulating},
 	} {
@@ -404,6 +405,67 @@ func (b *bench) starting(ctx context.Context) error {
 			}
 		}
 	}
+	return nil
+}
+
+// engines is how many are watched.
+const engines = 100
+
+// watching measures what an idle Headworks takes that reads the metrics of 100 engines:
+// of such as rest, each once a second, and of such as work, four times.
+func (b *bench) watching(ctx context.Context) error {
+	if runtime.GOOS != "linux" {
+		return nil
+	}
+	for _, state := range []string{resting, working} {
+		dir := filepath.Join(b.dir, state)
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return err
+		}
+		var urls []string
+		for n := range engines {
+			urls = append(urls, fmt.Sprintf("%s/%d", b.upstream.Pages[state], n))
+		}
+		file := filepath.Join(dir, "headworks.yaml")
+		text := fmt.Sprintf("listen: 127.0.0.1:0\nadmin: {listen: 127.0.0.1:0}\ndata: %q\ndrain_delay: 0s\nupstreams: {pool: {kind: vllm, urls: [%s]}}\nmodels: {chat: {targets: [{upstream: pool, model: chat}]}}\nkeys: [{name: bench, secret: %s}]\n",
+			filepath.Join(dir, "data"), strings.Join(urls, ", "), key)
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			return err
+		}
+		s := &subject{name: ours, process: command{path: b.headworks, args: []string{"serve", "--json", "--config", file}}}
+		err := during(ctx, []*subject{s}, func() error {
+			sleepUntil(ctx, time.Now().Add(b.watchWarm))
+			return b.watched(ctx, s, state)
+		})
+		if err != nil {
+			return fmt.Errorf("%s: %w", state, err)
+		}
+	}
+	return nil
+}
+
+func (b *bench) watched(ctx context.Context, s *subject, state string) error {
+	look := func() (pages float64, cpu time.Duration, err error) {
+		page, err := get(ctx, s.child.Admin, "/metrics")
+		if err != nil {
+			return 0, 0, err
+		}
+		cpu, err = b.proc.cpu(s.child.pid())
+		return sumMetric(page, "headworks_engine_scrapes_total"), cpu, err
+	}
+	began := time.Now()
+	pages, cpu, err := look()
+	if err != nil {
+		return err
+	}
+	sleepUntil(ctx, began.Add(b.watchWindow))
+	pagesThen, cpuThen, err := look()
+	if err != nil {
+		return err
+	}
+	took := time.Since(began).Seconds()
+	b.report.add(watchCores+state, s.name, (cpuThen-cpu).Seconds()/took)
+	b.report.add(watchRate+state, s.name, (pagesThen-pages)/took)
 	return nil
 }
 

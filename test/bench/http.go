@@ -12,6 +12,7 @@ import (
 
 // head is what both ends need to know of the head of a request or an answer.
 type head struct {
+	asks     bool  // of a request: it is a GET
 	status   int   // of an answer
 	length   int64 // of the body; -1 if it is not told
 	chunked  bool
@@ -30,6 +31,7 @@ func (h *head) read(br *bufio.Reader) error {
 		}
 		return err
 	}
+	h.asks = bytes.HasPrefix(line, []byte("GET "))
 	if rest, ok := bytes.CutPrefix(line, []byte("HTTP/1.1 ")); ok {
 		if len(rest) < 3 {
 			return fmt.Errorf("no status in %q", line)

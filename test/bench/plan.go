@@ -18,6 +18,7 @@ type plan struct {
 	held                           int // slow streams, for their memory
 	heldRamp, heldSettle           time.Duration
 	starts, failovers, simRequests int
+	watchWarm, watchWindow         time.Duration
 }
 
 // whole is the plan whose figures may be quoted; it takes under four minutes.
@@ -29,6 +30,7 @@ func whole() plan {
 		rate: 2000, rateWarm: 300 * time.Millisecond, rateWindow: 2 * time.Second,
 		held: 2000, heldRamp: 2 * time.Second, heldSettle: 2 * time.Second,
 		starts: 5, failovers: 10, simRequests: 300_000,
+		watchWarm: time.Second, watchWindow: 6 * time.Second,
 	}
 }
 
@@ -41,5 +43,6 @@ func short() plan {
 		rate: 500, rateWarm: 200 * time.Millisecond, rateWindow: time.Second,
 		held: 500, heldRamp: 500 * time.Millisecond, heldSettle: time.Second,
 		starts: 3, failovers: 4, simRequests: 100_000,
+		watchWarm: time.Second, watchWindow: 2 * time.Second,
 	}
 }

@@ -32,6 +32,8 @@ const (
 	coresRate     = "request_rate_cores_" // and how many
 	coresCPU      = "request_cpu_us_cores_"
 	coresUsed     = "cores_used_of_"
+	watchCores    = "watch_cores_" // and what the engines say
+	watchRate     = "watch_pages_"
 	simSteps      = "sim_msteps"
 )
 
@@ -62,6 +64,11 @@ func lines() []line {
 	for _, cause := range causes() {
 		all = append(all, line{failoverAdded + cause, "failover from " + cause + ", added ms", 2, "< 5"})
 	}
+	all = append(all,
+		line{watchCores + resting, "100 idle engines watched, cores", 3, "<= 0.2"},
+		line{watchRate + resting, "pages of metrics a second", 0, ""},
+		line{watchCores + working, "100 busy engines watched, cores", 3, ""},
+		line{watchRate + working, "pages of metrics a second", 0, ""})
 	for _, n := range []string{"1", "2"} {
 		all = append(all,
 			line{coresRate + n, "requests a second, cores: " + n, 0, ""},

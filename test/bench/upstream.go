@@ -28,6 +28,7 @@ type ready struct {
 	BaseURL string            `json:"base_url"`
 	Admin   string            `json:"admin,omitempty"`
 	Faults  map[string]string `json:"faults,omitempty"` // base URLs of upstreams that fail so
+	Pages   map[string]string `json:"pages,omitempty"`  // and of those whose metrics say so
 }
 
 func (r *ready) addr() string { return hostOf(r.BaseURL) }
@@ -58,7 +59,17 @@ func playUpstream(_ []string, in io.Reader, out io.Writer) error {
 	}
 	defer good.Close()
 	go serve(good, newEngine().answer)
-	r := ready{BaseURL: urlOf(good.Addr()), Faults: map[string]string{}}
+	r := ready{BaseURL: urlOf(good.Addr()), Faults: map[string]string{}, Pages: map[string]string{}}
+	for name, running := range map[string]int{resting: 0, working: 8} {
+		l, err := listen()
+		if err != nil {
+			return err
+		}
+		defer l.Close()
+		answer := wholeAnswer("200 OK", metricsPage(running))
+		go serve(l, func(v *visit) bool { return v.write(answer) })
+		r.Pages[name] = urlOf(l.Addr())
+	}
 	for name, answer := range map[string]func(*visit) bool{
 		"reset": reset,
 		"500":   failing("500 Internal Server Error"),
