@@ -132,9 +132,13 @@ func (r *fleetRoom) build(c *config.Config) (w *gateway.World, take func() moves
 	if err != nil {
 		return nil, nil, nil, err
 	}
+	prices := priced(c)
 	s.Known = func(t *fleet.Target) {
 		name := s.Upstreams[t.Upstream].Name
 		u := c.Upstreams[name]
+		if p, ok := prices[listed{name, t.Model}]; ok {
+			defer func() { t.Price = price(p) }() // before what the card says
+		}
 		if u.Discover != nil {
 			return
 		}
@@ -516,17 +520,47 @@ func target(upstream int, t config.Target) fleet.Target {
 		f.Can, _ = inference.ParseAbilities(t.Capabilities) // config knows no others
 		f.Told = !t.Able
 	}
-	if p := t.Price; p != nil {
-		f.Price = inference.Price{Known: true, Input: p.Input, Output: p.Output}
-		f.Price.CacheRead = or(p.CacheRead, p.Input)
-		f.Price.CacheWrite = or(p.CacheWrite, p.Input)
-		f.Price.CacheWriteHour = or(p.CacheWriteHour, f.Price.CacheWrite)
-		if l := p.Long; l != nil {
-			f.Price.Above = l.Above
-			f.Price.Long = inference.Rates{Input: l.Input, Output: l.Output, CacheRead: or(l.CacheRead, l.Input)}
-		}
+	if t.Price != nil {
+		f.Price = price(t.Price)
 	}
 	return f
+}
+
+func price(p *config.Price) inference.Price {
+	f := inference.Price{Known: true, Input: p.Input, Output: p.Output}
+	f.CacheRead = or(p.CacheRead, p.Input)
+	f.CacheWrite = or(p.CacheWrite, p.Input)
+	f.CacheWriteHour = or(p.CacheWriteHour, f.CacheWrite)
+	if l := p.Long; l != nil {
+		f.Above = l.Above
+		f.Long = inference.Rates{Input: l.Input, Output: l.Output, CacheRead: or(l.CacheRead, l.Input)}
+	}
+	return f
+}
+
+// listed is a model of an upstream, as both are called in the file.
+type listed struct{ upstream, model string }
+
+// priced returns what the file says that an upstream's model costs, wherever it is a
+// target, so that it costs the same when it is asked for by name. Where the file has
+// two prices for one, it has none.
+func priced(c *config.Config) map[listed]*config.Price {
+	prices := map[listed]*config.Price{}
+	for _, m := range c.Models {
+		for _, t := range m.Targets {
+			if t.Price == nil {
+				continue
+			}
+			at := listed{t.Upstream, t.Model}
+			if p, twice := prices[at]; twice && !reflect.DeepEqual(p, t.Price) {
+				prices[at] = nil
+			} else if !twice {
+				prices[at] = t.Price
+			}
+		}
+	}
+	maps.DeleteFunc(prices, func(_ listed, p *config.Price) bool { return p == nil })
+	return prices
 }
 
 func or(given *float64, otherwise float64) float64 {
