@@ -380,7 +380,7 @@ const mostFailed = 0.05
 // write says what to write. Where the base has a quality in the file, from another
 // measure perhaps, the variant's is as much below it as was measured.
 func (r *compared) write(file []app.TargetOf) {
-	if r.N == 0 || float64(r.Items-r.N) > mostFailed*float64(r.Items) {
+	if r.N == 0 || float64(r.Items-r.N) > mostFailed*float64(r.Items) || r.Base.Simulated || r.Variant.Simulated || r.Base.Right == 0 || r.Variant.Right == 0 {
 		return
 	}
 	w := written{Target: r.Variant.Target, Quality: r.Variant.Quality, Base: r.Base.Quality, Scale: "measured"}
@@ -440,6 +440,10 @@ func (r *compared) text(w io.Writer) {
 	}
 	fmt.Fprintf(w, "so many items show a loss of %s points 4 times of 5; it takes %s\n", points(r.Seen), strings.Join(needs, ", "))
 	switch {
+	case r.Base.Simulated || r.Variant.Simulated:
+		fmt.Fprintln(w, "\nsimulated: nothing ran a model, so there is no quality to write down")
+	case r.Base.Right == 0 || r.Variant.Right == 0:
+		fmt.Fprintln(w, "\nno answer of one of them is right: see what it answers with --results; there is no quality to write down")
 	case r.Write == nil:
 		fmt.Fprintf(w, "\n%d of %d items have no two answers: too many to write a quality down\n", r.Items-r.N, r.Items)
 	case r.Write.Scale == "file":
@@ -452,7 +456,7 @@ func (r *compared) text(w io.Writer) {
 // writeQuality puts the variant's quality into the file, once somebody agreed.
 func (t *terminal) writeQuality(o *comparison, r *compared, file []app.TargetOf) error {
 	if r.Write == nil {
-		return errors.New("nothing was written: too many items have no answers")
+		return errors.New("nothing was written: there is no figure")
 	}
 	base := o.base
 	text, was := []byte(nil), []byte(nil)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -61,9 +62,7 @@ type completion struct {
 // Ask implements eval.Asker as any OpenAI client would.
 func (a *Asker) Ask(ctx context.Context, target string, messages []eval.Message, fields map[string]any) (eval.Answer, error) {
 	said := map[string]any{}
-	for name, v := range fields {
-		said[name] = v
-	}
+	maps.Copy(said, fields)
 	said["model"], said["messages"] = target, messages
 	body, err := json.Marshal(said)
 	if err != nil {
@@ -96,7 +95,10 @@ func (a *Asker) Ask(ctx context.Context, target string, messages []eval.Message,
 	if bad != nil || len(c.Choices) == 0 {
 		return eval.Answer{}, errors.New("the answer is not in OpenAI's dialect")
 	}
-	answer := eval.Answer{Text: c.Choices[0].Message.Content, Finish: c.Choices[0].Finish, Upstream: resp.Header.Get("x-headworks-upstream"), Took: took}
+	answer := eval.Answer{
+		Text: c.Choices[0].Message.Content, Finish: c.Choices[0].Finish, Took: took,
+		Upstream: resp.Header.Get("x-headworks-upstream"), Simulated: resp.Header.Get("x-headworks-simulated") == "true",
+	}
 	if c.Usage != nil {
 		answer.Input, answer.Output = c.Usage.Input, c.Usage.Output
 	}

@@ -45,6 +45,8 @@ type Side struct {
 	Cost     float64  `json:"usd"`        // of all answers
 	Unpriced int      `json:"unpriced"`   // answers whose cost nobody knows
 	Why      string   `json:"why_failed"` // the failure that was met most
+
+	Simulated bool `json:"simulated,omitempty"` // nothing ran a model
 }
 
 // Report is what a comparison came to.
@@ -131,6 +133,7 @@ func (s *Side) sum(marks []Mark) {
 			}
 			continue
 		}
+		s.Simulated = s.Simulated || m.Simulated
 		took = append(took, m.Millis)
 		tokens += m.Output
 		if m.Finish == "length" {

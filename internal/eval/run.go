@@ -3,6 +3,7 @@ package eval
 import (
 	"context"
 	"errors"
+	"maps"
 	"sync"
 	"time"
 )
@@ -17,6 +18,8 @@ type Answer struct {
 	Cost     int64 // micro-USD
 	Priced   bool  // Cost is known
 	Took     time.Duration
+
+	Simulated bool // nothing ran a model
 }
 
 // Asker asks a target. A failure is an error that tells whether and when to ask again
@@ -49,6 +52,8 @@ type Mark struct {
 	Cost   int64   `json:"cost_microusd"`
 	Priced bool    `json:"priced"`
 	Millis float64 `json:"ms"`
+
+	Simulated bool `json:"simulated,omitempty"`
 }
 
 // Plan is what is asked, and how.
@@ -125,9 +130,7 @@ func (p *Plan) mark(ctx context.Context, it *Item, target string) (m Mark, known
 		return old, true
 	}
 	fields := map[string]any{}
-	for k, v := range p.Fields {
-		fields[k] = v
-	}
+	maps.Copy(fields, p.Fields)
 	for k, v := range it.Request {
 		fields[k] = v
 	}
@@ -138,6 +141,7 @@ func (p *Plan) mark(ctx context.Context, it *Item, target string) (m Mark, known
 	}
 	m.Finish, m.Answer = a.Finish, a.Text
 	m.Input, m.Output, m.Cost, m.Priced = a.Input, a.Output, a.Cost, a.Priced
+	m.Simulated = a.Simulated
 	m.Millis = float64(a.Took.Microseconds()) / 1e3
 	if it.Match != Judge {
 		m.Right = it.Right(a.Text)

@@ -28,8 +28,10 @@ func TestCheck(t *testing.T) {
 	}{
 		{`{"type":"integer"}`, []string{"1", "1.0", "-3e2"}, []string{"1.1", `"1"`, "null", "{}"}, nil},
 		{`{"type":["integer","null"]}`, []string{"1", "null"}, []string{"1.5", "true"}, nil},
-		{`{"type":"object","properties":{"a":{"type":"string"},"b":{"enum":[1,"x",null,[2]]}},"required":["a"],"additionalProperties":false}`,
-			[]string{`{"a":"x"}`, `{"b":[2.0],"a":""}`, `{"a":"x","b":null}`}, []string{`{}`, `{"a":1}`, `{"a":"x","c":1}`, `{"a":"x","b":2}`, `"a"`}, nil},
+		{
+			`{"type":"object","properties":{"a":{"type":"string"},"b":{"enum":[1,"x",null,[2]]}},"required":["a"],"additionalProperties":false}`,
+			[]string{`{"a":"x"}`, `{"b":[2.0],"a":""}`, `{"a":"x","b":null}`}, []string{`{}`, `{"a":1}`, `{"a":"x","c":1}`, `{"a":"x","b":2}`, `"a"`}, nil,
+		},
 		{`{"properties":{"a":{"type":"string"}}}`, []string{`{"b":1}`, "3", "[]"}, []string{`{"a":3}`}, nil},
 		{`{"const":{"a":[1,{"b":false}]}}`, []string{`{"a":[1.0,{"b":false}]}`}, []string{`{"a":[1,{"b":0}]}`, `{"a":[1]}`}, nil},
 		{`{"items":{"minimum":0,"exclusiveMaximum":10},"minItems":1,"maxItems":2,"uniqueItems":true}`, []string{"[0]", "[1,9.9]"}, []string{"[]", "[1,2,3]", "[-1]", "[10]", "[1,1.0]"}, nil},
@@ -40,8 +42,10 @@ func TestCheck(t *testing.T) {
 		{`{"anyOf":[{"type":"integer"},{"minimum":2}]}`, []string{"1", "2.5"}, []string{"1.5"}, nil},
 		{`{"oneOf":[{"type":"integer"},{"minimum":2}]}`, []string{"1", "2.5"}, []string{"3", "1.5"}, nil},
 		{`{"allOf":[{"minimum":1},{"maximum":2}],"not":{"const":1.5}}`, []string{"1", "2"}, []string{"0", "3", "1.5"}, nil},
-		{`{"$ref":"#/$defs/node","$defs":{"node":{"type":"object","properties":{"next":{"anyOf":[{"$ref":"#/$defs/node"},{"type":"null"}]},"v":{"type":"number"}},"required":["v","next"],"additionalProperties":false}}}`,
-			[]string{`{"v":1,"next":{"v":2,"next":null}}`}, []string{`{"v":1,"next":{"v":"2","next":null}}`, `{"v":1}`}, nil},
+		{
+			`{"$ref":"#/$defs/node","$defs":{"node":{"type":"object","properties":{"next":{"anyOf":[{"$ref":"#/$defs/node"},{"type":"null"}]},"v":{"type":"number"}},"required":["v","next"],"additionalProperties":false}}}`,
+			[]string{`{"v":1,"next":{"v":2,"next":null}}`}, []string{`{"v":1,"next":{"v":"2","next":null}}`, `{"v":1}`}, nil,
+		},
 		{`{"$defs":{"a/b":{"const":1}},"$ref":"#/$defs/a~1b"}`, []string{"1"}, []string{"2"}, nil},
 		{`{"patternProperties":{"^x":{"type":"number"}},"additionalProperties":{"type":"string"}}`, []string{`{"x1":1,"y":"z"}`}, []string{`{"x1":"1"}`, `{"y":1}`}, nil},
 		{`{"minProperties":1,"maxProperties":1}`, []string{`{"a":1}`}, []string{`{}`, `{"a":1,"b":2}`}, nil},
@@ -70,13 +74,14 @@ func TestCheck(t *testing.T) {
 // TestCheckEnds gives schemas that double the work with each level: who writes one may
 // not keep us busy.
 func TestCheckEnds(t *testing.T) {
-	src := `{"$ref":"#/$defs/a","$defs":{"z":{}`
+	var src strings.Builder
+	src.WriteString(`{"$ref":"#/$defs/a","$defs":{"z":{}`)
 	for c := 'a'; c < 'y'; c++ {
 		next := `{"$ref":"#/$defs/` + string(c+1) + `"}`
-		src += `,"` + string(c) + `":{"anyOf":[` + next + `,` + next + `]}`
+		src.WriteString(`,"` + string(c) + `":{"anyOf":[` + next + `,` + next + `]}`)
 	}
-	src += `,"y":{"type":"null"}}}`
-	if got := Check(parse(t, src), parse(t, "1")); got != Unknown {
+	src.WriteString(`,"y":{"type":"null"}}}`)
+	if got := Check(parse(t, src.String()), parse(t, "1")); got != Unknown {
 		t.Errorf("%v", got)
 	}
 	if got := Check(parse(t, `{"enum":[`+strings.Repeat("0,", MaxSchema)+`1]}`), parse(t, "1")); got != Unknown {
