@@ -14,6 +14,8 @@ import (
 	"headworks/internal/config"
 	"headworks/internal/discover"
 	"headworks/internal/discover/dns"
+	"headworks/internal/discover/kubernetes"
+	"headworks/internal/discover/local"
 )
 
 const (
@@ -63,12 +65,19 @@ func newFinding(log *slog.Logger, finder func(config.Discover) discover.Finder, 
 // replicaFinder makes a finder as the configuration has it, which was checked.
 func replicaFinder(d config.Discover) discover.Finder {
 	form := discover.Form{Scheme: d.Scheme, Path: d.Path}
-	if d.DNS != "" {
+	switch {
+	case d.DNS != "":
 		host, port, _ := net.SplitHostPort(d.DNS)
 		n, _ := strconv.ParseUint(port, 10, 16)
 		return dns.New(dns.Options{Name: host, Port: uint16(n), Form: form, Every: d.Every}, net.DefaultResolver)
+	case d.SRV != "":
+		return dns.New(dns.Options{Name: d.SRV, Form: form, Every: d.Every}, net.DefaultResolver)
+	case d.Kubernetes != nil:
+		k := d.Kubernetes
+		return kubernetes.New(kubernetes.Options{Service: k.Service, Namespace: k.Namespace, Port: string(k.Port), Kubeconfig: k.Kubeconfig, Form: form})
 	}
-	return dns.New(dns.Options{Name: d.SRV, Form: form, Every: d.Every}, net.DefaultResolver)
+	ports, _ := d.Ports()
+	return local.New(ports, d.Every, local.Search{})
 }
 
 // follow watches what a configuration asks for, and no longer what it does not. What

@@ -235,13 +235,13 @@ func (r *reader) discover(path, urls string, u Upstream) {
 		r.at(path, BadValue, urls+" and discover: replicas are either listed or found")
 	}
 	ways := 0
-	for _, given := range []bool{d.DNS != "", d.SRV != ""} {
+	for _, given := range []bool{d.DNS != "", d.SRV != "", d.Kubernetes != nil, d.Local != ""} {
 		if given {
 			ways++
 		}
 	}
 	if ways != 1 {
-		r.at(path, Missing, "discover takes dns or srv, as {dns: vllm.example.com:8000}")
+		r.at(path, Missing, "discover takes one of dns, srv, kubernetes and local, as {dns: vllm.example.com:8000}")
 		return
 	}
 	if d.DNS != "" {
@@ -253,6 +253,20 @@ func (r *reader) discover(path, urls string, u Upstream) {
 	if d.SRV != "" && !hostName(d.SRV) {
 		r.at(join(path, "srv"), BadValue, r.shown(join(path, "srv"), d.SRV)+" is not the name of a service record; write _http._tcp.vllm.example.com")
 	}
+	if d.Kubernetes != nil {
+		r.kubernetes(join(path, "kubernetes"), d.Kubernetes)
+		if r.given[join(path, "every")] {
+			r.warn(join(path, "every"), Pointless, "Kubernetes says by itself what changes; every is for dns, srv and local")
+		}
+	}
+	if d.Local != "" {
+		if _, ok := d.Ports(); !ok {
+			r.at(join(path, "local"), BadValue, r.shown(join(path, "local"), d.Local)+" is no list of ports; write 8000-8007 or 8000,8080, 64 ports at most")
+		}
+		if d.Scheme != "http" || d.Path != "" {
+			r.at(path, BadValue, "engines of this machine are asked over http and without a path; list them as urls where that is otherwise")
+		}
+	}
 	if d.Every < time.Second {
 		r.at(join(path, "every"), BadValue, "every is 1s at least")
 	}
@@ -261,6 +275,21 @@ func (r *reader) discover(path, urls string, u Upstream) {
 			r.at(join(path, "path"), BadValue, "no path of a base URL; write one as /v1")
 		}
 		d.Path = strings.TrimRight(d.Path, "/")
+	}
+}
+
+// objectName is the name of a service or a namespace of Kubernetes.
+var objectName = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$`)
+
+// kubernetes checks which service is meant.
+func (r *reader) kubernetes(path string, k *Kubernetes) {
+	for _, f := range []struct{ name, value string }{{"namespace", k.Namespace}, {"service", k.Service}} {
+		if f.value != "" && !objectName.MatchString(f.value) {
+			r.at(join(path, f.name), BadValue, "a "+f.name+" of Kubernetes is called by lower-case letters, digits and -, as "+f.name+": vllm")
+		}
+	}
+	if n, err := strconv.ParseUint(string(k.Port), 10, 64); err == nil && (n == 0 || n > 65535) {
+		r.at(join(path, "port"), BadValue, "a port is a number from 1 to 65535, or its name")
 	}
 }
 

@@ -12,6 +12,8 @@ package config
 
 import (
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"headworks/internal/catalog"
@@ -126,25 +128,70 @@ type Replica struct {
 }
 
 // Discover says where the replicas of an upstream are found, as they come and go: by one
-// of DNS and SRV.
+// of DNS, SRV, Kubernetes and Local.
 type Discover struct {
-	DNS    string        `json:"dns,omitzero" jsonschema:"a name and a port, as vllm.example.com:8000: each address of the name is a replica"`
-	SRV    string        `json:"srv,omitzero" jsonschema:"the name of service records, as _http._tcp.vllm.example.com: each target is a replica"`
-	Scheme string        `json:"scheme,omitzero" enum:"http,https" jsonschema:"how replicas are spoken to"`
-	Path   string        `json:"path,omitzero" jsonschema:"the path of each replica's base URL, as /v1"`
-	Every  time.Duration `json:"every,omitzero" jsonschema:"from one look into DNS to the next; 1s at least"`
-	Most   int           `json:"max_replicas,omitzero" min:"1" max:"1024" jsonschema:"how many replicas count; what is found beyond is left out"`
+	DNS        string        `json:"dns,omitzero" jsonschema:"a name and a port, as vllm.example.com:8000: each address of the name is a replica"`
+	SRV        string        `json:"srv,omitzero" jsonschema:"the name of service records, as _http._tcp.vllm.example.com: each target is a replica"`
+	Kubernetes *Kubernetes   `json:"kubernetes,omitzero" jsonschema:"a service of Kubernetes: each of its ready endpoints is a replica"`
+	Local      string        `json:"local,omitzero" jsonschema:"ports of this machine, as 8000-8007: each that an engine answers at is a replica"`
+	Scheme     string        `json:"scheme,omitzero" enum:"http,https" jsonschema:"how replicas are spoken to"`
+	Path       string        `json:"path,omitzero" jsonschema:"the path of each replica's base URL, as /v1"`
+	Every      time.Duration `json:"every,omitzero" jsonschema:"from one look to the next, with dns, srv and local; 1s at least"`
+	Most       int           `json:"max_replicas,omitzero" min:"1" max:"1024" jsonschema:"how many replicas count; what is found beyond is left out"`
 }
 
 func (d *Discover) defaults() { d.Scheme, d.Every, d.Most = "http", 5*time.Second, 256 }
 
 // By names what the replicas are found by.
 func (d *Discover) By() string {
-	if d.DNS != "" {
+	switch {
+	case d.DNS != "":
 		return "dns"
+	case d.SRV != "":
+		return "srv"
+	case d.Kubernetes != nil:
+		return "kubernetes"
+	default:
+		return "local"
 	}
-	return "srv"
 }
+
+// mostPorts bounds the ports of this machine that are looked at.
+const mostPorts = 64
+
+// Ports returns the ports of this machine that Local names, as 8000-8007 or 8000,8080,
+// or false if it does not.
+func (d *Discover) Ports() ([]uint16, bool) {
+	var ports []uint16
+	for part := range strings.SplitSeq(d.Local, ",") {
+		low, high, several := strings.Cut(strings.TrimSpace(part), "-")
+		if !several {
+			high = low
+		}
+		first, err := strconv.ParseUint(strings.TrimSpace(low), 10, 16)
+		last, err2 := strconv.ParseUint(strings.TrimSpace(high), 10, 16)
+		if err != nil || err2 != nil || first == 0 || last < first || last-first >= mostPorts {
+			return nil, false
+		}
+		for n := first; n <= last; n++ {
+			ports = append(ports, uint16(n))
+		}
+	}
+	slices.Sort(ports)
+	ports = slices.Compact(ports)
+	return ports, len(ports) <= mostPorts
+}
+
+// Kubernetes is a service whose endpoints are replicas.
+type Kubernetes struct {
+	Service    string `json:"service" jsonschema:"the name of the service"`
+	Namespace  string `json:"namespace,omitzero" jsonschema:"of the service; this pod's own unless given, or that of the kubeconfig's context"`
+	Port       Port   `json:"port,omitzero" jsonschema:"name or number of the endpoints' port; may be left out where there is one"`
+	Kubeconfig string `json:"kubeconfig,omitzero" jsonschema:"a file that says where the API server is and how to sign in; inside a pod nothing has to be said"`
+}
+
+// Port is a port by its name or its number.
+type Port string
 
 // DefaultURL returns where a kind is reached unless the file says otherwise; empty
 // for kinds that run anywhere.

@@ -3,6 +3,7 @@ package config
 import (
 	"math"
 	"reflect"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -54,6 +55,9 @@ func parseFactor(s string) (any, bool) {
 // plain reports whether a number is written in digits and a point alone.
 func plain(s string) bool { return strings.Trim(s, "0123456789.") == "" }
 
+// portName is the name of a port as Kubernetes has it (RFC 6335), or its number.
+var portName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+
 const redacted = "[redacted]"
 
 // form is how a file writes values of one type.
@@ -76,6 +80,14 @@ func formOf(t reflect.Type) (form, bool) {
 			parse:  func(s string) (any, bool) { return s, true },
 			show:   func(v any) string { return v.(string) },
 			schema: jsonschema.Schema{Type: "string"},
+		}, true
+	case reflect.TypeFor[Port]():
+		return form{
+			want:   "a port's name or number",
+			either: true,
+			parse:  func(s string) (any, bool) { return Port(s), portName.MatchString(s) },
+			show:   func(v any) string { return string(v.(Port)) },
+			schema: jsonschema.Schema{Types: []string{"string", "integer"}, Examples: []any{"http"}},
 		}, true
 	case reflect.TypeFor[tenant.Secret]():
 		return form{
