@@ -177,6 +177,7 @@ func newStatusCommand(t *terminal) *cobra.Command {
 					fmt.Fprintln(w)
 					list(w, []string{"UPSTREAM", "REPLICA", "GPU", "USE", "MEMORY", "POWER", "STATE"}, rows)
 				}
+				found(w, s.Upstreams)
 				if len(s.Drains) > 0 {
 					fmt.Fprintln(w)
 					drains(w, s.Drains)
@@ -245,22 +246,6 @@ func peerRows(peers []peer.Link) (rows [][]string) {
 		rows = append(rows, []string{p.Address, p.State, takes, p.Why})
 	}
 	return rows
-}
-
-// unfound says what is wrong with how the replicas of an upstream are found.
-func unfound(u *admin.Upstream) string {
-	f := u.Finding
-	words := fmt.Sprintf("%s: %s by %s", u.Name, count(len(u.Replicas), "replica"), f.By)
-	if f.Why != "" {
-		words += ", " + f.Why
-	}
-	switch {
-	case f.Answered.IsZero():
-		words += "; there was no answer yet"
-	case f.Why != "":
-		words += "; the last known ones of " + time.Since(f.Answered).Round(time.Second).String() + " ago stay"
-	}
-	return words
 }
 
 func newModelsCommand(t *terminal) *cobra.Command {

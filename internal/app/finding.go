@@ -93,7 +93,7 @@ func (f *finding) follow(c *config.Config) {
 		w.end()
 		delete(f.watches, name)
 		if d != nil { // what was known holds until there is another answer
-			f.watches[name] = &watch{of: *d, known: discover.Known{Replicas: w.known.Replicas}}
+			f.watches[name] = &watch{of: *d, known: discover.Known{Replicas: w.known.Replicas, Since: w.known.Since}}
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Upstreams)) {

@@ -4,8 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http/httptest"
+	"net/url"
+	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -14,6 +18,7 @@ import (
 
 	"headworks/internal/config"
 	"headworks/internal/discover"
+	"headworks/internal/discover/discovertest"
 	"headworks/internal/fault"
 	"headworks/internal/fleet"
 	"headworks/internal/flow"
@@ -58,6 +63,11 @@ func found(more string) string {
 
 func serveFound(t *testing.T, o *oracle, source string) *instance {
 	t.Helper()
+	return serveFinding(t, func(config.Discover) discover.Finder { return o }, source)
+}
+
+func serveFinding(t *testing.T, finder func(config.Discover) discover.Finder, source string) *instance {
+	t.Helper()
 	dir := t.TempDir()
 	i := &instance{log: &lines{}, file: filepath.Join(dir, "headworks.yaml"), data: filepath.Join(dir, "data")}
 	i.write(t, source)
@@ -72,7 +82,7 @@ func serveFound(t *testing.T, o *oracle, source string) *instance {
 	if err := report.Err(); err != nil {
 		t.Fatal(err)
 	}
-	a, err := New(Options{Config: c, Read: read, File: i.file, Seen: stamp(i.file), Log: i.log, Finder: func(config.Discover) discover.Finder { return o }})
+	a, err := New(Options{Config: c, Read: read, File: i.file, Seen: stamp(i.file), Log: i.log, Finder: finder})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -277,5 +287,83 @@ func TestPlacesAreGivenAgain(t *testing.T) {
 	}
 	if len(r.places) > 5 {
 		t.Errorf("%d places for two replicas at once", len(r.places))
+	}
+}
+
+// TestEndpointsOfAService: the replicas of a service come, end, and go, as the API server
+// tells; while it is away, those it told of last serve.
+func TestEndpointsOfAService(t *testing.T) {
+	first, second := newLab(t, true), newLab(t, false)
+	cluster := discovertest.NewCluster("llm")
+	server := httptest.NewTLSServer(cluster)
+	defer server.Close()
+	defer cluster.Cut() // before it waits for its watches
+	slice := func(e *lab, zone string, conditions discovertest.Object) {
+		u, err := url.Parse(e.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		port, err := strconv.Atoi(u.Port())
+		if err != nil {
+			t.Fatal(err)
+		}
+		cluster.Put(discovertest.EndpointSlice("vllm-"+u.Port(), "vllm", "IPv4", discovertest.Ports(map[string]int{"http": port}),
+			discovertest.Endpoint(u.Hostname(), zone, "pod-"+u.Port(), conditions)))
+	}
+	slice(first, "a", discovertest.Ready())
+	dir := t.TempDir()
+	token, kubeconfig := filepath.Join(dir, "token"), filepath.Join(dir, "kubeconfig")
+	for path, text := range map[string]string{token: "let me in", kubeconfig: discovertest.Kubeconfig(server, "llm", token)} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	source := strings.Replace(file(""), "urls: [],", fmt.Sprintf("discover: {kubernetes: {service: vllm, port: http, kubeconfig: %q}},", kubeconfig), 1)
+	i := serveFinding(t, nil, source)
+	if got := i.replicas(); !slices.Equal(got, []string{first.URL}) {
+		t.Fatalf("ready with %v", got)
+	}
+	long := i.stream(t, pinned, "m")
+
+	slice(second, "b", discovertest.Ready())
+	eventually(t, "the second is found", func() bool { return len(i.replicas()) == 2 })
+	for _, u := range i.Status().Upstreams {
+		if u.Finding == nil || u.Finding.By != "kubernetes" || u.Finding.Answered.IsZero() {
+			t.Errorf("%+v", u.Finding)
+		}
+		for _, r := range u.Replicas {
+			if r.Found.IsZero() || r.Zone != map[string]string{first.URL: "a", second.URL: "b"}[r.URL] {
+				t.Errorf("%+v", r)
+			}
+		}
+	}
+
+	slice(first, "a", discovertest.Ending())
+	eventually(t, "the first ends", func() bool { return slices.Equal(i.replicas(), []string{second.URL}) })
+	for range 5 {
+		if r := i.chat(t, pinned, "m", true); r.status != 200 {
+			t.Errorf("%d %s", r.status, r.body)
+		}
+	}
+	first.release()
+	if rest := long.rest(t); !strings.Contains(rest, "two") || !strings.Contains(rest, "[DONE]") {
+		t.Errorf("a stream on a replica that ends: %q", rest)
+	}
+	if n := first.asked(); n != 1 {
+		t.Errorf("a replica that ends was asked %d times", n)
+	}
+
+	cluster.Forbid()
+	eventually(t, "it is known that the API server does not tell", func() bool {
+		return strings.Contains(i.Status().Upstreams[0].Finding.Why, "bind a role")
+	})
+	if r := i.chat(t, pinned, "m", false); r.status != 200 {
+		t.Errorf("%d %s", r.status, r.body)
+	}
+	cluster.Mend()
+	slice(first, "a", discovertest.Ready())
+	eventually(t, "it tells again", func() bool { return len(i.replicas()) == 2 })
+	if f := i.Status().Upstreams[0].Finding; f.Why != "" || !strings.Contains(f.Failure, "bind a role") || f.Failed.IsZero() {
+		t.Errorf("once it is over: %+v", f)
 	}
 }

@@ -116,14 +116,15 @@ func (a *App) Status() admin.Status {
 		s.InFlight, s.Waiting = p.Gate.InFlight(), p.Gate.Waiting()
 		for _, u := range w.Fleet.Upstreams {
 			shown := admin.Upstream{Name: u.Name, Kind: u.Kind, Region: u.Region, Zone: u.Zone, Simulated: u.Simulated}
-			if found, ok := finding[u.Name]; ok {
-				k := &found.known
-				shown.Finding = &admin.Finding{By: found.of.By(), Answered: k.Answered, Failures: k.Failures, Why: k.Why, Left: k.Left + k.Odd}
+			found, isFound := finding[u.Name]
+			k := &found.known
+			if isFound {
+				shown.Finding = &admin.Finding{By: found.of.By(), Answered: k.Answered, Failures: k.Failures, Why: k.Why, Failed: k.Failed, Failure: k.Failure, Left: k.Left + k.Odd}
 			}
 			for _, r := range u.Replicas {
 				st := p.Health.Of(r.ID, "", now)
 				shown.Replicas = append(shown.Replicas, admin.Replica{
-					Name: r.Name, URL: r.URL, Region: r.Place.Region, Zone: r.Place.Zone, InFlight: p.Load(r.ID).Requests, Failures: p.Health.Failures(r.ID), Up: st.Why == "", Why: st.Why, Until: st.Until,
+					Name: r.Name, URL: r.URL, Found: k.FoundAt(r.URL), Region: r.Place.Region, Zone: r.Place.Zone, InFlight: p.Load(r.ID).Requests, Failures: p.Health.Failures(r.ID), Up: st.Why == "", Why: st.Why, Until: st.Until,
 				})
 			}
 			s.Upstreams = append(s.Upstreams, shown)

@@ -542,3 +542,43 @@ func TestSchemaRefuses(t *testing.T) {
 		}
 	}
 }
+
+// TestDiscover: replicas are found in one way, and what could not be asked is told
+// before anybody asks.
+func TestDiscover(t *testing.T) {
+	for _, tt := range []struct{ discover, by, words string }{
+		{`{dns: "vllm.example.com:8000"}`, "dns", ""},
+		{`{srv: _http._tcp.vllm.example.com}`, "srv", ""},
+		{`{kubernetes: {service: vllm}}`, "kubernetes", ""},
+		{`{kubernetes: {service: vllm, namespace: llm, port: 8000}}`, "kubernetes", ""},
+		{`{kubernetes: {service: vllm, port: http, kubeconfig: /etc/kubeconfig}}`, "kubernetes", ""},
+		{`{local: 8000-8007}`, "local", ""},
+		{`{local: "8000, 8080-8081"}`, "local", ""},
+		{`{}`, "", "discover takes one of"},
+		{`{dns: "a:1", local: "8000"}`, "", "discover takes one of"},
+		{`{kubernetes: {}}`, "", "has no service"},
+		{`{kubernetes: {service: VLLM}}`, "", "a service of Kubernetes is called by"},
+		{`{kubernetes: {service: vllm, namespace: a b}}`, "", "a namespace of Kubernetes is called by"},
+		{`{kubernetes: {service: vllm, port: 70000}}`, "", "a port is a number from 1 to 65535"},
+		{`{kubernetes: {service: vllm, port: "no port"}}`, "", "a port's name or number"},
+		{`{kubernetes: {service: vllm}, every: 7s}`, "kubernetes", "says by itself what changes"},
+		{`{local: 8007-8000}`, "", "is no list of ports"},
+		{`{local: 8000-9000}`, "", "is no list of ports"},
+		{`{local: "0"}`, "", "is no list of ports"},
+		{`{local: "8000", scheme: https}`, "", "over http"},
+	} {
+		c, report := Parse("test", []byte("upstreams: {u: {kind: vllm, discover: "+tt.discover+"}}\nmodels: {m: {targets: [{upstream: u, model: m}]}}\n"), System())
+		err := report.Err()
+		if bad := err != nil; bad != (tt.by == "") {
+			t.Errorf("%s: %v", tt.discover, err)
+			continue
+		}
+		said := report.Text("")
+		if !strings.Contains(said, tt.words) {
+			t.Errorf("%s: says %q", tt.discover, said)
+		}
+		if tt.by != "" && c.Upstreams["u"].Discover.By() != tt.by {
+			t.Errorf("%s: by %s", tt.discover, c.Upstreams["u"].Discover.By())
+		}
+	}
+}

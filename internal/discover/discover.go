@@ -50,12 +50,15 @@ func (l List) Watch(ctx context.Context, tell func([]Replica, error)) {
 
 // Known is what is known of the replicas of an upstream.
 type Known struct {
-	Replicas []Replica // in the order of their URLs; nobody changes the slice
-	Answered time.Time // when the last answer came that counts; zero: never
-	Failures uint64    // answers that did not count
-	Why      string    // why the last answer did not count; empty: it did
-	Left     int       // replicas of the last answer that there was no room for
-	Odd      int       // of it that have no URL that could be asked
+	Replicas []Replica   // in the order of their URLs; nobody changes the slice
+	Since    []time.Time // since when each of them is known; nobody changes it
+	Answered time.Time   // when the last answer came that counts; zero: never
+	Failures uint64      // answers that did not count
+	Why      string      // why the last answer did not count; empty: it did
+	Failed   time.Time   // when an answer did not count last; zero: never
+	Failure  string      // why that one did not
+	Left     int         // replicas of the last answer that there was no room for
+	Odd      int         // of it that have no URL that could be asked
 }
 
 // What is said of an answer without replicas.
@@ -69,7 +72,7 @@ const (
 // than before.
 func (k *Known) Learn(found []Replica, err error, most int, now time.Time) (changed bool) {
 	if err != nil {
-		k.fail(words(err))
+		k.fail(words(err), now)
 		return false
 	}
 	next := make([]Replica, 0, len(found))
@@ -85,10 +88,10 @@ func (k *Known) Learn(found []Replica, err error, most int, now time.Time) (chan
 	next = slices.CompactFunc(next, func(a, b Replica) bool { return a.URL == b.URL })
 	switch {
 	case len(next) == 0 && odd > 0:
-		k.fail(Useless)
+		k.fail(Useless, now)
 		return false
 	case len(next) == 0:
-		k.fail(Empty)
+		k.fail(Empty, now)
 		return false
 	}
 	k.Left, k.Odd = max(0, len(next)-most), odd
@@ -101,22 +104,41 @@ func (k *Known) Learn(found []Replica, err error, most int, now time.Time) (chan
 	if slices.Equal(next, k.Replicas) {
 		return false
 	}
-	k.Replicas = next
+	since := make([]time.Time, len(next))
+	for i, r := range next {
+		since[i] = now
+		if old, known := k.find(r.URL); known {
+			since[i] = k.Since[old]
+		}
+	}
+	k.Replicas, k.Since = next, since
 	return true
 }
 
-func (k *Known) fail(why string) {
+func (k *Known) fail(why string, now time.Time) {
 	k.Failures++
-	k.Why = why
+	k.Why, k.Failed, k.Failure = why, now, why
+}
+
+// FoundAt returns since when the replica with a URL is known; zero: it is not.
+func (k *Known) FoundAt(url string) time.Time {
+	if i, known := k.find(url); known {
+		return k.Since[i]
+	}
+	return time.Time{}
 }
 
 // rank puts a replica that is known before one that is not.
 func (k *Known) rank(r Replica) int {
-	_, known := slices.BinarySearchFunc(k.Replicas, r.URL, func(have Replica, url string) int { return cmp.Compare(have.URL, url) })
-	if known {
+	if _, known := k.find(r.URL); known {
 		return 0
 	}
 	return 1
+}
+
+// find returns which of the replicas has a URL.
+func (k *Known) find(url string) (int, bool) {
+	return slices.BinarySearchFunc(k.Replicas, url, func(have Replica, url string) int { return cmp.Compare(have.URL, url) })
 }
 
 func words(err error) string {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 
 	"headworks/internal/fault"
@@ -64,10 +65,29 @@ func TestLearn(t *testing.T) {
 			if changed := k.Learn(a.found, a.err, 3, noon.Add(time.Duration(i)*time.Second)); changed != a.changed {
 				t.Errorf("%s, answer %d: changed is %v", tt.name, i, changed)
 			}
-			if diff := cmp.Diff(a.want, k); diff != "" {
+			if diff := cmp.Diff(a.want, k, cmpopts.IgnoreFields(Known{}, "Since", "Failed", "Failure")); diff != "" {
 				t.Errorf("%s, answer %d (-want +got):\n%s", tt.name, i, diff)
 			}
 		}
+	}
+}
+
+// TestSince: a replica is known since it came, whatever comes and goes beside it, and
+// the last failure is known when it is over.
+func TestSince(t *testing.T) {
+	var k Known
+	moment := func(n int) time.Time { return time.Unix(int64(n), 0) }
+	k.Learn(at("b:1"), nil, 2, moment(1))
+	k.Learn(at("a:1", "b:1", "c:1"), nil, 2, moment(2))
+	k.Learn(nil, fault.New(fault.Connect, "broken"), 2, moment(3))
+	k.Learn(at("b:1", "c:1"), nil, 2, moment(4))
+	for url, want := range map[string]time.Time{"http://b:1": moment(1), "http://c:1": moment(4), "http://a:1": {}} {
+		if got := k.FoundAt(url); !got.Equal(want) {
+			t.Errorf("%s since %v, want %v", url, got, want)
+		}
+	}
+	if k.Why != "" || k.Failure != "broken" || !k.Failed.Equal(moment(3)) {
+		t.Errorf("%+v", k)
 	}
 }
 
@@ -120,6 +140,9 @@ func TestLearnProperties(t *testing.T) {
 			}
 			if (k.Why == "") != (err == nil && len(found) > 0) {
 				t.Fatalf("why is %q", k.Why)
+			}
+			if len(k.Since) != len(k.Replicas) {
+				t.Fatalf("%d replicas known since %d moments", len(k.Replicas), len(k.Since))
 			}
 			had = had || len(k.Replicas) > 0
 		}

@@ -123,10 +123,12 @@ type Upstream struct {
 
 // Finding is how an upstream's replicas are found.
 type Finding struct {
-	By       string    `json:"by"`                 // dns, srv, kubernetes
-	Answered time.Time `json:"answered,omitzero"`  // when an answer came last that counted
-	Failures uint64    `json:"failures"`           // answers that did not count
-	Why      string    `json:"why,omitempty"`      // why the last one did not
+	By       string    `json:"by"`                // dns, srv, kubernetes, local
+	Answered time.Time `json:"answered,omitzero"` // when an answer came last that counted
+	Failures uint64    `json:"failures"`          // answers that did not count
+	Why      string    `json:"why,omitempty"`     // why the last one did not; absent where it did
+	Failed   time.Time `json:"failed,omitzero"`   // when one did not last, and why, over or not
+	Failure  string    `json:"failure,omitempty"`
 	Left     int       `json:"left_out,omitempty"` // replicas that were found and do not count
 }
 
@@ -157,6 +159,7 @@ type Discovered struct {
 type Replica struct {
 	Name     string    `json:"name"`
 	URL      string    `json:"url,omitempty"`
+	Found    time.Time `json:"found,omitzero"` // since when it is known, where replicas are found
 	Region   string    `json:"region,omitempty"`
 	Zone     string    `json:"zone,omitempty"`
 	InFlight int       `json:"in_flight"`
