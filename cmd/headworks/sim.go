@@ -41,6 +41,8 @@ func newSimRunCommand(t *terminal) *cobra.Command {
 				return &exit{exitUsage, errors.New("--rate is a number of requests a second")}
 			case o.Objective.TTFT < 0 || o.Objective.TPOT < 0:
 				return &exit{exitUsage, errors.New("an objective is a time such as 2s; 0s is none")}
+			case o.ColdStart < 0:
+				return &exit{exitUsage, errors.New("--cold-start is a time such as 4m")}
 			case html && t.json:
 				return &exit{exitUsage, errors.New("--html and --json are two ways to print one result")}
 			}
@@ -69,7 +71,7 @@ func newSimRunCommand(t *terminal) *cobra.Command {
 	f.StringVar(&o.Model, "model", "", "the model of the configuration; the first unless named")
 	f.Float64Var(&o.Rate, "rate", 0, "requests a second; about 70 % of what the replicas can serve unless named")
 	f.StringVar(&o.Load, "load", "", "the built-in load: chat (the default), ladder: shared prefixes at rising rates, or conversations: clients that go on; with what is changed of it, as ladder,groups=300")
-	f.StringVar(&o.Stages, "stages", "", "RATExLENGTH,... such as 15x50s,3x20s: a stage begins 30 s after the one before has ended")
+	f.StringVar(&o.Stages, "stages", "", "RATExLENGTH,... such as 15x50s,3x20s: a stage begins 30 s after the one before has ended; behind a + in the place of the comma, at once")
 	f.StringVar(&o.Trace, "trace", "", "replay this file: Azure LLM, Mooncake or BurstGPT, gzipped or not")
 	f.Float64Var(&o.Speed, "speed", 0, "replay a trace so many times as fast as it was")
 	f.BoolVar(&o.Raw, "raw", false, "let requests of one stamp of a trace come at once, instead of spreading them")
@@ -78,6 +80,10 @@ func newSimRunCommand(t *terminal) *cobra.Command {
 	f.StringVar(&o.EventFile, "events", "", "a file of events, one a line")
 	f.IntVar(&o.Gateways, "gateways", 1, "how many gateways send to the same engines")
 	f.DurationVar(&o.Exchange, "exchange", 100*time.Millisecond, "how often each of several gateways tells the others what it knows; 0s is never")
+	f.StringVar(&o.Scale, "scale", "", "LEAST..MOST, such as 2..16: replicas follow the load, as a HorizontalPodAutoscaler makes them; the report has GPU-hours")
+	f.Float64Var(&o.Target, "target", 0, "with --scale: requests in flight a replica; unless named, the most that keeps --keep is found for each policy")
+	f.Float64Var(&o.Keep, "keep", 0, "with --scale: the share within the objective to keep, in percent; 95 unless named")
+	f.DurationVar(&o.ColdStart, "cold-start", 0, "with --scale: from the order until a replica takes requests; 4m unless named")
 	f.DurationVar(&o.Objective.TTFT, "ttft", 2*time.Second, "the objective for the first token; 0s is none")
 	f.DurationVar(&o.Objective.TPOT, "tpot", 50*time.Millisecond, "the objective for each token after it; 0s is none")
 	f.BoolVar(&html, "html", false, "write a report as one HTML page to stdout")

@@ -49,6 +49,11 @@ type Simulation struct {
 	Exchange  time.Duration // how often each of several gateways tells the others what it knows; 0 is never
 	Objective sim.Objective
 
+	Scale     string        // LEAST..MOST: replicas follow the load; empty: all are there all the time
+	Target    float64       // with Scale: requests in flight a replica; 0 is the most that keeps Keep, found for each policy
+	Keep      float64       // share of the requests within the objective, in percent
+	ColdStart time.Duration // with Scale: until a replica that was ordered takes requests
+
 	Progress func(done, all int) // called now and then, by several goroutines; all is how many records there will be
 }
 
@@ -91,6 +96,16 @@ type Simulated struct {
 	Engines     []Modelled    `json:"engines"`
 	Events      []string      `json:"events,omitempty"`
 	Policies    []sim.Summary `json:"policies,omitempty"`
+	Scaling     *Scaled       `json:"scaling,omitempty"`
+}
+
+// Scaled says how replicas followed the load.
+type Scaled struct {
+	Least     int                `json:"least_replicas"`
+	Most      int                `json:"most_replicas"`
+	ColdStart float64            `json:"cold_start_seconds"`
+	Keep      float64            `json:"keep_percent,omitempty"` // 0: the target was given
+	Targets   map[string]float64 `json:"target_in_flight"`       // of a replica, by policy
 }
 
 // SimulatedLoad is what requests came, and from where.
@@ -128,7 +143,7 @@ func Simulate(ctx context.Context, o Simulation) (Simulated, error) {
 	if err != nil {
 		return Simulated{}, err
 	}
-	results := p.run(ctx, o.Progress)
+	results := p.search(ctx, o.Progress)
 	if ctx.Err() != nil {
 		return Simulated{}, errors.New("the simulation was interrupted")
 	}
@@ -152,6 +167,8 @@ type plan struct {
 	limits   config.Limits
 	policies []string
 	exchange time.Duration
+	scaling  sim.Scaling // none where Most is 0
+	keep     float64     // share within the objective for which a target is sought; 0: it was given
 	load     func(seed uint64) sim.Load
 	all      int // requests of a run
 	out      Simulated
@@ -183,6 +200,9 @@ func prepare(o Simulation) (*plan, error) {
 		return nil, err
 	}
 	if err := p.befall(o); err != nil {
+		return nil, err
+	}
+	if err := p.follow(o); err != nil {
 		return nil, err
 	}
 	p.policies = o.Policies
@@ -377,7 +397,11 @@ func (p *plan) bring(o Simulation) error {
 		for _, s := range stages {
 			p.all += s.Requests()
 			seconds += s.Length.Seconds()
-			p.out.Load.StagesAsked = append(p.out.Load.StagesAsked, fmt.Sprintf("%gx%v", s.Rate, s.Length))
+			asked := fmt.Sprintf("%gx%v", s.Rate, s.Length)
+			if s.Joined {
+				asked = "+" + asked
+			}
+			p.out.Load.StagesAsked = append(p.out.Load.StagesAsked, asked)
 		}
 		p.out.Load.Stages, p.out.Load.Requests, p.out.Rate = stages, p.all, float64(p.all)/seconds
 	}
@@ -442,23 +466,28 @@ const stagePause = 30 * time.Second
 // mostStages bounds a load in stages.
 const mostStages = 100
 
-// parseStages reads RATExLENGTH,...; nothing is nil.
+// parseStages reads RATExLENGTH,...; nothing is nil. Behind a + a stage is joined to
+// the one before.
 func parseStages(text string) (stages []sim.Stage, err error) {
 	if text == "" {
 		return nil, nil
 	}
-	for part := range strings.SplitSeq(text, ",") {
-		rate, length, ok := strings.Cut(strings.TrimSpace(part), "x")
-		s := sim.Stage{}
-		s.Rate, err = strconv.ParseFloat(rate, 64)
-		if ok && err == nil {
-			s.Length, err = time.ParseDuration(length)
-		}
-		if !ok || err != nil || !(s.Rate > 0 && s.Rate <= 1e6) || s.Length <= 0 || s.Length > 100*time.Hour || s.Requests() < 1 {
-			return nil, cannot("a stage is RATExLENGTH, such as 15x50s for 15 requests a second during 50 s; stages are separated by commas")
-		}
-		if stages = append(stages, s); len(stages) > mostStages {
-			return nil, cannot("more than %d stages", mostStages)
+	for apart := range strings.SplitSeq(text, ",") {
+		joined := false
+		for part := range strings.SplitSeq(apart, "+") {
+			rate, length, ok := strings.Cut(strings.TrimSpace(part), "x")
+			s := sim.Stage{Joined: joined}
+			s.Rate, err = strconv.ParseFloat(rate, 64)
+			if ok && err == nil {
+				s.Length, err = time.ParseDuration(length)
+			}
+			if !ok || err != nil || !(s.Rate > 0 && s.Rate <= 1e6) || s.Length <= 0 || s.Length > 100*time.Hour || s.Requests() < 1 {
+				return nil, cannot("a stage is RATExLENGTH, such as 15x50s for 15 requests a second during 50 s; stages are separated by commas, or by + where one follows at once")
+			}
+			if stages = append(stages, s); len(stages) > mostStages {
+				return nil, cannot("more than %d stages", mostStages)
+			}
+			joined = true
 		}
 	}
 	return stages, nil
@@ -536,28 +565,113 @@ func (p *plan) befall(o Simulation) error {
 	return nil
 }
 
+// follow reads how replicas follow the load.
+func (p *plan) follow(o Simulation) error {
+	if o.Scale == "" {
+		if o.Target != 0 || o.Keep != 0 || o.ColdStart != 0 {
+			return cannot("--target, --keep and --cold-start are of --scale LEAST..MOST")
+		}
+		return nil
+	}
+	first, second, ok := strings.Cut(o.Scale, "..")
+	least, err1 := strconv.Atoi(first)
+	most, err2 := strconv.Atoi(second)
+	if !ok || err1 != nil || err2 != nil || least < 1 || most < least || most > mostReplicas {
+		return cannot("--scale is LEAST..MOST replicas, such as 2..16, from 1 to %d", mostReplicas)
+	}
+	switch {
+	case !(o.Target >= 0 && o.Target < 1e6):
+		return cannot("--target is a number of requests in flight a replica")
+	case o.Target > 0 && o.Keep > 0:
+		return cannot("--keep seeks the target; give one of both")
+	case !(o.Keep >= 0 && o.Keep <= 100):
+		return cannot("--keep is a share of the requests in percent")
+	case len(p.world.Events) > 0:
+		return cannot("events name replicas that may not be there; leave --event or --scale out")
+	}
+	u := &p.world.Fleet.Upstreams[p.first()]
+	if have := len(u.Replicas); have < most {
+		if o.Config != "" {
+			return cannot("upstream %s has %d replicas, and --scale wants up to %d", u.Name, have, most)
+		}
+		sim.Grow(&p.world, most)
+		p.out.Engines[0].Replicas = most
+	}
+	p.scaling = sim.Scaling{Least: least, Most: most, Target: o.Target, ColdStart: cmp.Or(o.ColdStart, usualColdStart)}
+	if o.Target == 0 {
+		p.keep = cmp.Or(o.Keep, usualKeep)
+	}
+	p.out.Scaling = &Scaled{Least: least, Most: most, ColdStart: p.scaling.ColdStart.Seconds(), Keep: p.keep, Targets: map[string]float64{}}
+	return nil
+}
+
+// Of scaling, where nothing is said. Engines take minutes to start: 240 s is what
+// BLIS's study of vLLM measured, with 30 s of spread.
+const (
+	usualColdStart = 4 * time.Minute
+	usualKeep      = 95
+	mostReplicas   = 1024
+)
+
+// targets are the requests in flight a replica that are tried.
+var targets = [...]float64{1, 2, 3, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30, 33, 36, 40, 44, 48, 52, 56, 60, 66, 72, 80, 88, 96, 108, 120, 136, 152, 176, 200, 240, 288}
+
+// search plays every policy, each with the highest target that keeps the share within
+// the objective: fewer replicas at the same quality. Where none keeps it, the lowest.
+func (p *plan) search(ctx context.Context, progress func(done, all int)) [][]sim.Result {
+	if p.keep == 0 {
+		if p.scaling.Most > 0 {
+			for _, name := range p.policies {
+				p.out.Scaling.Targets[name] = p.scaling.Target
+			}
+		}
+		return p.run(ctx, p.policies, progress)
+	}
+	var results [][]sim.Result
+	for _, name := range p.policies {
+		at := func(i int) ([]sim.Result, bool) {
+			p.scaling.Target = targets[i]
+			runs := p.run(ctx, []string{name}, nil)[0]
+			return runs, 100*sim.Summarise(name, runs).Within.Mean >= p.keep
+		}
+		best, _ := at(0)
+		low, high := 0, len(targets) // low keeps it, or is the lowest; high does not
+		for high-low > 1 && ctx.Err() == nil {
+			middle := (low + high) / 2
+			if runs, ok := at(middle); ok {
+				low, best = middle, runs
+			} else {
+				high = middle
+			}
+		}
+		p.out.Scaling.Targets[name] = targets[low]
+		results = append(results, best)
+	}
+	return results
+}
+
 // run plays every policy with every seed, several at once, and returns the results
 // by policy and seed.
-func (p *plan) run(ctx context.Context, progress func(done, all int)) [][]sim.Result {
-	results := make([][]sim.Result, len(p.policies))
+func (p *plan) run(ctx context.Context, policies []string, progress func(done, all int)) [][]sim.Result {
+	results := make([][]sim.Result, len(policies))
 	type job struct{ policy, seed int }
 	jobs := make(chan job)
 	var wg sync.WaitGroup
 	var done atomic.Int64
-	all := p.all * len(p.policies) * p.out.Seeds
+	all := p.all * len(policies) * p.out.Seeds
 	keep := func(*record.Record) {
 		if n := done.Add(1); progress != nil && n%4096 == 0 {
 			progress(int(n), all)
 		}
 	}
-	for range min(runtime.GOMAXPROCS(0), len(p.policies)*p.out.Seeds) {
+	for range min(runtime.GOMAXPROCS(0), len(policies)*p.out.Seeds) {
 		wg.Go(func() {
 			for j := range jobs {
-				results[j.policy][j.seed] = p.play(ctx, p.policies[j.policy], p.out.Seed+uint64(j.seed), keep)
+				results[j.policy][j.seed] = p.play(ctx, policies[j.policy], p.out.Seed+uint64(j.seed), keep)
 			}
 		})
 	}
-	for i := range p.policies {
+	for i := range policies {
 		results[i] = make([]sim.Result, p.out.Seeds)
 		for seed := range p.out.Seeds {
 			jobs <- job{i, seed}
@@ -571,6 +685,9 @@ func (p *plan) run(ctx context.Context, progress func(done, all int)) [][]sim.Re
 func (p *plan) play(ctx context.Context, policy string, seed uint64, keep func(*record.Record)) sim.Result {
 	w := p.world
 	w.Exchange = p.exchange
+	if p.scaling.Most > 0 {
+		w.Scaling = &p.scaling
+	}
 	if schedule, ok := schedules[policy]; ok {
 		f := *w.Fleet
 		f.Upstreams = slices.Clone(f.Upstreams)

@@ -62,6 +62,18 @@ func (s *Simulated) Facts() [][2]string {
 		}
 		facts = append(facts, [2]string{"gateways", fmt.Sprintf("%d; %s", s.Gateways, told)})
 	}
+	if c := s.Scaling; c != nil {
+		facts = append(facts, [2]string{"replicas", fmt.Sprintf("%d to %d, as a HorizontalPodAutoscaler makes them; %g s to start", c.Least, c.Most, c.ColdStart)})
+		var targets []string
+		for _, p := range s.Summaries() {
+			targets = append(targets, fmt.Sprintf("%s %g", p.Policy, c.Targets[p.Policy]))
+		}
+		target := "in flight a replica: " + strings.Join(targets, ", ")
+		if c.Keep > 0 {
+			target += fmt.Sprintf("; the most that keeps %g %% within the objective", c.Keep)
+		}
+		facts = append(facts, [2]string{"target", target})
+	}
 	for _, e := range s.Events {
 		facts = append(facts, [2]string{"event", e})
 	}
@@ -76,8 +88,8 @@ type measure struct {
 	form string
 }
 
-func measures() []measure {
-	return []measure{
+func (s *Simulated) measures() []measure {
+	all := []measure{
 		{"output tokens/s", func(s *sim.Spread) sim.Interval { return s.Throughput }, 1, "%.0f"},
 		{"TTFT mean, ms", func(s *sim.Spread) sim.Interval { return s.TTFT.Mean }, 1, "%.1f"},
 		{"TTFT p50, ms", func(s *sim.Spread) sim.Interval { return s.TTFT.P50 }, 1, "%.1f"},
@@ -91,6 +103,10 @@ func measures() []measure {
 		{"within the objective, %", func(s *sim.Spread) sim.Interval { return s.Within }, 100, "%.2f"},
 		{"preemptions", func(s *sim.Spread) sim.Interval { return s.Preemptions }, 1, "%.0f"},
 	}
+	if s.Scaling != nil {
+		all = append(all, measure{"GPU-hours", func(s *sim.Spread) sim.Interval { return s.GPUHours }, 1, "%.1f"})
+	}
+	return all
 }
 
 // figure writes an interval as people read it.
@@ -121,7 +137,7 @@ func (s *Simulated) Rows() [][]string {
 		}
 		rows = append(rows, row)
 	}
-	for _, m := range measures() {
+	for _, m := range s.measures() {
 		add(m.Name, func(p *sim.Summary) string { return figure(m.of(&p.Spread), m.unit, m.form) })
 	}
 	add("failed, %", func(p *sim.Summary) string { return figure(p.Failed, 100, "%.2f") })
@@ -140,7 +156,7 @@ func (s *Simulated) VersusRows() [][]string {
 		head = append(head, p.Policy)
 	}
 	rows := [][]string{head}
-	for _, m := range measures() {
+	for _, m := range s.measures() {
 		row := []string{m.Name}
 		for _, p := range s.Policies[1:] {
 			signed := "%+" + m.form[1:]
@@ -156,14 +172,14 @@ func (s *Simulated) VersusRows() [][]string {
 func (s *Simulated) StageRows() [][]string {
 	var rows [][]string
 	all := s.Summaries()
-	for i, stage := range s.Load.Stages {
+	for i, rates := range s.Load.rates() {
 		for _, p := range all {
 			if i >= len(p.Stages) {
 				continue
 			}
 			f := &p.Stages[i]
 			rows = append(rows, []string{
-				fmt.Sprintf("%g", stage.Rate), p.Policy, figure(f.Throughput, 1, "%.0f"), figure(f.TTFT.Mean, 1, "%.0f"), figure(f.TTFT.P90, 1, "%.0f"),
+				rates, p.Policy, figure(f.Throughput, 1, "%.0f"), figure(f.TTFT.Mean, 1, "%.0f"), figure(f.TTFT.P90, 1, "%.0f"),
 				figure(f.TPOT.Mean, 1, "%.1f"), figure(f.Hit, 100, "%.0f"), figure(f.Within, 100, "%.1f"),
 			})
 		}
@@ -172,6 +188,19 @@ func (s *Simulated) StageRows() [][]string {
 		return nil
 	}
 	return append([][]string{{"REQUESTS/S", "POLICY", "TOKENS/S", "TTFT MEAN MS", "P90 MS", "TPOT MS", "HITS %", "WITHIN %"}}, rows...)
+}
+
+// rates returns the rate of each stage, those of joined ones together.
+func (l *SimulatedLoad) rates() (texts []string) {
+	for _, s := range l.Stages {
+		rate := fmt.Sprintf("%g", s.Rate)
+		if s.Joined {
+			texts[len(texts)-1] += "+" + rate
+			continue
+		}
+		texts = append(texts, rate)
+	}
+	return texts
 }
 
 // chart is a measure as bars, one for each policy.
@@ -192,7 +221,7 @@ type bar struct {
 
 func (s *Simulated) charts() (charts []chart) {
 	all := s.Summaries()
-	for _, m := range measures() {
+	for _, m := range s.measures() {
 		top := 0.0
 		for i := range all {
 			top = math.Max(top, m.of(&all[i].Spread).High)

@@ -15,7 +15,7 @@ import (
 // conversation trace of 2023 (CC-BY): 1,155 tokens in and 211 out.
 func BuiltIn(requests int, seed uint64) (World, *Poisson) {
 	s := &fleet.Snapshot{
-		Upstreams: []fleet.Upstream{{Name: "pool", Kind: "simulated", Hardware: "h100", Simulated: true}},
+		Upstreams: []fleet.Upstream{{Name: "pool", Kind: "simulated", Hardware: "2xh100", Simulated: true}},
 		Models: []fleet.Model{{
 			Name:     "assistant",
 			Targets:  []fleet.Target{{Model: "qwen3-32b"}},
@@ -45,15 +45,21 @@ func BuiltIn(requests int, seed uint64) (World, *Poisson) {
 // Qwen3-32B on two H100 each, no time-outs.
 func LadderPool() World {
 	w, _ := BuiltIn(0, 1)
+	Grow(&w, 8)
 	u := &w.Fleet.Upstreams[0]
-	u.Replicas = nil
-	for i := range 8 {
-		u.Replicas = append(u.Replicas, fleet.Replica{ID: fleet.ReplicaID(i), Name: name(i)})
-	}
-	w.Fleet.Replicas = len(u.Replicas)
 	u.KVTokens, u.Rate = w.Engines[0].KVTokens, float64(latency.Second/w.Engines[0].PerPrefillToken)
 	w.Fleet.Models[0].Timeouts = fleet.Timeouts{}
 	return w
+}
+
+// Grow gives a built-in world so many replicas.
+func Grow(w *World, replicas int) {
+	u := &w.Fleet.Upstreams[0]
+	u.Replicas = nil
+	for i := range replicas {
+		u.Replicas = append(u.Replicas, fleet.Replica{ID: fleet.ReplicaID(i), Name: name(i)})
+	}
+	w.Fleet.Replicas = replicas
 }
 
 func name(replica int) string { return "r" + strconv.Itoa(replica) }

@@ -74,6 +74,7 @@ func (f *Figures) minus(o *Figures) Figures {
 	return Figures{
 		Throughput: f.Throughput - o.Throughput, TTFT: percentiles(f.TTFT, o.TTFT), TPOT: percentiles(f.TPOT, o.TPOT),
 		Within: f.Within - o.Within, Hit: f.Hit - o.Hit, Preemptions: f.Preemptions - o.Preemptions,
+		GPUHours: f.GPUHours - o.GPUHours,
 	}
 }
 
@@ -85,6 +86,7 @@ type Spread struct {
 	Within      Interval  `json:"within_objective"`
 	Hit         Interval  `json:"prefix_hit_ratio"`
 	Preemptions Interval  `json:"preemptions"`
+	GPUHours    Interval  `json:"gpu_hours,omitzero"`
 }
 
 // Quantiles is Percentiles over several runs.
@@ -127,5 +129,6 @@ func spreadOf(runs []Result, of func(*Result) *Figures) Spread {
 		Within:      each(func(f *Figures) float64 { return f.Within }),
 		Hit:         each(func(f *Figures) float64 { return f.Hit }),
 		Preemptions: each(func(f *Figures) float64 { return float64(f.Preemptions) }),
+		GPUHours:    each(func(f *Figures) float64 { return f.GPUHours }),
 	}
 }

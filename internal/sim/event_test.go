@@ -145,7 +145,7 @@ func TestClock(t *testing.T) {
 // later.
 func TestStagesDrain(t *testing.T) {
 	w, chat := BuiltIn(0, 1)
-	chat.Stages, chat.Pause = []Stage{{200, 10 * time.Second}, {5, 5 * time.Second}, {1, time.Millisecond}, {20, 10 * time.Second}}, 7*time.Second
+	chat.Stages, chat.Pause = []Stage{{Rate: 200, Length: 10 * time.Second}, {Rate: 5, Length: 5 * time.Second}, {Rate: 1, Length: time.Millisecond}, {Rate: 20, Length: 10 * time.Second}}, 7*time.Second
 	ladder := Ladder(1, w.Start)
 	ladder.Stages = ladder.Stages[:3]
 	for name, l := range map[string]Staged{"chat": chat, "ladder": ladder} {

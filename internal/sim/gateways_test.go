@@ -16,7 +16,7 @@ func TestGatewaysOfACell(t *testing.T) {
 		w := LadderPool()
 		w.Exchange = exchange
 		l := Ladder(1, w.Start)
-		l.Stages = []Stage{{15, 50 * time.Second}, {20, 60 * time.Second}, {30, 60 * time.Second}}
+		l.Stages = []Stage{{Rate: 15, Length: 50 * time.Second}, {Rate: 20, Length: 60 * time.Second}, {Rate: 30, Length: 60 * time.Second}}
 		var all []*flow.Policy
 		for range n {
 			all = append(all, flow.NewPolicy(admit.Limits{InFlight: 1 << 20}))

@@ -73,7 +73,7 @@ func TestDefaultIsNeverBelowLeastRequests(t *testing.T) {
 			"many groups": func() (World, Load) {
 				w := LadderPool()
 				l := Ladder(seed, w.Start)
-				l.Groups, l.Stages = 3000, []Stage{{10, time.Minute}, {15, time.Minute}}
+				l.Groups, l.Stages = 3000, []Stage{{Rate: 10, Length: time.Minute}, {Rate: 15, Length: time.Minute}}
 				return w, l
 			},
 		}

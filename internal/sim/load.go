@@ -43,6 +43,7 @@ type Staged interface {
 type Stage struct {
 	Rate   float64 // a second
 	Length time.Duration
+	Joined bool // it begins when the one before is over, instead of when that has ended
 }
 
 // Requests returns how many come.
@@ -53,7 +54,9 @@ func (s Stage) Requests() int { return int(math.Round(s.Rate * s.Length.Seconds(
 type stairs struct {
 	stage int
 	n     int // requests of the stage that have come
+	since int // and of those that it is joined to
 	at    time.Duration
+	begun time.Duration
 	src   *rand.Rand // of the pauses between requests
 }
 
@@ -62,10 +65,19 @@ func (t *stairs) next(stages []Stage, seed uint64) (time.Duration, bool) {
 	if t.src == nil {
 		t.src = rand.New(rand.NewPCG(seed, 0))
 	}
-	if t.stage == len(stages) || t.n == stages[t.stage].Requests() {
+	for t.stage < len(stages) && t.n == stages[t.stage].Requests() {
+		if t.stage+1 == len(stages) || !stages[t.stage+1].Joined {
+			return 0, false
+		}
+		t.begun += stages[t.stage].Length
+		t.at, t.n = max(t.at, t.begun), 0
+		t.stage++
+	}
+	if t.stage == len(stages) {
 		return 0, false
 	}
 	t.n++
+	t.since++
 	t.at += time.Duration(t.src.ExpFloat64() / stages[t.stage].Rate * float64(time.Second))
 	return t.at, true
 }
@@ -75,7 +87,8 @@ func (t *stairs) drained(stages []Stage, pause, at time.Duration) bool {
 	if t.stage == len(stages) {
 		return false
 	}
-	t.at, t.n = at+pause, 0
+	t.at, t.n, t.since = at+pause, 0, 0
+	t.begun = t.at
 	t.stage++
 	return t.stage < len(stages)
 }
@@ -122,7 +135,7 @@ func (p *Poisson) Next() (Arrival, bool) {
 		if p.n == p.Requests {
 			return Arrival{}, false
 		}
-		stages = []Stage{{p.Rate, never}} // more than anybody counts
+		stages = []Stage{{Rate: p.Rate, Length: never}} // more than anybody counts
 	}
 	at, ok := p.stairs.next(stages, p.Seed)
 	if !ok {

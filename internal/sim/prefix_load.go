@@ -61,7 +61,7 @@ func Ladder(seed uint64, start time.Time) *SharedPrefix {
 		{57, 26},
 		{60, 25},
 	} {
-		l.Stages = append(l.Stages, Stage{float64(s[0]), time.Duration(s[1]) * time.Second})
+		l.Stages = append(l.Stages, Stage{Rate: float64(s[0]), Length: time.Duration(s[1]) * time.Second})
 	}
 	return l
 }
@@ -75,7 +75,7 @@ func (l *SharedPrefix) Next() (Arrival, bool) {
 	if l.order == nil {
 		l.order = rand.New(rand.NewPCG(l.Seed, 1<<63)).Perm(l.Groups * l.Questions)
 	}
-	prompt := l.order[(l.stairs.n-1)%len(l.order)]
+	prompt := l.order[(l.stairs.since-1)%len(l.order)]
 	group, question := prompt/l.Questions, prompt%l.Questions
 	l.n++
 	l.one.Seed(l.Seed, uint64(l.n))

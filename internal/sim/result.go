@@ -35,6 +35,7 @@ type Figures struct {
 	Within      float64     `json:"within_objective"` // share of all requests
 	Hit         float64     `json:"prefix_hit_ratio"` // of the prompts' tokens, in the engines' caches
 	Preemptions int         `json:"preemptions"`
+	GPUHours    float64     `json:"gpu_hours,omitempty"` // of a whole run in which replicas are scaled
 }
 
 // Percentiles are of the answers that were served, in milliseconds.
@@ -184,6 +185,10 @@ func (s *run) result() Result {
 		Hash:        hex.EncodeToString(s.digest.Sum(nil)),
 		Seconds:     s.now.Seconds(),
 		Figures:     t.all.figures(t.busy),
+	}
+	if s.scale != nil {
+		s.pay()
+		r.GPUHours = s.scale.gpus / 3600
 	}
 	if len(t.stages) > 1 {
 		r.Stages = t.stages

@@ -29,6 +29,7 @@ type World struct {
 	Events    []Event          // in any order
 	Objective Objective
 	Exchange  time.Duration // how often each of several gateways tells the others what it knows; 0: never
+	Scaling   *Scaling      // nil: all replicas are there all the time
 }
 
 // Objective is what an answer has to keep to be counted as within it; zero is no
@@ -63,6 +64,9 @@ func RunGateways(w World, gateways []*flow.Policy, l Load, keep func(*record.Rec
 			p.Share(true)
 		}
 	}
+	if w.Scaling != nil {
+		s.scaling(*w.Scaling)
+	}
 	began := time.Now()
 	s.loop()
 	s.flush()
@@ -82,6 +86,7 @@ type run struct {
 	tells    time.Duration // when the next gateway tells the others what it knows
 	teller   int
 	news     flow.News
+	scale    *scaler  // nil: nothing is scaled
 	moments  []moment // of Events, that are still to come
 	agenda   agenda
 	actors   []actor    // by their number in the agenda
@@ -141,6 +146,10 @@ func (s *run) loop() {
 		who, when := s.agenda.next()
 		if tells := int64(s.tells); tells < when && (!more || s.tells < arrival.At) && (len(s.moments) == 0 || s.tells < s.moments[0].at) {
 			s.tell()
+			continue
+		}
+		if s.scale != nil && int64(s.scale.next) < when && (!more || s.scale.next < arrival.At) && (len(s.moments) == 0 || s.scale.next < s.moments[0].at) {
+			s.rescale()
 			continue
 		}
 		strikes := len(s.moments) > 0 && int64(s.moments[0].at) <= when
