@@ -614,7 +614,7 @@ const (
 )
 
 // targets are the requests in flight a replica that are tried.
-var targets = [...]float64{1, 2, 3, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30, 33, 36, 40, 44, 48, 52, 56, 60, 66, 72, 80, 88, 96, 108, 120, 136, 152, 176, 200, 240, 288}
+var targets = [...]float64{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30, 33, 36, 40, 44, 48, 52, 56, 60, 66, 72, 80, 88, 96, 108, 120, 136, 152, 176, 200, 240, 288}
 
 // search plays every policy, each with the highest target that keeps the share within
 // the objective: fewer replicas at the same quality. Where none keeps it, the lowest.

@@ -27,6 +27,8 @@ func TestSimulatedPage(t *testing.T) {
 		"long":     {Load: "chat,prompt=4000,output=500", Requests: 300, Seeds: 2, Policies: []string{"prefix"}},
 		"talks":    {Load: "conversations,turns=3", Requests: 200, Seeds: 2, Policies: []string{"session", "prefix"}},
 		"groups":   {Load: "ladder,groups=3,questions=2,prefix=640,question=64,output=10", Stages: "5x2s"},
+		"scaled":   {Load: "ladder,groups=3,questions=2,prefix=640,question=64,output=100", Stages: "5x1m+20x5m+5x5m", Scale: "1..6", Target: 8, ColdStart: time.Minute, Policies: []string{"prefix", "least-requests"}},
+		"a target": {Requests: 300, Scale: "1..2", Keep: 50},
 		"a ladder": {Load: LadderLoad, Stages: "15x10s,3x10s", Policies: []string{"prefix"}},
 	} {
 		r, err := Simulate(t.Context(), o)
@@ -111,6 +113,10 @@ func TestSimulateRefuses(t *testing.T) {
 		"no trace":     {Simulation{Speed: 2}, "are of a trace", true},
 		"a file":       {Simulation{Trace: filepath.Join(t.TempDir(), "none")}, "no such file", false},
 		"stages":       {Simulation{Stages: "15x"}, "a stage is RATExLENGTH", true},
+		"no scale":     {Simulation{Target: 8}, "--scale LEAST..MOST", true},
+		"a scale":      {Simulation{Scale: "4..2"}, "--scale is LEAST..MOST", true},
+		"two targets":  {Simulation{Scale: "1..4", Target: 8, Keep: 90}, "give one of both", true},
+		"scale, event": {Simulation{Scale: "1..4", Events: []string{"2s..3s hang pool/1"}}, "leave --event or --scale out", true},
 		"and a rate":   {Simulation{Stages: "15x50s", Rate: 3}, "of their own", true},
 		"seeds":        {Simulation{Seeds: 1000}, "1 to 100 seeds", true},
 		"gateways":     {Simulation{Gateways: 1000}, "1 to 64 gateways", true},

@@ -53,7 +53,9 @@ func (d *desk) pick(policy fleet.Schedule, ask Ask) (Choice, map[int]Candidate) 
 func TestWarmWins(t *testing.T) {
 	d := newDesk(3)
 	ask := Ask{Input: 6400, Blocks: 100, Hits: []int32{0, 80, 79}}
+	d.set(0, Standing{Load: 30})
 	d.set(1, Standing{Load: 40, Prefill: 100_000})
+	d.set(2, Standing{Load: 30})
 	c, found := d.pick(fleet.ByPrefix, ask)
 	if c.Place != 1 || c.Why != Warm || c.Hit != 5120 || c.Todo != 1280 || c.New {
 		t.Errorf("%+v", c)
@@ -188,6 +190,33 @@ func TestRoundRobin(t *testing.T) {
 		d.Gave(d.pool[c.Place].ID)
 		if c.Place == 1 {
 			t.Error("one that is out had a turn")
+		}
+	}
+}
+
+// TestCrowd: who holds the prompt has it, until it is far busier than who does not;
+// then who can begin first.
+func TestCrowd(t *testing.T) {
+	const queue = 9000 // tokens to read first: more than the prompt
+	for name, tt := range map[string]struct {
+		warm, other Standing
+		want        string
+		place       int
+	}{
+		"alike":                  {Standing{Load: 30, Prefill: queue}, Standing{Load: 30}, Warm, 0},
+		"busier":                 {Standing{Load: 52, Prefill: queue}, Standing{Load: 30}, Warm, 0},
+		"half as busy again":     {Standing{Load: 53, Prefill: queue}, Standing{Load: 30}, LeastWork, 1},
+		"and nobody before it":   {Standing{Load: 53}, Standing{Load: 30}, LeastWork, 0},
+		"few are no crowd":       {Standing{Load: 7, Prefill: queue}, Standing{}, Warm, 0},
+		"idle beside a crowd":    {Standing{Load: 8, Prefill: queue}, Standing{}, LeastWork, 1},
+		"of one that just began": {Standing{Load: 30, Prefill: queue}, Standing{Load: 3, Weight: 0.1}, Warm, 0},
+	} {
+		d := newDesk(2)
+		d.set(0, tt.warm)
+		d.set(1, tt.other)
+		c, found := d.pick(fleet.ByPrefix, Ask{Input: 6400, Blocks: 100, Hits: []int32{100, 0}})
+		if c.Why != tt.want || c.Place != tt.place {
+			t.Errorf("%s: %+v, %+v", name, c, found)
 		}
 	}
 }

@@ -33,6 +33,11 @@ const (
 const (
 	// warmShare is the share of a prompt that a replica must hold to be warm for it.
 	warmShare = 0.80
+	// crowdShare and crowd bound the requests in flight of the least busy warm replica
+	// by those of the least busy other one: beyond, whoever can begin first gets the
+	// prompt, and is warm for it from then on. So a replica that was added gets its
+	// part, though it holds nothing yet.
+	crowdShare, crowd = 1.5, 8
 	// newTokens is how much of a prompt somebody must hold, beyond what all hold, or it is new.
 	newTokens = 1024
 	// workStep and newStep are how finely work is told apart, in tokens: less is noise.
@@ -186,6 +191,7 @@ func (r *race) field() {
 	}
 	best, common, feasible := 0, -1, 0
 	warm, warmLeast, otherLeast := 0, -1, -1
+	warmBusy, otherBusy := -1.0, -1.0
 	for i := range r.picker.seen {
 		l := &r.picker.seen[i]
 		if !r.may(l) {
@@ -196,15 +202,19 @@ func (r *race) field() {
 		if common < 0 || l.hit < common {
 			common = l.hit
 		}
-		least := &otherLeast
+		least, busy := &otherLeast, &otherBusy
 		if r.isWarm(l) {
-			warm, least = warm+1, &warmLeast
+			warm, least, busy = warm+1, &warmLeast, &warmBusy
 		}
 		if *least < 0 || l.Prefill < *least {
 			*least = l.Prefill
 		}
+		if load := float64(l.Load) / l.Weight; *busy < 0 || load < *busy {
+			*busy = load
+		}
 	}
-	r.warm = warm > 0 && (warm == feasible || warmLeast-otherLeast < r.ask.Slack)
+	crowded := warmBusy >= crowdShare*otherBusy+crowd
+	r.warm = warm > 0 && (warm == feasible || warmLeast-otherLeast < r.ask.Slack && !crowded)
 	r.fresh = !r.warm && best-common < newTokens && r.ask.Blocks > 0
 }
 
