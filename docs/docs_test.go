@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"unicode"
 
 	"headworks/internal/catalog"
 	"headworks/internal/config"
@@ -36,6 +37,24 @@ func pages(t *testing.T) map[string]string {
 
 var link = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 
+// anchors returns what links to the headings of a page end in.
+func anchors(page string) (all []string) {
+	for line := range strings.Lines(page) {
+		if text, ok := strings.CutPrefix(strings.TrimLeft(line, "#"), " "); ok && line[0] == '#' {
+			all = append(all, strings.Map(func(r rune) rune {
+				switch {
+				case r == ' ':
+					return '-'
+				case r == '-', r == '_', unicode.IsLetter(r), unicode.IsDigit(r):
+					return unicode.ToLower(r)
+				}
+				return -1
+			}, strings.TrimSpace(text)))
+		}
+	}
+	return all
+}
+
 // Every link leads somewhere, every page has a title and is reached from the index.
 func TestLinks(t *testing.T) {
 	all := pages(t)
@@ -48,8 +67,12 @@ func TestLinks(t *testing.T) {
 			if strings.Contains(l[1], "://") {
 				continue
 			}
-			to := path.Join(path.Dir(name), l[1])
-			if _, ok := all[to]; !ok {
+			file, part, _ := strings.Cut(l[1], "#")
+			to := path.Join(path.Dir(name), file)
+			if file == "" {
+				to = name
+			}
+			if page, ok := all[to]; !ok || part != "" && !slices.Contains(anchors(page), part) {
 				t.Errorf("%s links to %s, which is not there", name, l[1])
 			}
 			if name == "README.md" {
