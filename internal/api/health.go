@@ -9,6 +9,7 @@ import (
 // or down, and no more.
 type Health struct {
 	Version string
+	Serves  func() bool // some model, here; nil: nobody asked yet
 	ready   atomic.Bool
 	drains  atomic.Bool
 	config  atomic.Pointer[string]
@@ -44,23 +45,26 @@ var pages = []struct {
 	{"/healthz", "Whether it serves", true},
 	{"/health", "Whether it serves", true},
 	{"/health/readiness", "Whether it serves", true},
+	{"/healthz/cell", "Whether it serves and some model can be served here", true},
 	{"/version", "Its version", false},
 }
 
 // Page returns the page of a path, if it is one of health's: live while the
-// process runs, ready once it can serve and until it drains, whatever upstreams
-// do.
+// process runs, ready once it can serve and until it drains. Of upstreams it tells
+// where the cell is asked for, and then no more than whether anything can be served.
 func (h *Health) Page(path string) (page, bool) {
 	switch path {
 	case "/livez", "/health/liveliness":
 		return page{200, "text/plain; charset=utf-8", []byte("ok\n")}, true
-	case "/readyz", "/healthz", "/health", "/health/readiness":
+	case "/readyz", "/healthz", "/health", "/health/readiness", "/healthz/cell":
 		status, word := 200, "ok"
 		switch {
 		case h.drains.Load():
 			status, word = 503, "draining"
 		case !h.ready.Load():
 			status, word = 503, "starting"
+		case path == "/healthz/cell" && h.Serves != nil && !h.Serves():
+			status, word = 503, "no engine"
 		}
 		return h.json(status, map[string]string{"status": word}), true
 	case "/version":

@@ -104,6 +104,7 @@ type App struct {
 	front     net.Listener
 	back      net.Listener
 	company   *company
+	names     *names // nil where nobody asks
 	local     tenant.Secret
 	found     Found
 
@@ -153,6 +154,7 @@ func (a *App) build() error {
 	a.gateway = gateway.New(policy, a.ledger, a.facts.Put, a.failed)
 	a.shadows = &shadows{app: a}
 	a.shadows.copies = a.gateway.Shadow(a.shadows)
+	a.health.Serves = a.serves
 	a.finding = newFinding(a.log, a.options.Finder, a.refind)
 	a.room.found = a.finding.replicas
 	a.room.idle = func(id fleet.ReplicaID) (idle bool) {
@@ -165,6 +167,9 @@ func (a *App) build() error {
 	}
 	a.drills = &drills{app: a}
 	a.drills.restore()
+	if err := a.nameCells(); err != nil {
+		return err
+	}
 	if err := a.use(a.config); err != nil {
 		return err
 	}
@@ -334,6 +339,7 @@ func (a *App) use(c *config.Config) error {
 	a.listenTo(c)
 	a.publish(world, take)
 	a.company.use(c)
+	a.names.use(c)
 	a.config = c
 	a.finding.follow(c)
 	a.health.Ready(world.Config)
@@ -400,6 +406,7 @@ func (a *App) Close() {
 		}
 	}
 	a.company.close()
+	a.names.close()
 	closing := func(what string, c interface{ Close() error }) {
 		if err := c.Close(); err != nil {
 			a.log.Error("closing failed", "what", what, "cause", err.Error())
@@ -525,6 +532,7 @@ func (a *App) Run(ctx context.Context, ready func()) error {
 	})
 	start("HTTP/2", a.bridge.Run)
 	start("peers", func() error { return a.company.run(loops) })
+	start("DNS", func() error { return a.names.run(loops) })
 	a.leaveNote()
 	if ready != nil {
 		ready()

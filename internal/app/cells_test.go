@@ -168,6 +168,13 @@ func TestCells(t *testing.T) {
 			t.Errorf("the cell that has no engine says it costs %s", cost)
 		}
 	}
+	base := strings.TrimSuffix(a.BaseURL(), "/v1")
+	if r := a.send(t, "GET", base+"/healthz/cell", "", ""); r.status != 503 || !strings.Contains(r.body, "no engine") {
+		t.Errorf("a cell whose engines are out says %d %s", r.status, r.body)
+	}
+	if r := a.send(t, "GET", base+"/readyz", "", ""); r.status != 200 {
+		t.Errorf("a gateway that has the other cells says %d %s", r.status, r.body)
+	}
 	from := a.chat(t, pinned, "m", false).header.Get("X-Headworks-Region")
 	there := town.cells[from]
 	var kept string

@@ -248,6 +248,19 @@ func (c *company) Report(pass []byte, now time.Time) (body []byte, proof string,
 	return body, proof, err == nil
 }
 
+// serves reports whether this cell can serve some model by itself.
+func (a *App) serves() (ok bool) {
+	s, now := a.gateway.World().Fleet, time.Now()
+	a.gateway.Policy(func(p *flow.Policy) {
+		for i := range s.Models {
+			if _, ok = p.Serves(&s.Models[i], s, now); ok {
+				return
+			}
+		}
+	})
+	return ok
+}
+
 // cells counts the gateways of other cells by state, and tells how far each cell is.
 func (c *company) cells(up func(region string, up bool), rtt func(region string, seconds float64), room func(region string, n int)) {
 	type sum struct {

@@ -44,7 +44,7 @@ func TestMetricsAreWhatTheDocumentationLists(t *testing.T) {
 	watched := httptest.NewServer(http.FileServer(http.Dir("../vitals/testdata")))
 	defer watched.Close()
 	source = strings.Replace(source, "models:", "  watched: {kind: vllm, urls: ["+watched.URL+"], metrics: /vllm-dp.prom, gpu: ["+watched.URL+"/dcgm.prom]}\nmodels:", 1)
-	far := "peers: {secret: a-secret-of-all-cells}\ncells: {far-away: {urls: [http://127.0.0.1:9]}}\n"
+	far := "peers: {secret: a-secret-of-all-cells}\ncells: {far-away: {urls: [http://127.0.0.1:9]}}\ndns: {listen: \"127.0.0.1:0\", name: llm.example.com, cells: {far-away: [127.0.0.1]}}\n"
 	source = strings.Replace(source, "canary: {", "shadow: {model: shade, share: 100%}, canary: {", 1)
 	source = strings.Replace(source, "models:\n", "models:\n  shade: {targets: [{upstream: lab, model: other, price: {input: 1, output: 1}}]}\n", 1)
 	i := serve(t, far+source)

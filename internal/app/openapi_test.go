@@ -53,7 +53,7 @@ func TestDescription(t *testing.T) {
 	}
 
 	want := map[string]bool{"get /openapi.json": true}
-	for _, path := range []string{"/livez", "/readyz", "/healthz", "/health", "/health/liveliness", "/health/readiness", "/version"} {
+	for _, path := range []string{"/livez", "/readyz", "/healthz", "/health", "/health/liveliness", "/health/readiness", "/healthz/cell", "/version"} {
 		want["get "+path] = true
 	}
 	for _, routes := range i.routes() {

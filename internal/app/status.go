@@ -72,6 +72,7 @@ func (a *App) sources() telemetry.Sources {
 		Cells: func(up func(string, bool), rtt func(string, float64), room func(string, int)) {
 			a.company.cells(up, rtt, room)
 		},
+		Questions: func(yield func(string, uint64)) { a.names.counts(yield) },
 	}
 }
 

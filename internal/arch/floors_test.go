@@ -19,7 +19,7 @@ var floors = [][]string{
 	{"fleet", "catalog", "catalog/card", "prefix", "vitals", "complexity", "dialect", "dialect/*", "dialect/openai/*", "latency", "record"},
 	{"admit", "route", "locality", "schedule", "health", "price", "canary", "quality"},
 	{"flow", "wire", "bridge", "journal", "engine/bedrock/sigv4"},
-	{"engine", "engine/*", "scrape", "identity", "store", "store/*", "facts", "meter", "telemetry", "peer", "cell", "retrieve", "discover", "discover/*", "config", "eval"},
+	{"engine", "engine/*", "scrape", "identity", "store", "store/*", "facts", "meter", "telemetry", "peer", "cell", "nameserver", "retrieve", "discover", "discover/*", "config", "eval"},
 	{"gateway", "sim"},
 	{"api", "api/*"},
 	{"app", "client", "connect", "litellm"},

@@ -163,12 +163,13 @@ func (w *Watch) keep(ctx context.Context, s *fleet.Snapshot, running *sync.WaitG
 
 // State is how it stands with a gateway of another cell.
 type State struct {
-	Cell  string        `json:"cell"`
-	URL   string        `json:"url"`
-	State string        `json:"state"`         // one of the words below
-	Why   string        `json:"why,omitempty"` // of Down
-	RTT   time.Duration `json:"rtt_ns,omitzero"`
-	Room  int           `json:"room"` // requests that it takes
+	Cell   string        `json:"cell"`
+	URL    string        `json:"url"`
+	State  string        `json:"state"`         // one of the words below
+	Why    string        `json:"why,omitempty"` // of Down
+	RTT    time.Duration `json:"rtt_ns,omitzero"`
+	Room   int           `json:"room"`   // requests that it takes
+	Models int           `json:"models"` // that it can serve
 }
 
 // The states.
@@ -367,7 +368,7 @@ func (l *link) hear(r *Report, took time.Duration) {
 		default:
 			s.RTT += time.Duration(fresh * float64(took-s.RTT))
 		}
-		s.Room = r.Room
+		s.Room, s.Models = r.Room, len(r.Models)
 	})
 	c := flow.Cell{Down: state == Down || state == Self, Ends: r.Draining, Room: r.Room, RTT: l.rtt(), Models: make(map[string]time.Duration, len(r.Models))}
 	for name, m := range r.Models {
@@ -386,7 +387,7 @@ func (l *link) down(cause error) {
 	case errors.As(cause, &slow) && slow.Timeout(), errors.Is(cause, context.DeadlineExceeded):
 		why = "it does not answer in time"
 	}
-	l.turn(Down, why, func(s *State) { s.Room = 0 })
+	l.turn(Down, why, func(s *State) { s.Room, s.Models = 0, 0 })
 	l.tell(flow.Cell{Down: true, RTT: l.rtt()})
 }
 

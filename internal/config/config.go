@@ -30,6 +30,7 @@ type Config struct {
 	Zone         string                              `json:"zone,omitzero" jsonschema:"the failure domain inside the region that this process is in"`
 	Peers        Peers                               `json:"peers,omitzero" jsonschema:"the other gateways of this cell, who tell each other what they know"`
 	Cells        map[string]Cell                     `json:"cells,omitzero" jsonschema:"the gateways of other regions, by region"`
+	DNS          DNS                                 `json:"dns,omitzero" jsonschema:"the name under which callers find the nearest cell"`
 	Data         string                              `json:"data,omitzero" jsonschema:"folder of everything that is kept; created where missing"`
 	State        string                              `json:"state,omitzero" enum:"sqlite" jsonschema:"where what must survive is kept"`
 	Shared       string                              `json:"shared,omitzero" enum:"none" jsonschema:"where what several processes share is kept"`
@@ -573,7 +574,7 @@ func Guard(running, next *Config) *Problem {
 func Restart(changes []Change) []string {
 	var paths []string
 	for _, c := range changes {
-		if slices.Contains([]string{"listen", "tls.cert", "tls.key", "admin.listen", "admin.tls.cert", "admin.tls.key", "data", "state", "shared", "peers.listen", "peers.tls.cert", "peers.tls.key", "peers.tls.ca"}, c.Path) {
+		if slices.Contains([]string{"listen", "tls.cert", "tls.key", "admin.listen", "admin.tls.cert", "admin.tls.key", "data", "state", "shared", "peers.listen", "peers.tls.cert", "peers.tls.key", "peers.tls.ca", "dns.listen"}, c.Path) {
 			paths = append(paths, c.Path)
 		}
 	}

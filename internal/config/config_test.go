@@ -128,6 +128,11 @@ peers.tls.key none
 peers.tls.ca none
 peers.interval 100ms
 cells none
+dns.listen none
+dns.name none
+dns.servers none
+dns.ttl 5s
+dns.cells none
 data ./data
 state sqlite
 shared none

@@ -56,6 +56,9 @@ func family(a netip.Addr) int {
 	return 1
 }
 
+// Empty reports whether there are no ranges.
+func (n *Networks) Empty() bool { return len(n.of) == 0 }
+
 // Find returns the place of the smallest range that holds an address.
 func (n *Networks) Find(a netip.Addr) (Place, bool) {
 	if n.of == nil || !a.IsValid() {

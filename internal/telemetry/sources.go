@@ -28,7 +28,8 @@ type Sources struct {
 	Peers          func(yield func(state string, n int))
 	Blocks         func(yield func(what string, n uint64)) // of prompts, that gateways told each other
 	Cells          func(up func(region string, up bool), rtt func(region string, seconds float64), room func(region string, n int))
-	Unheard        func() uint64 // messages of gateways that were not listened to
+	Questions      func(yield func(answer string, n uint64)) // of DNS
+	Unheard        func() uint64                             // messages of gateways that were not listened to
 	Engines        func(yield func(*Engine))
 	Scrapes        func(yield func(upstream string, good, bad uint64))
 }
@@ -86,12 +87,13 @@ var (
 	cellUp         = gauge("cell_up", "Whether a gateway of another cell answers.", "cell")
 	cellRTT        = gauge("cell_rtt_seconds", "How long a round trip to another cell takes.", "cell")
 	cellRoom       = gauge("cell_room", "Requests that another cell takes, as it says.", "cell")
+	questions      = gauge("dns_answers_total", "Answers to questions of DNS.", "answer")
 	unheard        = gauge("peer_refused_total", "Messages of gateways that were not listened to.")
 )
 
 // Describe implements prometheus.Collector.
 func (s *Sources) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{inFlight, queueDepth, replicaUp, canaryShare, canaryBack, copies, foundReplicas, foundAge, foundFailures, streamsOpen, dropped, refused, acceptFailures, generation, reloadFailures, conversations, keptBytes, keepFailures, peers, blocks, unheard, cellUp, cellRTT, cellRoom,
+	for _, d := range []*prometheus.Desc{inFlight, queueDepth, replicaUp, canaryShare, canaryBack, copies, foundReplicas, foundAge, foundFailures, streamsOpen, dropped, refused, acceptFailures, generation, reloadFailures, conversations, keptBytes, keepFailures, peers, blocks, unheard, cellUp, cellRTT, cellRoom, questions,
 		engineRequests, engineKV, engineAge, scrapes, gpuUse, gpuMemory, gpuPower, gpuThrottled, gpuErrors} {
 		out <- d
 	}
@@ -186,6 +188,9 @@ func (s *Sources) Collect(out chan<- prometheus.Metric) {
 			gauge(cellUp, v, region)
 		}, func(region string, seconds float64) { gauge(cellRTT, seconds, region) },
 			func(region string, n int) { gauge(cellRoom, float64(n), region) })
+	}
+	if s.Questions != nil {
+		s.Questions(func(answer string, n uint64) { counter(questions, n, answer) })
 	}
 	if s.Unheard != nil {
 		counter(unheard, s.Unheard())
