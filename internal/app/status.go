@@ -125,7 +125,7 @@ func (a *App) Status() admin.Status {
 			for _, r := range u.Replicas {
 				st := p.Health.Of(r.ID, "", now)
 				shown.Replicas = append(shown.Replicas, admin.Replica{
-					Name: r.Name, URL: r.URL, Found: k.FoundAt(r.URL), Region: r.Place.Region, Zone: r.Place.Zone, InFlight: p.Load(r.ID).Requests, Failures: p.Health.Failures(r.ID), Up: st.Why == "", Why: st.Why, Until: st.Until,
+					Name: r.Name, URL: r.URL, Found: k.FoundAt(r.URL), Region: r.Place.Region, Zone: r.Place.Zone, InFlight: p.Load(r.ID).Requests, Failures: p.Health.Failures(r.ID), Adapters: p.Adapters(r.ID), Up: st.Why == "", Why: st.Why, Until: st.Until,
 				})
 			}
 			s.Upstreams = append(s.Upstreams, shown)

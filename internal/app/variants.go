@@ -61,3 +61,15 @@ func trial(model string, m config.Model) *fleet.Canary {
 	f.Definition = hashed(model, t.Upstream, t.Model, fmt.Sprintf("%+v", *c))
 	return f
 }
+
+// adapt names a target as its upstream calls an adapter: vLLM has it among its models,
+// SGLang behind the base model (its docs/basic_usage/openai_api_completions).
+func adapt(t *fleet.Target, kind, adapter string) {
+	if adapter == "" {
+		return
+	}
+	t.Adapter, t.Base = adapter, t.Model
+	if t.Model = adapter; kind == config.SGLang {
+		t.Model = t.Base + ":" + adapter
+	}
+}

@@ -174,7 +174,7 @@ func (r *fleetRoom) build(c *config.Config) (w *gateway.World, take func() moves
 		w.Engines = append(w.Engines, b.engine)
 		s.Upstreams = append(s.Upstreams, fleet.Upstream{
 			Name: name, Kind: u.Kind, Region: u.Region, Zone: u.Zone, Hardware: u.Hardware,
-			Schedule: schedules[u.Schedule], KVTokens: u.KVTokens, Rate: u.PrefillRate, Class: u.Class, StepTokens: u.StepTokens,
+			Schedule: schedules[u.Schedule], KVTokens: u.KVTokens, Adapters: u.MaxLoRAs, Rate: u.PrefillRate, Class: u.Class, StepTokens: u.StepTokens,
 			Speaks: speaks(&u), Replicas: replicas, Simulated: u.Kind == config.Simulated, Lexical: u.Kind == config.LocalEmbed,
 		})
 		s.Upstreams[i].Locate(s.Atlas)
@@ -206,6 +206,7 @@ func (r *fleetRoom) build(c *config.Config) (w *gateway.World, take func() moves
 		m := model(name, c.Models[name])
 		for i, t := range c.Models[name].Targets {
 			to := target(upstreams[t.Upstream], t)
+			adapt(&to, c.Upstreams[t.Upstream].Kind, t.Adapter)
 			to.Salt = salt(name, c.Models[name], i)
 			to.Speaks = s.Upstreams[to.Upstream].Speaks
 			to.ID = r.targetID(t.Upstream, t.Model)

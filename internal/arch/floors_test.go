@@ -17,7 +17,7 @@ const module = "headworks"
 var floors = [][]string{
 	{"inference", "tenant", "fault", "scan", "form", "place"},
 	{"fleet", "catalog", "catalog/card", "prefix", "vitals", "complexity", "dialect", "dialect/*", "dialect/openai/*", "latency", "record"},
-	{"admit", "route", "locality", "schedule", "health", "price", "canary", "quality"},
+	{"admit", "route", "locality", "schedule", "health", "price", "canary", "lora", "quality"},
 	{"flow", "wire", "bridge", "journal", "engine/bedrock/sigv4"},
 	{"engine", "engine/*", "scrape", "identity", "store", "store/*", "facts", "meter", "telemetry", "peer", "cell", "nameserver", "retrieve", "discover", "discover/*", "config", "eval"},
 	{"gateway", "sim"},

@@ -148,6 +148,8 @@ func (r *reader) upstream(path, name string, u Upstream) {
 		r.at(join(path, "api_version"), BadValue, "api_version is for kind azure; kind is "+u.Kind)
 	}
 	r.credentials(join(path, "keys"), u)
+	r.loras(path, name, u)
+	u = r.cfg.Upstreams[name]
 	urls := "urls"
 	if len(u.Replicas) > 0 {
 		r.replicas(path, &u)
@@ -405,6 +407,7 @@ func (r *reader) model(name string) {
 	r.choice(path, &m, slices.Sorted(maps.Keys(r.cfg.Tiers)))
 	for i, t := range m.Targets {
 		at := join(path, "targets") + "[" + strconv.Itoa(i) + "]"
+		r.adapter(at, t)
 		if _, ok := r.cfg.Upstreams[t.Upstream]; !ok && t.Upstream != "" {
 			r.at(join(at, "upstream"), UnknownName, "no upstream "+r.shown(join(at, "upstream"), t.Upstream)+meant(t.Upstream, upstreams, "there are"))
 		}

@@ -113,6 +113,7 @@ type Upstream struct {
 	Hardware    string          `json:"hardware,omitzero" jsonschema:"what it runs on"`
 	Schedule    string          `json:"schedule,omitzero" enum:"prefix,least-requests,two-choices,session,lmetric,round-robin,random" jsonschema:"how one of several replicas is chosen"`
 	KVTokens    int             `json:"kv_tokens,omitzero" min:"1024" max:"1073741824" jsonschema:"tokens that the KV cache of each replica holds, where known"`
+	MaxLoRAs    int             `json:"max_loras,omitzero" min:"1" max:"1024" jsonschema:"adapters that each replica holds at once, as its engine was told (vLLM: --max-loras, SGLang: --max-loras-per-batch)"`
 	PrefillRate float64         `json:"prefill_rate,omitzero" min:"1" max:"100000000" jsonschema:"prompt tokens that each replica reads a second, where known"`
 	StepTokens  int             `json:"step_tokens,omitzero" min:"1" max:"134217728" jsonschema:"tokens that a step of each replica takes on, where known (vLLM: max_num_batched_tokens)"`
 	Class       string          `json:"class,omitzero" jsonschema:"names engines that behave alike: what is learned of how fast one is holds for all upstreams of a class; its own name unless given"`
@@ -366,6 +367,7 @@ type Target struct {
 	Name     string  `json:"name,omitzero" jsonschema:"what it is called in records, metrics and a canary"`
 	Upstream string  `json:"upstream" jsonschema:"name of an upstream"`
 	Model    string  `json:"model" jsonschema:"the upstream's name for the model"`
+	Adapter  string  `json:"adapter,omitzero" jsonschema:"the upstream's name for a LoRA adapter of the model"`
 	Quality  float64 `json:"quality,omitzero" min:"0" max:"1" jsonschema:"how good its answers are, 0 to 1; 0 is not measured"`
 	Price    *Price  `json:"price,omitzero" jsonschema:"what its tokens cost, USD per million"`
 	Weight   int     `json:"weight,omitzero" min:"1" max:"1000000" jsonschema:"share of requests under policy weight"`

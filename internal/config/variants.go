@@ -94,3 +94,39 @@ func (r *reader) canary(path string, m Model) {
 		}
 	}
 }
+
+// MaxLoRAs is how many adapters an engine of a kind holds at once unless it is told
+// otherwise; 0 where it has none (vLLM: max_loras, SGLang: max_loras_per_batch).
+func MaxLoRAs(kind string) int {
+	switch kind {
+	case VLLM:
+		return 1
+	case SGLang:
+		return 8
+	}
+	return 0
+}
+
+// adapter checks that the upstream of a target has adapters.
+func (r *reader) adapter(path string, t Target) {
+	u, ok := r.cfg.Upstreams[t.Upstream]
+	if t.Adapter == "" || !ok || u.Kind == "" {
+		return
+	}
+	if MaxLoRAs(u.Kind) == 0 {
+		r.at(join(path, "adapter"), BadValue, "an adapter is asked for at an upstream of kind vllm or sglang; "+t.Upstream+" is of kind "+u.Kind)
+	}
+}
+
+// loras fills in how many adapters an upstream holds.
+func (r *reader) loras(path, name string, u Upstream) {
+	most := MaxLoRAs(u.Kind)
+	switch {
+	case u.Kind == "":
+	case u.MaxLoRAs > 0 && most == 0:
+		r.at(join(path, "max_loras"), BadValue, "max_loras is for kind vllm and sglang; kind is "+u.Kind)
+	case u.MaxLoRAs == 0:
+		u.MaxLoRAs = most
+		r.cfg.Upstreams[name] = u
+	}
+}

@@ -63,6 +63,7 @@ type Upstream struct {
 	Speaks   inference.Set // natively
 	Schedule Schedule
 	KVTokens int     // that the KV cache of each replica holds; 0 is not known
+	Adapters int     // that each replica holds at once
 	Rate     float64 // prompt tokens that each replica reads a second; 0 is not known
 	// Class names the engines that behave as those here do, so that what is learned of
 	// one holds for all; empty for those of this upstream alone.
@@ -124,6 +125,8 @@ type TargetID int32
 type Target struct {
 	Upstream  int     // index into Snapshot.Upstreams
 	Model     string  // the upstream's name for it
+	Adapter   string  // of Base; Model is how the upstream calls both. Empty: none
+	Base      string  // the model that Adapter is of
 	Quality   float64 // 0 to 1; 0 is not measured
 	Price     inference.Price
 	Weight    int  // share of requests under the policy Weighted; 0 counts as 1

@@ -19,6 +19,7 @@ import (
 	"headworks/internal/inference"
 	"headworks/internal/latency"
 	"headworks/internal/locality"
+	"headworks/internal/lora"
 	"headworks/internal/place"
 	"headworks/internal/route"
 	"headworks/internal/schedule"
@@ -249,6 +250,7 @@ type Policy struct {
 	want    route.Ask
 	picker  schedule.Picker
 	plan    locality.Plan
+	loras   lora.State
 	sites   []locality.Site
 	stops   []stop // of sites
 	asked   schedule.Ask

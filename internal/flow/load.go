@@ -29,6 +29,9 @@ func (p *Policy) take(t *Ticket, id fleet.ReplicaID, l Load) {
 		p.load = append(p.load, Load{})
 	}
 	t.lastAt, t.took = id, l
+	if t.Target != nil && t.Target.Adapter != "" {
+		p.loras.Take(id, t.Target.Adapter, t.fleet.Upstreams[t.Target.Upstream].Adapters)
+	}
 	p.learn(l.Prefill)
 	at := &p.load[id]
 	at.Requests += l.Requests
@@ -52,6 +55,9 @@ func (p *Policy) give(t *Ticket) {
 	at.Requests -= t.took.Requests
 	at.Prefill -= t.took.Prefill
 	at.KV -= t.took.KV
+	if t.Target != nil && t.Target.Adapter != "" {
+		p.loras.Give(t.lastAt, t.Target.Adapter)
+	}
 	t.lastAt, t.took = fleet.NoReplica, Load{}
 }
 
@@ -121,9 +127,9 @@ func budget(tokens int) int {
 // bytesPerToken turns blocks of text into tokens.
 const bytesPerToken = 4
 
-// ask is what a request asks of an upstream's pool for one of its models. It holds
+// ask is what a request asks of an upstream's pool for a target. It holds
 // until the next ask.
-func (p *Policy) ask(t *Ticket, u *fleet.Upstream, model string) *schedule.Ask {
+func (p *Policy) ask(t *Ticket, u *fleet.Upstream, target *fleet.Target) *schedule.Ask {
 	r := t.Request
 	p.asked = schedule.Ask{
 		Session: r.Session, Input: r.Input, Output: min(r.MaxTokens, mostOutput), Blocks: len(r.Blocks),
@@ -141,19 +147,19 @@ func (p *Policy) ask(t *Ticket, u *fleet.Upstream, model string) *schedule.Ask {
 		p.hits = append(p.hits, 0)
 	}
 	p.asked.Hits = p.hits[:len(u.Replicas)]
-	c.index.Match(p.asked.Hits, prefix.Seed(model, "", ""), r.Blocks)
+	c.index.Match(p.asked.Hits, seed(target), r.Blocks)
 	p.asked.Full = c.index.Full()
 	return &p.asked
 }
 
 // sent notes what a replica's cache will hold from now on.
-func (p *Policy) sent(t *Ticket, u *fleet.Upstream, model string, choice schedule.Choice) {
+func (p *Policy) sent(t *Ticket, u *fleet.Upstream, target *fleet.Target, choice schedule.Choice) {
 	if choice.New {
 		p.picker.Gave(u.Replicas[choice.Place].ID)
 		p.others.gave(u, choice.Place)
 	}
 	if c := p.caches[u.Name]; c != nil && len(t.Request.Blocks) > 0 {
-		c.index.Insert(choice.Place, prefix.Seed(model, "", ""), t.Request.Blocks)
+		c.index.Insert(choice.Place, seed(target), t.Request.Blocks)
 	}
 }
 

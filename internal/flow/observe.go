@@ -103,6 +103,7 @@ func (p *Policy) speed(id fleet.ReplicaID, now time.Time) float64 {
 // Restarted forgets what a replica's cache held: its engine began anew, or is gone and
 // will.
 func (p *Policy) Restarted(upstream string, id fleet.ReplicaID) {
+	p.loras.Forget(id)
 	if c := p.caches[upstream]; c != nil {
 		if place := slices.Index(c.ids, id); place >= 0 {
 			c.index.Purge(place)

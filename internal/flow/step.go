@@ -8,6 +8,7 @@ import (
 	"headworks/internal/fault"
 	"headworks/internal/fleet"
 	"headworks/internal/health"
+	"headworks/internal/lora"
 	"headworks/internal/route"
 	"headworks/internal/schedule"
 )
@@ -254,7 +255,7 @@ func (p *Policy) send(t *Ticket, s *fleet.Snapshot, now time.Time) Action {
 				continue
 			}
 			t.board = board{policy: p, ticket: t, upstream: u, model: target.Model, now: now, only: stop.only}
-			ask := p.ask(t, u, target.Model)
+			ask := p.ask(t, u, target)
 			if inTime {
 				when, soonest := p.timing(t, u, ask)
 				switch {
@@ -268,6 +269,10 @@ func (p *Policy) send(t *Ticket, s *fleet.Snapshot, now time.Time) Action {
 					t.consider(Candidate{Target: target, WhyNot: Late})
 					continue
 				}
+			}
+			if target.Adapter != "" && len(pool) > 1 && pass != resort {
+				t.board.rank = p.adapt(&t.board, u, target)
+				t.board.adapter = target.Adapter
 			}
 			var found [MaxCandidates - 1]schedule.Candidate
 			choice, n := p.picker.Pick(u.Schedule, pool, &t.board, ask, &t.src, found[:room])
@@ -296,7 +301,10 @@ func (p *Policy) send(t *Ticket, s *fleet.Snapshot, now time.Time) Action {
 			if t.owed {
 				t.miss(now)
 			}
-			p.sent(t, u, target.Model, choice)
+			if t.board.adapter != "" && t.board.rank == lora.Held {
+				choice.Why = Loaded
+			}
+			p.sent(t, u, target, choice)
 			return p.sendTo(t, target, &pool[choice.Place], choice, i == 0, now)
 		}
 		if pass == punctual && late > 0 && p.Rules.RefuseLate && t.Tries == 0 {
@@ -765,6 +773,9 @@ type board struct {
 	now    time.Time
 	only   uint8 // one more than the locality that counts; 0: all do
 
+	adapter string    // that replicas are asked for; empty: any will do ...
+	rank    lora.Rank // ... and the worst that does
+
 	upstream *fleet.Upstream
 	round    uint64 // of the views that are marked as late; 0: none is
 }
@@ -808,5 +819,8 @@ func (b *board) Standing(r *fleet.Replica) schedule.Standing {
 		}
 	}
 	st.Weight *= b.policy.speed(id, b.now)
+	if st.Why == "" {
+		st.Why = b.unsuited(id)
+	}
 	return st
 }

@@ -100,6 +100,9 @@ func (e *Engine) ask(ctx context.Context, s *Scraper, p *probe) time.Duration {
 			policy.Restarted(e.Upstream, e.Replica)
 		}
 		policy.Observe(e.Replica, told(&report), counted, asked)
+		if report.Slots > 0 {
+			policy.Adapted(e.Replica, report.Adapters, report.Slots)
+		}
 	})
 	words := ""
 	if report.Missing != "" {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"strconv"
+	"strings"
 )
 
 // quantity is what a name tells.
@@ -125,6 +126,32 @@ func (t *tally) mean() (float64, bool) {
 	return sum / float64(max(n, 1)), n > 0
 }
 
+// adapters is vLLM's name for who runs with which LoRA adapter, one series for each
+// constellation that ever was. Its value is the moment at which it was so.
+const adapters = "vllm_lora_requests_info"
+
+// mostAdapters bounds the adapters that are believed.
+const mostAdapters = 256
+
+// adapters reads who runs, if no later constellation was read. It returns the moment
+// of the latest.
+func (r *Report) adapters(s *Sample, seen float64) float64 {
+	v, ok := s.Value()
+	if !ok || !(v >= seen) {
+		return seen
+	}
+	r.Adapters, r.Slots = nil, 0
+	if n, err := strconv.Atoi(string(s.Label("max_lora"))); err == nil && n > 0 && n < most {
+		r.Slots = n
+	}
+	for name := range strings.SplitSeq(string(s.Label("running_lora_adapters")), ",") {
+		if name = strings.TrimSpace(name); name != "" && len(r.Adapters) < mostAdapters {
+			r.Adapters = append(r.Adapters, name)
+		}
+	}
+	return v
+}
+
 // errUnknown says that a page is not of an engine.
 var errUnknown = errors.New("the page has no name of an engine that is known here")
 
@@ -134,12 +161,17 @@ func Read(page []byte) (Report, error) {
 	var room [longest]byte
 	r := blank()
 	p := Page(page)
+	seen := 0. // the moment of the adapters that were told last
 	for {
 		s, ok := p.Next()
 		if !ok {
 			break
 		}
 		key, spelled := plain(&room, s.Name)
+		if string(key) == adapters {
+			seen = r.adapters(&s, seen)
+			continue
+		}
 		for i := range names[string(key)] {
 			n := &names[string(key)][i]
 			if n.engine != "" && (r.Engine == "" || r.Engine == "triton") { // Triton is around others

@@ -22,6 +22,11 @@ type Report struct {
 	// Counters only ever rise while an engine lives; -1: not told.
 	Counters [counters]float64
 
+	// Adapters are those of the requests that a vLLM runs, and Slots how many it holds
+	// at once; 0: not told.
+	Adapters []string
+	Slots    int
+
 	// Loaded are the models that an Ollama holds in memory.
 	Loaded []Loaded
 

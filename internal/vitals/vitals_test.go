@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -332,5 +333,22 @@ func BenchmarkRead(b *testing.B) {
 	b.SetBytes(int64(len(text)))
 	for b.Loop() {
 		_, _ = Read(text)
+	}
+}
+
+// TestAdapters: of the constellations that a vLLM ever had, the latest counts. The
+// lines are as vllm/v1/metrics/loggers.py writes them, with the moment as the value.
+func TestAdapters(t *testing.T) {
+	page := "vllm:num_requests_running{model_name=\"base\"} 3\n" +
+		"vllm:lora_requests_info{max_lora=\"2\",running_lora_adapters=\"\",waiting_lora_adapters=\"\"} 1.7640000e+09\n" +
+		"vllm:lora_requests_info{max_lora=\"2\",running_lora_adapters=\"sql, chat\",waiting_lora_adapters=\"law\"} 1.7640009e+09\n" +
+		"vllm:lora_requests_info{max_lora=\"2\",running_lora_adapters=\"law\",waiting_lora_adapters=\"\"} 1.7640005e+09\n" +
+		"vllm:lora_requests_info{max_lora=\"2\",running_lora_adapters=\"none\"} NaN\n"
+	r, err := Read([]byte(page))
+	if err != nil || r.Slots != 2 || !slices.Equal(r.Adapters, []string{"sql", "chat"}) {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if r, err := Read([]byte("vllm:num_requests_running 3\n")); err != nil || r.Slots != 0 || r.Adapters != nil {
+		t.Errorf("without adapters: %+v, %v", r, err)
 	}
 }

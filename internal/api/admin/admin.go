@@ -163,7 +163,8 @@ type Replica struct {
 	Region   string    `json:"region,omitempty"`
 	Zone     string    `json:"zone,omitempty"`
 	InFlight int       `json:"in_flight"`
-	Failures int       `json:"failures"` // since the last success
+	Failures int       `json:"failures"`           // since the last success
+	Adapters []string  `json:"adapters,omitempty"` // that it is thought to hold
 	Up       bool      `json:"up"`
 	Why      string    `json:"why,omitempty"`
 	Until    time.Time `json:"until,omitzero"`
