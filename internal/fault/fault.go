@@ -39,6 +39,7 @@ const (
 	TLS               // handshake or certificate
 	Interrupted       // reset, or cut before its own terminal
 	FirstTokenTimeout // nothing in time
+	NoProgress        // nothing, while others like it answered
 	Stalled           // silence in the middle of an answer
 	Malformed         // not what the dialect says
 	Incomplete        // ended in form, without a finish reason
@@ -131,6 +132,7 @@ var table = [kinds]Info{
 	TLS:               {Name: "tls", Code: "upstream_tls", Status: 503, Owner: Upstream, Effect: Counts, Another: true},
 	Interrupted:       {Name: "abnormal_end", Code: "upstream_error", Status: 502, InBand: "upstream_stream_interrupted", Owner: Upstream, Effect: Counts, Another: true},
 	FirstTokenTimeout: {Name: "first_token_timeout", Code: "upstream_timeout", Status: 504, Owner: Upstream, Effect: Counts, Another: true},
+	NoProgress:        {Name: "no_progress", Code: "upstream_timeout", Status: 504, Owner: Upstream, Effect: Counts, Another: true},
 	Stalled:           {Name: "stall", Code: "upstream_timeout", Status: 504, InBand: "upstream_stream_stalled", Owner: Upstream, Effect: Counts, Another: true},
 	Malformed:         {Name: "malformed", Code: "upstream_malformed", Status: 502, Owner: Upstream, Effect: Counts, Another: true},
 	Incomplete:        {Name: "incomplete", Code: "upstream_incomplete", Status: 502, Owner: Upstream, Effect: Counts, Another: true},

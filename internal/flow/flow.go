@@ -206,6 +206,9 @@ type Ticket struct {
 	mark     latency.Mark
 	expected time.Duration // to the first token, by whatever is known
 	heardAt  time.Time     // the first content
+	silence  time.Duration // for which the attempt under way may be silent; 0: not looked at
+	looked   time.Time     // when it was last looked whether it is stuck
+	left     bool          // it left a replica that was silent
 }
 
 // Rules are what flow itself decides by.

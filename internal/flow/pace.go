@@ -118,6 +118,7 @@ func (p *Policy) began(t *Ticket, now time.Time) {
 		p.spoke(t)
 		p.heard(t, now)
 		p.learnFirst(t, now)
+		p.Heard(t.Replica.ID, now)
 	}
 }
 

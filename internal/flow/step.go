@@ -373,7 +373,9 @@ func (p *Policy) sendTo(t *Ticket, target *fleet.Target, r *fleet.Replica, choic
 	t.Attempts[t.Tries] = Attempt{Target: target, Replica: r, Start: now, Why: why}
 	t.Tries++
 	t.used[t.choice]++
-	p.predict(t, &t.fleet.Upstreams[target.Upstream], r.ID, choice.Todo, now)
+	u := &t.fleet.Upstreams[target.Upstream]
+	p.predict(t, u, r.ID, choice.Todo, now)
+	p.bound(t, u, choice.Todo)
 	p.take(t, r.ID, Load{Requests: 1, Prefill: choice.Todo, KV: choice.Todo + p.asked.Output})
 	if !t.Copy {
 		p.Health.Sent(r.ID, now)
@@ -531,6 +533,7 @@ func (p *Policy) settle(t *Ticket, f *fault.Error, now time.Time) bool {
 	}
 	if f == nil {
 		p.Health.Passed(id, t.Target.Model, t.sent, now)
+		p.Heard(id, now)
 		return false
 	}
 	a.Fault = f.Kind
@@ -665,6 +668,7 @@ func (p *Policy) quiet(t *Ticket, ev Event, s *fleet.Snapshot, now time.Time) Ac
 		kind := fault.TotalTimeout
 		if t.Tries == 1 && t.state != committed && ev.Progress.IsZero() {
 			kind = fault.FirstTokenTimeout // it had all the time, and gave no sign
+			p.suspect(t, t.sent, now)
 		}
 		return p.done(t, fault.New(kind, "the answer took longer than the time that this model allows"), now)
 	}
@@ -673,13 +677,17 @@ func (p *Policy) quiet(t *Ticket, ev Event, s *fleet.Snapshot, now time.Time) Ac
 		return p.failed(t, fault.New(fault.Interrupted, "the cell that was to answer was lost"), s, now)
 	case t.state == committed || t.speaks() || !t.Request.Stream && !ev.Progress.IsZero():
 		if p.silent(t, now, ev) {
+			p.suspect(t, t.sign(ev), now)
 			f := fault.New(fault.Stalled, "the upstream fell silent in the middle of the answer")
 			if t.state == committed {
 				return p.done(t, f, now)
 			}
 			return p.failed(t, f, s, now)
 		}
+	case p.stuck(t, ev, s, now):
+		return p.failed(t, noProgress(t, now), s, now)
 	case to.FirstToken > 0 && (t.Request.Stream || to.FirstTokenSet) && !now.Before(t.sent.Add(to.FirstToken)):
+		p.suspect(t, t.sign(ev), now)
 		return p.failed(t, fault.New(fault.FirstTokenTimeout, "the upstream did not begin its answer in time"), s, now)
 	}
 	a := Action{Kind: Read}
@@ -721,18 +729,25 @@ func (p *Policy) silent(t *Ticket, now time.Time, ev Event) bool {
 func (p *Policy) until(t *Ticket, now time.Time, ev Event) time.Time {
 	to := &t.Model.Timeouts
 	var first time.Time
-	at := func(from time.Time, d time.Duration) {
-		moment := from.Add(d)
+	when := func(moment time.Time) {
 		if moment.Before(now) { // a late driver looks at once
 			moment = now
 		}
-		if d > 0 && (first.IsZero() || moment.Before(first)) {
+		if first.IsZero() || moment.Before(first) {
 			first = moment
+		}
+	}
+	at := func(from time.Time, d time.Duration) {
+		if d > 0 {
+			when(from.Add(d))
 		}
 	}
 	at(t.arrived, to.Total)
 	if t.Target.Away && t.state != committed {
 		at(now, glance)
+	}
+	if moment := t.glances(ev); !moment.IsZero() {
+		when(moment)
 	}
 	if !t.Request.Stream {
 		if ev.Progress.IsZero() {

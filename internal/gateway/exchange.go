@@ -59,6 +59,7 @@ type life struct {
 	first     time.Time     // content left for the client
 	firstIn   time.Time     // content came
 	gap       time.Duration // longest silence within the answer
+	sign      *sign         // of the replica
 	chunk     engine.Chunk  // what came last
 
 	usage   inference.Usage
@@ -184,6 +185,7 @@ func (x *exchange) send(a *flow.Action) flow.Event {
 		Body: x.req.Body, Doc: x.req.Doc, Form: x.req.Form, Conversation: x.req.Conversation,
 		Whole: x.ticket.Model.Loss == fleet.Rejected, Header: x.req.Header, Caller: x.req.Caller, Trace: x.req.Trace,
 	}
+	x.sign = x.g.signs.at(a.Replica.ID)
 	start := time.Now()
 	s, err := x.world.Open(x.ctx, a.Target.Upstream, &x.call, x.ticket.Caller)
 	x.upstream += time.Since(start)
@@ -279,6 +281,7 @@ func (x *exchange) note(c *engine.Chunk, now time.Time) {
 		x.said = now
 	}
 	x.progress = now
+	x.sign.now(now)
 }
 
 // tokens returns how many tokens the answer had, if it is one of them.

@@ -128,6 +128,7 @@ type Gateway struct {
 
 	streams atomic.Int64
 	shadows *Shadows // nil: there are none
+	signs   signs
 
 	mu     sync.Mutex // guards policy; a step is short and never blocks
 	policy *flow.Policy
@@ -150,7 +151,10 @@ func New(p *flow.Policy, ledger Ledger, keep func(*record.Record), report func(i
 }
 
 // Publish replaces the world that later requests meet.
-func (g *Gateway) Publish(w *World) { g.world.Store(w) }
+func (g *Gateway) Publish(w *World) {
+	g.signs.grow(w.Fleet.Replicas)
+	g.world.Store(w)
+}
 
 // World returns the world that a request would meet now.
 func (g *Gateway) World() *World { return g.world.Load() }
@@ -218,6 +222,9 @@ func (g *Gateway) charge(r *record.Record) error {
 func (g *Gateway) step(t *flow.Ticket, ev flow.Event, w *World, now time.Time) flow.Action {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if ev.Kind == flow.Quiet && t.Target != nil {
+		g.signs.tell(g.policy, w.Fleet.Upstreams[t.Target.Upstream].Replicas)
+	}
 	a := g.policy.Step(t, ev, w.Fleet, now)
 	if a.Wake != nil {
 		a.Wake.Owner.Grant()

@@ -76,8 +76,9 @@ type State struct {
 const slots = 6
 
 type replica struct {
-	seen     int // results, ever
-	row      int // failures since the last success
+	seen     int       // results, ever
+	heard    time.Time // when a piece of an answer last came
+	row      int       // failures since the last success
 	rowSince time.Time
 	window   [slots]struct{ good, bad int32 }
 	slot     int64 // number of the newest slot

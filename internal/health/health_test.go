@@ -1,6 +1,7 @@
 package health
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -527,6 +528,24 @@ func TestAnyHistory(t *testing.T) {
 					t.Fatalf("%v: told %v, stands %+v", k, told, st)
 				}
 			},
+			"hear": func(t *rapid.T) {
+				s.Heard(p[rapid.IntRange(0, len(p)-1).Draw(t, "replica")].ID, now)
+			},
+			"suspect": func(t *rapid.T) {
+				id := p[rapid.IntRange(0, len(p)-1).Draw(t, "replica")].ID
+				since := now.Add(-time.Duration(rapid.IntRange(0, 20_000).Draw(t, "ms")) * time.Millisecond)
+				if !s.Silent(id, p, since) {
+					if len(p) > 1 && slices.ContainsFunc(p, func(r fleet.Replica) bool { return r.ID != id && s.at(r.ID).heard.After(since) }) && !s.at(id).heard.After(since) {
+						t.Fatal("a peer was heard, and it was not")
+					}
+					return
+				}
+				before := s.Of(id, "", now)
+				told := s.Suspect(id, p, Stuck, now, 0.5)
+				if after := s.Of(id, "", now); told == after.In() || before.In() && told && after.Why != Stuck {
+					t.Fatalf("told %v, stands %+v", told, after)
+				}
+			},
 			"spare": func(t *rapid.T) {
 				r := land(t)
 				before := s.Of(r.id, "", now).Why
@@ -549,7 +568,7 @@ func TestAnyHistory(t *testing.T) {
 					case st.Until.Sub(now) > s.Rules.CoolMax:
 						t.Fatalf("out until %v", st.Until)
 					}
-					if st.Why == Failing {
+					if st.Why == Failing || st.Why == Stuck {
 						soft++
 					}
 				}

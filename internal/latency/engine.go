@@ -236,6 +236,16 @@ func (e *Engine) Latest(now time.Duration, h Handle) (Progress, bool) {
 	return Progress{ID: s.id, Tokens: e.made(s) + int(ended), At: at}, true
 }
 
+// Made returns when the engine last made a token of a job that it still decodes, told
+// or not; false if there is none.
+func (e *Engine) Made(now time.Duration) (time.Duration, bool) {
+	e.run(now)
+	if len(e.ends) == 0 || e.k == 0 {
+		return 0, false
+	}
+	return e.start.add(e.length(e.stepAfterNow() - 1)).ceil(), true
+}
+
 // Load returns how busy the engine is.
 func (e *Engine) Load(now time.Duration) Load {
 	e.run(now)

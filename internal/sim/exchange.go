@@ -145,7 +145,23 @@ func (s *run) quiet(x *exchange) {
 	if x.wrote != unset {
 		ev.Wrote = s.Start.Add(x.wrote)
 	}
+	s.hear(x)
 	s.step(x, ev)
+}
+
+// hear tells flow when the replicas last made something, of those among which the one is
+// that a request waits for. What came through other gateways counts, too.
+func (s *run) hear(x *exchange) {
+	if x.ticket.Target == nil {
+		return
+	}
+	pool := s.Fleet.Upstreams[x.ticket.Target.Upstream].Replicas
+	for i := range pool {
+		r := s.replicas[pool[i].ID]
+		if made, ok := r.engine.Made(r.clock.local(s.now)); ok {
+			x.policy.Heard(pool[i].ID, s.Start.Add(min(r.clock.showed(made), s.now)))
+		}
+	}
 }
 
 // send opens an attempt.
