@@ -14,6 +14,7 @@ import (
 	"headworks/internal/dialect"
 	"headworks/internal/engine"
 	"headworks/internal/fault"
+	"headworks/internal/fleet"
 	"headworks/internal/form"
 	"headworks/internal/gateway"
 	"headworks/internal/inference"
@@ -254,7 +255,7 @@ func (k *call) read(f *Front, tail string) error {
 		k.blocks = k.hasher.Blocks()
 		r.Blocks = k.blocks
 	}
-	if k.d.Render != nil && f.gateway.World().Fleet.Judges {
+	if k.d.Render != nil && judges(f.gateway.World().Fleet, r.Model) {
 		k.meter.Reset()
 		k.d.Render(&k.doc, &k.meter)
 		r.Features = k.meter.Features()
@@ -268,6 +269,15 @@ func (k *call) read(f *Front, tail string) error {
 	r.Shape, r.Decode = k.d.Shape, k.d.Decode
 	k.follow()
 	return nil
+}
+
+// judges reports whether a model chooses the best target, by what a prompt looks like.
+func judges(s *fleet.Snapshot, model string) bool {
+	if !s.Judges {
+		return false
+	}
+	m, ok := s.Model(model)
+	return ok && m.Policy == fleet.Best
 }
 
 // follow takes from the header what goes on with the request.

@@ -189,9 +189,9 @@ type reading struct {
 
 var readings = map[string]reading{
 	"openai":      {openai.Shape(), openai.ReadRequest, openai.Render},
-	"completions": {completions.Shape(), completions.ReadRequest, nil},
+	"completions": {completions.Shape(), completions.ReadRequest, completions.Render},
 	"anthropic":   {anthropic.Shape(), anthropic.ReadRequest, anthropic.Render},
-	"responses":   {responses.Shape(), responses.ReadRequest, nil},
+	"responses":   {responses.Shape(), responses.ReadRequest, responses.Render},
 	"gemini":      {gemini.Shape(), gemini.ReadRequest, gemini.Render},
 	"ollama":      {ollama.Shape(), ollama.ReadRequest, ollama.Render},
 }
@@ -270,14 +270,12 @@ func (t *rehearsal) read(d *DryRun) error {
 	if t.request.Model == "" {
 		return cannotTry("the request names no model; give one with --model")
 	}
-	if how.render != nil {
-		var m complexity.Meter
-		how.render(&doc, &m)
-		t.request.Features = m.Features()
-		var h prefix.Hasher
-		how.render(&doc, &h)
-		t.request.Blocks = h.Blocks()
-	}
+	var m complexity.Meter
+	how.render(&doc, &m)
+	t.request.Features = m.Features()
+	var h prefix.Hasher
+	how.render(&doc, &h)
+	t.request.Blocks = h.Blocks()
 	for _, h := range d.Headers {
 		name, value, ok := strings.Cut(h, ":")
 		if !ok {

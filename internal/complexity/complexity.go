@@ -4,7 +4,7 @@
 //
 // It is a weak judge. On prompts with known answers of a weak and a strong model it
 // finds the hard ones somewhat better than their length does, and far worse than a
-// look at the answers; docs/explanation/routing.md has the figures. So it shifts what
+// look at the answers; docs/explanation/measured.md has the figures. So it shifts what
 // counts, quality or price, and decides nothing by itself.
 package complexity
 

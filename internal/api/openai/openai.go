@@ -29,7 +29,7 @@ func Routes() []api.Route {
 	}
 	c := dialect()
 	c.Shape, c.ReadRequest, c.Decode = completions.Shape(), completions.ReadRequest, completions.Decode
-	c.EncodeAnswer, c.AnswerID = completions.EncodeAnswer, "cmpl-"
+	c.Render, c.EncodeAnswer, c.AnswerID = completions.Render, completions.EncodeAnswer, "cmpl-"
 	c.NewWriter = func(id string, created time.Time, req *inference.Request) api.Writer {
 		return &completions.Writer{Writer: openai.Writer{ID: id, Model: req.Model, Created: created.Unix(), Usage: req.WantUsage}}
 	}

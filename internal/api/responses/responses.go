@@ -55,6 +55,7 @@ func Routes(s Store, keeps func() bool) []api.Route {
 		Name:         "responses",
 		Shape:        responses.Shape(),
 		ReadRequest:  responses.ReadRequest,
+		Render:       responses.Render,
 		Decode:       responses.Decode,
 		EncodeAnswer: responses.EncodeAnswer,
 		Status:       responses.Status,

@@ -221,3 +221,11 @@ func beyond(m scan.Value) *fault.Error {
 		Words: "the upstreams of this model only chat, where there is no place for " + asks + "; ask a model whose upstream serves completions",
 	}
 }
+
+// Render writes what a model is going to read, so that an engine's prefix cache can be
+// foreseen: the prompt, if it is one text.
+func Render(d *scan.Doc, to dialect.Rendering) {
+	if p := d.Root().Get("prompt"); p.Kind() == scan.String {
+		to.Write(p.Raw())
+	}
+}

@@ -359,3 +359,28 @@ func FuzzReader(f *testing.F) {
 		}
 	})
 }
+
+// heard keeps what is rendered.
+type heard struct{ strings.Builder }
+
+func (h *heard) Write(p []byte)    { h.Builder.Write(p) }
+func (h *heard) Weigh([]byte, int) {}
+
+// TestRender: one text is foreseen, several are not.
+func TestRender(t *testing.T) {
+	for body, want := range map[string]string{
+		`{"model":"m","prompt":"hello"}`:   `"hello"`,
+		`{"model":"m","prompt":["a","b"]}`: "",
+		`{"model":"m","prompt":[1,2]}`:     "",
+	} {
+		var d scan.Doc
+		if err := d.Scan([]byte(body), Shape()); err != nil {
+			t.Fatal(err)
+		}
+		var got heard
+		Render(&d, &got)
+		if got.String() != want {
+			t.Errorf("%s renders %s, want %s", body, got.String(), want)
+		}
+	}
+}
