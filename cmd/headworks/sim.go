@@ -112,6 +112,11 @@ func showSimulated(w io.Writer, r *app.Simulated) {
 		fmt.Fprintln(w)
 		table(w, rows...)
 	}
+	if rows := r.PhaseRows(); rows != nil {
+		fmt.Fprintln(w)
+		table(w, rows...)
+		fmt.Fprintln(w, "lost: failed before the answer had begun; broken: began, and did not end; moved: served in another region than the caller's")
+	}
 	if r.Seeds > 1 {
 		fmt.Fprintln(w, "\n± is half of the 95 % interval of the mean over the seeds")
 	}

@@ -203,6 +203,46 @@ func (l *SimulatedLoad) rates() (texts []string) {
 	return texts
 }
 
+// PhaseRows returns a table of what became of the requests that came between the
+// events, if there are any: a row for each phase and policy. Of several seeds counts
+// are sums, and times are means.
+func (s *Simulated) PhaseRows() [][]string {
+	var rows [][]string
+	all := s.Summaries()
+	if len(all) == 0 || len(all[0].Runs) == 0 {
+		return nil
+	}
+	for i, phase := range all[0].Runs[0].Phases {
+		for _, p := range all {
+			var sum sim.Phase
+			for _, r := range p.Runs {
+				x, n := &r.Phases[i], float64(len(p.Runs))
+				sum.Requests += x.Requests
+				sum.Lost += x.Lost
+				sum.Broken += x.Broken
+				sum.Retried += x.Retried
+				sum.Moved += x.Moved
+				sum.TTFT.P50 += x.TTFT.P50 / n
+				sum.TTFT.P99 += x.TTFT.P99 / n
+				sum.Within += x.Within / n
+			}
+			span := fmt.Sprintf("%g s on", phase.From)
+			if phase.To > 0 {
+				span = fmt.Sprintf("%g..%g s", phase.From, phase.To)
+			}
+			row := []string{span, p.Policy}
+			for _, n := range []int{sum.Requests, sum.Lost, sum.Broken, sum.Retried, sum.Moved} {
+				row = append(row, fmt.Sprint(n))
+			}
+			rows = append(rows, append(row, fmt.Sprintf("%.0f", sum.TTFT.P50), fmt.Sprintf("%.0f", sum.TTFT.P99), fmt.Sprintf("%.1f", 100*sum.Within)))
+		}
+	}
+	if rows == nil {
+		return nil
+	}
+	return append([][]string{{"CAME", "POLICY", "REQUESTS", "LOST", "BROKEN", "RETRIED", "MOVED", "TTFT P50 MS", "P99 MS", "WITHIN %"}}, rows...)
+}
+
 // chart is a measure as bars, one for each policy.
 type chart struct {
 	Name   string
@@ -259,6 +299,8 @@ func (s *Simulated) HTML(w io.Writer) error {
 		VersusRows [][]string
 		StageHead  []string
 		StageRows  [][]string
+		PhaseHead  []string
+		PhaseRows  [][]string
 		Charts     []chart
 		Runs       []sim.Summary
 		Version    string
@@ -266,6 +308,9 @@ func (s *Simulated) HTML(w io.Writer) error {
 	}{Facts: s.Facts(), Head: rows[0], Rows: rows[1:], Charts: s.charts(), Runs: s.Summaries(), Version: Version, ManySeeds: s.Seeds > 1}
 	if stages != nil {
 		data.StageHead, data.StageRows = stages[0], stages[1:]
+	}
+	if rows := s.PhaseRows(); rows != nil {
+		data.PhaseHead, data.PhaseRows = rows[0], rows[1:]
 	}
 	if versus := s.VersusRows(); versus != nil {
 		data.First, versus[0][0] = versus[0][0], ""
@@ -320,6 +365,12 @@ code { font-size: .85em; overflow-wrap: anywhere; }
 <thead><tr>{{range .StageHead}}<th scope="col">{{.}}</th>{{end}}</tr></thead>
 <tbody>{{range .StageRows}}<tr>{{range .}}<td>{{.}}</td>{{end}}</tr>
 {{end}}</tbody></table></div>{{end}}
+{{if .PhaseRows}}<h2>Between the events</h2>
+<div class="scroll"><table>
+<thead><tr>{{range .PhaseHead}}<th scope="col">{{.}}</th>{{end}}</tr></thead>
+<tbody>{{range .PhaseRows}}<tr>{{range .}}<td>{{.}}</td>{{end}}</tr>
+{{end}}</tbody></table></div>
+<p>By when requests came. Lost: failed before the answer had begun. Broken: began, and did not end. Retried: not served by the first replica that was asked. Moved: served in another region than the caller's.</p>{{end}}
 <h2>Beside each other</h2>
 {{range .Charts}}<h3>{{.Name}}</h3>
 <svg viewBox="0 0 700 {{.Height}}" role="img" aria-label="{{.Name}}: {{range $i, $b := .Bars}}{{if $i}}; {{end}}{{$b.Label}} {{$b.Value}}{{end}}">

@@ -26,9 +26,12 @@ const (
 	Slow                   // everything takes Factor times as long
 	Fail                   // it turns a share of the requests away, with an error of its own
 	Drain                  // an operator lets it have no more requests; those that it has go on
+	Cut                    // it goes on, and no packet comes through to it or from it
 )
 
-func (k EventKind) String() string { return [...]string{"crash", "hang", "slow", "fail", "drain"}[k] }
+func (k EventKind) String() string {
+	return [...]string{"crash", "hang", "slow", "fail", "drain", "cut"}[k]
+}
 
 // Event is something that befalls replicas for a time.
 type Event struct {
@@ -41,7 +44,7 @@ type Event struct {
 // lost names what an event does to all of a zone or a region: they crash.
 const lost = "lost"
 
-const eventForm = "an event is FROM..TO WHAT WHERE, such as \"60s..120s crash gpu/2\": WHAT is crash, hang, slow, fail, drain or lost; WHERE is UPSTREAM, UPSTREAM/REPLICA (its name or its number from 1), zone/ZONE (or zone/REGION/ZONE) or region/REGION; behind slow stands how much, such as x3, and behind fail which share, such as 5%"
+const eventForm = "an event is FROM..TO WHAT WHERE, such as \"60s..120s crash gpu/2\": WHAT is crash, cut, hang, slow, fail, drain or lost; WHERE is UPSTREAM, UPSTREAM/REPLICA (its name or its number from 1), zone/ZONE (or zone/REGION/ZONE) or region/REGION; behind slow stands how much, such as x3, and behind fail which share, such as 5%"
 
 // ParseEvent reads an event of the form FROM..TO WHAT WHERE [xFACTOR]; see
 // docs/howto/simulate.md. What it names is looked up in the fleet.
@@ -79,6 +82,8 @@ func ParseEvent(text string, s *fleet.Snapshot) (Event, error) {
 		e.Kind = Fail
 	case Drain.String():
 		e.Kind = Drain
+	case Cut.String():
+		e.Kind = Cut
 	default:
 		return e, fmt.Errorf("nothing is called %q; %s", words[1], eventForm)
 	}
@@ -167,6 +172,8 @@ func (s *run) strike(m moment) {
 		switch {
 		case m.event.Kind == Drain:
 			s.drain(r, m.ends)
+		case m.event.Kind == Cut:
+			s.cut(r, m.ends)
 		case m.event.Kind != Crash:
 			s.hold(r, m)
 		case m.ends:
@@ -196,6 +203,46 @@ func (s *run) drain(r *replica, ends bool) {
 	}
 }
 
+// How long nothing has to come back until a connection counts as failed, as wire has
+// it.
+const (
+	unanswered = 2 * time.Second // one that is being opened
+	unheard    = 8 * time.Second // one that is open
+)
+
+// cut lets no packet through to a replica, or through again. What it said meanwhile
+// comes as soon as it can, on the connections that have not ended until then.
+func (s *run) cut(r *replica, ends bool) {
+	if ends {
+		if r.cuts--; r.cuts > 0 {
+			return
+		}
+	} else {
+		r.cuts++
+	}
+	var heard []*exchange
+	for i := range s.actors {
+		x := s.actors[i].exchange
+		switch {
+		case x == nil || x.replica != r || !x.working:
+		case !ends && x.fails == unset:
+			x.fails, x.failure = s.now+unheard, fault.New(fault.Interrupted, "nothing was heard of the replica")
+			s.wake(x)
+		case ends:
+			x.fails = unset
+			s.wake(x)
+			if x.missed.ID != 0 {
+				heard = append(heard, x)
+			}
+		}
+	}
+	for _, x := range heard {
+		p := x.missed
+		x.missed = latency.Progress{}
+		s.made(x, p)
+	}
+}
+
 // hold slows an engine down, or lets it go on.
 func (s *run) hold(r *replica, m moment) {
 	if m.ends {
@@ -215,7 +262,7 @@ func (s *run) hold(r *replica, m moment) {
 			pace = 0
 		case Slow:
 			pace /= e.Factor
-		case Crash, Fail, Drain:
+		case Crash, Fail, Drain, Cut:
 		}
 	}
 	r.clock.set(s.now, pace)

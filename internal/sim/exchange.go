@@ -31,6 +31,12 @@ type exchange struct {
 	working bool     // job is under way there
 	job     latency.Handle
 
+	until   time.Duration    // what flow waits for; unset: nothing
+	fails   time.Duration    // when its connection does; unset: it does not
+	failure *fault.Error     // then
+	missed  latency.Progress // what was said last and did not come through
+	away    time.Duration    // on the way to the regions where it was sent, and back
+
 	follow   func(ended time.Duration) (Arrival, bool)
 	next     Arrival // what follows
 	thinking bool    // until its time
@@ -66,6 +72,7 @@ func (s *run) enter(x *exchange, a *Arrival) {
 	}
 	x.made, x.whole = 0, false
 	x.first, x.firstIn, x.latest, x.wrote = unset, unset, unset, unset
+	x.fails, x.missed, x.away = unset, latency.Progress{}, 0
 	x.policy = s.gateway(&x.request)
 	x.policy.Begin(&x.ticket, &x.request, a.Caller, x)
 	x.ticket.From, x.ticket.PlacedBy = place.Place{Region: s.Region, Zone: s.Zone}, place.ByCell
@@ -113,14 +120,22 @@ func (s *run) step(x *exchange, ev flow.Event) {
 	}
 }
 
-// wait waits until a moment, or until the client leaves.
+// wait waits until a moment, until the client leaves, or until the connection fails.
 func (s *run) wait(x *exchange, until time.Time) {
-	when := int64(never)
+	x.until = unset
 	if !until.IsZero() {
-		when = int64(max(until.Sub(s.Start), s.now))
+		x.until = max(until.Sub(s.Start), s.now)
 	}
-	if x.leaves != unset {
-		when = min(when, int64(x.leaves))
+	s.wake(x)
+}
+
+// wake sets when the exchange has something to do by itself.
+func (s *run) wake(x *exchange) {
+	when := int64(never)
+	for _, at := range [...]time.Duration{x.until, x.leaves, x.fails} {
+		if at != unset {
+			when = min(when, int64(at))
+		}
 	}
 	s.agenda.set(x.number, when)
 }
@@ -134,6 +149,11 @@ func (s *run) quiet(x *exchange) {
 	}
 	if x.leaves != unset && s.now >= x.leaves {
 		s.step(x, flow.Event{Kind: flow.Left})
+		return
+	}
+	if x.fails != unset && s.now >= x.fails {
+		s.drop(x)
+		s.step(x, flow.Event{Kind: flow.Failed, Fault: x.failure})
 		return
 	}
 	s.look(x)
@@ -169,6 +189,14 @@ func (s *run) send(x *exchange, a *flow.Action) *fault.Error {
 	r := s.replicas[a.Replica.ID]
 	r.tally.sent++
 	x.replica, x.made, x.latest = r, 0, unset
+	x.fails, x.missed = unset, latency.Progress{}
+	if trip := s.Fleet.Atlas.Trip(s.Fleet.Atlas.Region(x.ticket.From.Region), s.Fleet.Atlas.Region(a.Replica.Place.Region)); trip != place.Far && r.cuts == 0 {
+		x.away += trip
+	}
+	if r.cuts > 0 {
+		x.fails, x.failure = s.now+unanswered, fault.New(fault.Connect, "nobody answers there")
+		return nil
+	}
 	if r.down > 0 {
 		return fault.New(fault.Connect, "nobody answers there")
 	}
@@ -222,7 +250,7 @@ func (x *exchange) finished() flow.Event {
 
 // look finds out what came of a stream since its first token.
 func (s *run) look(x *exchange) {
-	if !x.working || !x.request.Stream {
+	if !x.working || !x.request.Stream || x.replica.cuts > 0 {
 		return
 	}
 	r := x.replica
@@ -236,6 +264,7 @@ func (s *run) look(x *exchange) {
 
 // drop takes the job back that is under way, if one is.
 func (s *run) drop(x *exchange) {
+	x.fails, x.missed = unset, latency.Progress{}
 	if !x.working {
 		return
 	}
@@ -263,7 +292,7 @@ func (s *run) done(x *exchange, f *fault.Error) {
 	if s.bytes = r.Append(s.bytes); len(s.bytes) > 8<<10 {
 		s.flush()
 	}
-	s.tally.add(r, s.Objective)
+	s.tally.add(r, x.arrived, s.Objective)
 	if s.keep != nil {
 		s.keep(r)
 	}
@@ -282,7 +311,7 @@ func (s *run) done(x *exchange, f *fault.Error) {
 // measure writes times and tokens into a record.
 func (x *exchange) measure(r *record.Record, now time.Duration) {
 	r.Scan, r.Overhead = 0, 0
-	r.Total = (now - x.arrived).Microseconds()
+	r.Total = (now - x.arrived + x.away).Microseconds()
 	var u inference.Usage
 	switch {
 	case x.whole:
@@ -303,7 +332,7 @@ func (x *exchange) measure(r *record.Record, now time.Duration) {
 		}
 	}
 	if x.first != unset {
-		r.TTFT = (x.first - x.arrived).Microseconds()
+		r.TTFT = (x.first - x.arrived + x.away).Microseconds()
 	}
 	if x.firstIn != unset && x.ticket.Tries > 0 {
 		sent := x.ticket.Attempts[x.ticket.Tries-1].Start.Sub(x.ticket.Attempts[0].Start)

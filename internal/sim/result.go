@@ -24,6 +24,7 @@ type Result struct {
 	Seconds        float64        `json:"simulated_seconds"`
 	Figures
 	Stages   []Figures     `json:"stages,omitempty"` // of a load in stages, in order
+	Phases   []Phase       `json:"phases,omitempty"` // between the events, in order
 	Replicas []ReplicaLoad `json:"replicas"`
 }
 
@@ -58,6 +59,71 @@ type ReplicaLoad struct {
 	InFlightPeak int     `json:"in_flight_peak"`
 }
 
+// Phase is what became of the requests that came between two moments at which an
+// event begins or ends.
+type Phase struct {
+	From     float64     `json:"from"` // seconds from the start
+	To       float64     `json:"to"`   // 0: the end of the run
+	Requests int         `json:"requests"`
+	Lost     int         `json:"lost"`    // failed before the answer had begun
+	Broken   int         `json:"broken"`  // began to be answered, and did not end
+	Retried  int         `json:"retried"` // served, though not by the first replica that was asked
+	Moved    int         `json:"moved"`   // served in another region than the caller's
+	TTFT     Percentiles `json:"ttft_ms"`
+	Within   float64     `json:"within_objective"`
+
+	within int
+	ttft   []int64
+}
+
+// maxPhases bounds the phases of a run; what comes later is in the last one.
+const maxPhases = 16
+
+// phases returns the phases between moments; none where nothing happens.
+func phases(all []moment) []Phase {
+	if len(all) == 0 {
+		return nil
+	}
+	list := []Phase{{}}
+	for _, m := range all {
+		last := &list[len(list)-1]
+		switch at := m.at.Seconds(); {
+		case at == last.From:
+		case len(list) == maxPhases:
+			return list
+		default:
+			last.To = at
+			list = append(list, Phase{From: at})
+		}
+	}
+	return list
+}
+
+// add counts a request.
+func (p *Phase) add(r *record.Record, within bool) {
+	p.Requests++
+	if within {
+		p.within++
+	}
+	switch {
+	case r.End != record.OK && r.Committed:
+		p.Broken++
+		return
+	case r.End != record.OK:
+		p.Lost++
+		return
+	}
+	if r.Tried > 1 {
+		p.Retried++
+	}
+	if r.Region != r.FromRegion && r.Region != "" && r.FromRegion != "" {
+		p.Moved++
+	}
+	if r.TTFT >= 0 && r.Stream {
+		p.ttft = append(p.ttft, r.TTFT)
+	}
+}
+
 // tally counts while a run is under way.
 type tally struct {
 	steps    int64
@@ -69,6 +135,7 @@ type tally struct {
 	stage    sample        // the one at hand
 	begun    time.Duration
 	stages   []Figures
+	phases   []Phase
 }
 
 // sample is what is measured of some requests.
@@ -81,17 +148,20 @@ type sample struct {
 
 func (t *tally) begin(at time.Duration) { t.begun = at }
 
-func (t *tally) add(r *record.Record, o Objective) {
+func (t *tally) add(r *record.Record, came time.Duration, o Objective) {
 	t.requests++
 	t.faults[r.Fault]++
 	m := &t.stage
 	m.requests++
+	within := r.End == record.OK
+	if len(t.phases) > 0 {
+		defer func() { t.phase(came).add(r, within) }()
+	}
 	if r.End != record.OK {
 		return
 	}
 	t.served++
 	m.output += r.Output
-	within := true
 	if r.TTFT >= 0 && r.Stream {
 		m.ttft = append(m.ttft, r.TTFT)
 		within = o.TTFT == 0 || r.TTFT <= o.TTFT.Microseconds()
@@ -103,6 +173,15 @@ func (t *tally) add(r *record.Record, o Objective) {
 	if within {
 		m.within++
 	}
+}
+
+// phase returns the phase of a moment.
+func (t *tally) phase(at time.Duration) *Phase {
+	i := len(t.phases) - 1
+	for i > 0 && at.Seconds() < t.phases[i].From {
+		i--
+	}
+	return &t.phases[i]
 }
 
 // close ends a stage.
@@ -193,6 +272,13 @@ func (s *run) result() Result {
 	if len(t.stages) > 1 {
 		r.Stages = t.stages
 	}
+	for i := range t.phases {
+		p := &t.phases[i]
+		p.TTFT = percentiles(p.ttft)
+		p.Within = float64(p.within) / float64(max(p.Requests, 1))
+		p.ttft = nil
+	}
+	r.Phases = t.phases
 	if s.wall > 0 {
 		r.StepsPerSecond = float64(t.steps) / s.wall.Seconds()
 	}

@@ -57,6 +57,7 @@ func RunGateways(w World, gateways []*flow.Policy, l Load, keep func(*record.Rec
 		}
 	}
 	s.moments = moments(w.Events)
+	s.tally.phases = phases(s.moments)
 	s.tells = never
 	if len(gateways) > 1 && w.Exchange > 0 {
 		s.tells = 0
@@ -118,6 +119,7 @@ type replica struct {
 	number int32
 	down   int      // how many crashes it is under
 	drains int      // how many operators keep it from requests
+	cuts   int      // how many cuts keep packets from it
 	held   []*Event // what holds it up
 	tally  replicaTally
 }
@@ -234,7 +236,11 @@ func (s *run) advance(r *replica) {
 	s.told = r.engine.Advance(max(r.clock.local(s.now), r.due), s.told[:0])
 	s.plan(r)
 	for _, p := range s.told {
-		if x := s.actors[uint32(p.ID)].exchange; x.attempt == uint32(p.ID>>32) {
+		switch x := s.actors[uint32(p.ID)].exchange; {
+		case x.attempt != uint32(p.ID>>32):
+		case r.cuts > 0:
+			x.missed = p
+		default:
 			s.made(x, p)
 		}
 	}
