@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"cmp"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -142,7 +143,7 @@ func (p *Policy) weigh(t *Ticket, s *fleet.Snapshot, group []uint8, most int, no
 		}
 		return
 	}
-	p.plan.Make(p.sites, t.Aim.TTFT, t.draw())
+	p.plan.Make(p.sites, cmp.Or(t.Aim.TTFT, spillAim), t.draw())
 	lead := p.plan.Order[0]
 	for i, k := range p.plan.Order {
 		to := p.stops[k]
@@ -206,6 +207,7 @@ func (p *Policy) site(t *Ticket, s *fleet.Snapshot, at uint8, now time.Time) {
 		}
 		to := &sites[min(int(r.Locality), len(sites)-1)]
 		to.Total += rate
+		to.Load += float64(p.InFlight(r.ID).Requests)
 		if weight, calm := p.Health.Calm(r.ID, now); calm {
 			to.Open += rate * weight
 			continue
@@ -217,10 +219,7 @@ func (p *Policy) site(t *Ticket, s *fleet.Snapshot, at uint8, now time.Time) {
 			to.Soft += rate
 		}
 	}
-	var pace route.Pace
-	if t.Aim.TTFT > 0 {
-		pace = p.Foresee(target, s, t.Request.Input, now)
-	}
+	ttft := p.soon(target, s, t.Request.Input, now)
 	kept := base
 	for i := range sites {
 		site, to := sites[i], p.stops[base+i]
@@ -228,11 +227,33 @@ func (p *Policy) site(t *Ticket, s *fleet.Snapshot, at uint8, now time.Time) {
 			continue
 		}
 		site.Weight = site.Total * float64(max(target.Weight, 1))
-		site.TTFT = pace.TTFT
+		site.TTFT = ttft
+		if site.Load > 0 {
+			site.Load *= rate / max(site.Open, rate/2)
+		}
 		p.sites[kept], p.stops[kept] = site, to
 		kept++
 	}
 	p.sites, p.stops = p.sites[:kept], p.stops[:kept]
+}
+
+// spillAim stands for the objective of a model that has none: when the first token has
+// to come for a request to stay near its caller.
+const spillAim = 2 * time.Second
+
+// recent is how old what was seen of a target may be to tell of its first token. Where
+// nobody is sent to, nobody sees that it got better.
+const recent = 10 * time.Second
+
+// soon returns when the first token is thought to come; 0 if nobody knows.
+func (p *Policy) soon(target *fleet.Target, s *fleet.Snapshot, input int, now time.Time) time.Duration {
+	u := &s.Upstreams[target.Upstream]
+	if k, ok := p.Learned(u); (!ok || !k.Trusted()) && (u.Pace.First == 0 || u.Pace.Rate == 0 && u.Rate == 0) {
+		if at := p.paceOf(target.ID); at == nil || now.Sub(at.at) > recent {
+			return 0
+		}
+	}
+	return p.Foresee(target, s, input, now).TTFT
 }
 
 // soft reports whether a replica is kept out by too many failures alone, and somebody

@@ -266,6 +266,7 @@ func TestZonesOfAPool(t *testing.T) {
 			if tt.want != "" && a.Replica.Place.String() != tt.want || r.t.Locality != tt.why || r.t.Why != route.First {
 				t.Errorf("%s: %s because of %q, %q; want %q, %q", name, a.Replica.Place, r.t.Why, r.t.Locality, tt.want, tt.why)
 			}
+			r.step(Event{Kind: Left})
 		}
 	}
 }
@@ -427,4 +428,17 @@ func TestTriesLeaveAPlace(t *testing.T) {
 	r.s.Models[0].Tries = 3
 	r.from("eu")
 	r.want(r.step(failure(fault.FirstTokenTimeout)), Send)
+}
+
+// The caller's zone is left where it is busier than the rest of its region.
+func TestBusyZonesAreLeft(t *testing.T) {
+	r := newRig(t, admit.Limits{}, true, 6)
+	locate(r.s, "eu/a", "eu/b", "eu/a", "eu/b", "eu/a", "eu/b")
+	zones := map[string]int{}
+	for range 60 { // and none ends
+		zones[r.from("eu/b").Replica.Place.Zone]++
+	}
+	if zones["b"] < 32 || zones["a"] < 20 {
+		t.Errorf("sent to zones %v", zones)
+	}
 }

@@ -39,6 +39,7 @@ type Site struct {
 	Total  float64       // capacity of its replicas
 	Open   float64       // of those that are available now
 	Soft   float64       // of those that only too many failures keep out
+	Load   float64       // requests in flight for each replica that is available
 	TTFT   time.Duration // when the first token is thought to come, without Trip; 0 is not known
 }
 
@@ -89,6 +90,11 @@ const (
 	lateAt    = 0.7
 	gainShare = 0.2
 	gainLeast = 200 * time.Millisecond
+	// evenShare and evenLeast are how much busier the caller's zone may be than the rest
+	// of its region until it is no longer preferred: between zones it is a millisecond,
+	// and a queue is worth many.
+	evenShare = 1.25
+	evenLeast = 1
 )
 
 // Plan is in which order sites are asked. It may be made again and again, and then
@@ -103,8 +109,10 @@ type Plan struct {
 }
 
 // Make plans for sites, of which there is at least one. The objective is when the
-// first token has to come, 0 if there is none. The draw is uniform.
+// first token has to come, 0 if there is none. The draw is uniform. Where the caller's
+// zone is too busy it becomes one of its region like the others.
 func (p *Plan) Make(sites []Site, objective time.Duration, draw uint64) {
+	even(sites)
 	p.sort(sites)
 	p.share(sites)
 	first := p.draw(draw)
@@ -118,6 +126,29 @@ func (p *Plan) Make(sites []Site, objective time.Duration, draw uint64) {
 			if i != first && level == (WhyNot(&sites[i], &sites[first]) == AsNear) {
 				p.Order = append(p.Order, i)
 			}
+		}
+	}
+}
+
+// even gives the caller's zone the class of its region where it is busier than the rest
+// of that.
+func even(sites []Site) {
+	var busy, open, others float64
+	for i := range sites {
+		switch s := &sites[i]; s.Class {
+		case SameZone:
+			busy = max(busy, s.Load)
+		case SameRegion:
+			open, others = open+s.Open, others+s.Open*s.Load
+		case Elsewhere, Anywhere:
+		}
+	}
+	if open == 0 || busy <= evenShare*others/open+evenLeast {
+		return
+	}
+	for i := range sites {
+		if sites[i].Class == SameZone {
+			sites[i].Class = SameRegion
 		}
 	}
 }

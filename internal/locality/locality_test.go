@@ -110,6 +110,36 @@ func TestReasons(t *testing.T) {
 	}
 }
 
+// The caller's zone is preferred as long as it is about as busy as its region.
+func TestBusyZones(t *testing.T) {
+	for name, tt := range map[string]struct {
+		zone, others float64
+		share        float64 // of the zone, in percent
+	}{
+		"idle":                    {0, 0, 100},
+		"a request a replica":     {1, 0, 100},
+		"more than that":          {1.5, 0, 50},
+		"a quarter busier":        {11, 8, 100},
+		"more than a quarter":     {11.5, 8, 50},
+		"the others are the busy": {3, 50, 100},
+	} {
+		zone, other, far := site(SameZone, 0, 1, 10, 100), site(SameRegion, 0, 1, 10, 100), site(Elsewhere, ms, 1, 10, 100)
+		zone.Load, other.Load = tt.zone, tt.others
+		var p Plan
+		p.Make([]Site{far, other, zone}, 0, 0)
+		if got := 100 * p.Share[2]; math.Abs(got-tt.share) > 0.1 || p.Share[0] != 0 {
+			t.Errorf("%s: the zone gets %.1f %%, want %.1f; all: %v", name, got, tt.share, p.Share)
+		}
+	}
+	// With the rest of its region out, its zone is all there is.
+	zone, other := site(SameZone, 0, 1, 10, 100), site(SameRegion, 0, 1, 10, 0)
+	zone.Load = 100
+	var p Plan
+	if p.Make([]Site{other, zone}, 0, 0); p.Share[1] != 1 || p.Why != Zone {
+		t.Errorf("the zone gets %v because of %q", p.Share[1], p.Why)
+	}
+}
+
 // A farther region is asked before the objective is missed, if it is sooner by enough.
 func TestSpillBeforeItIsLate(t *testing.T) {
 	for name, tt := range map[string]struct {
@@ -169,6 +199,7 @@ func sites(t *rapid.T) []Site {
 			Class: Class(rapid.IntRange(0, 3).Draw(t, "class")), Trip: time.Duration(rapid.IntRange(0, 3).Draw(t, "trip")) * 50 * ms,
 			Weight: float64(rapid.IntRange(1, 5).Draw(t, "weight")), Total: total, Open: open,
 			Soft: (total - open) * float64(rapid.IntRange(0, 1).Draw(t, "soft")),
+			Load: float64(rapid.IntRange(0, 9).Draw(t, "load")),
 			TTFT: time.Duration(rapid.IntRange(0, 30).Draw(t, "ttft")) * 100 * ms,
 		}
 	}

@@ -99,3 +99,131 @@ func TestZoneOfReplicas(t *testing.T) {
 		}
 	}
 }
+
+// A region that is cut off sends no reset: what had not begun goes elsewhere once
+// nothing was heard for long enough, and new requests after two that nobody answered.
+func TestRegionIsCutOff(t *testing.T) {
+	w := regions()
+	for i := range w.Fleet.Upstreams {
+		w.Fleet.Models[0].Targets[i].ID = fleet.TargetID(i + 1)
+	}
+	e, err := ParseEvent("60s..120s cut region/eu", w.Fleet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Events = []Event{e}
+	_, load := BuiltIn(4500, 1)
+	load.Rate = 25
+	slowest := time.Duration(0)
+	got := Run(w, flow.NewPolicy(admit.Limits{}), load, func(r *record.Record) {
+		if r.End == record.OK && r.Tried > 1 {
+			slowest = max(slowest, time.Duration(r.TTFT)*time.Microsecond)
+		}
+	})
+	if len(got.Phases) != 3 {
+		t.Fatalf("%d phases", len(got.Phases))
+	}
+	before, during, after := got.Phases[0], got.Phases[1], got.Phases[2]
+	if before.Lost+during.Lost+after.Lost > 0 {
+		t.Errorf("lost, with nothing begun: %+v", got.Phases)
+	}
+	if before.Broken == 0 || during.Broken+after.Broken > 0 {
+		t.Errorf("broken: %d before, %d while it was cut off, %d after", before.Broken, during.Broken, after.Broken)
+	}
+	if before.Retried == 0 || before.Moved > before.Requests/10 {
+		t.Errorf("of those that came before %d were sent again, %d moved", before.Retried, before.Moved)
+	}
+	if during.Moved != during.Requests || during.Requests == 0 {
+		t.Errorf("while it was cut off %d of %d moved", during.Moved, during.Requests)
+	}
+	if after.Moved == 0 || after.Moved > after.Requests*3/4 {
+		t.Errorf("healed, %d of %d moved", after.Moved, after.Requests)
+	}
+	if slowest < unanswered || slowest > unheard+10*time.Second {
+		t.Errorf("the slowest that was sent again began after %v", slowest)
+	}
+}
+
+// A short cut ends nothing: what was said meanwhile comes late.
+func TestShortCut(t *testing.T) {
+	r := alone(t, Event{Kind: Cut, Replicas: []fleet.ReplicaID{0}, From: 2 * time.Second, To: 5 * time.Second})
+	whole := alone(t, Event{})
+	if r.End != record.OK || r.Output != whole.Output {
+		t.Errorf("it ended with %v and %d tokens, and %d without a cut", r.End, r.Output, whole.Output)
+	}
+	if long := alone(t, Event{Kind: Cut, Replicas: []fleet.ReplicaID{0}, From: 2 * time.Second, To: time.Minute}); long.End != record.AbnormalEnd || long.Total != 9e6 {
+		t.Errorf("a long cut: %v after %d us", long.End, long.Total)
+	}
+}
+
+// A drained region gets nothing new and breaks nothing.
+func TestRegionIsDrained(t *testing.T) {
+	w := regions()
+	e, err := ParseEvent("60s..120s drain region/eu", w.Fleet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Events = []Event{e}
+	_, load := BuiltIn(4500, 1)
+	load.Rate = 25
+	got := Run(w, flow.NewPolicy(admit.Limits{}), load, nil)
+	if got.Failed > 0 || len(got.Phases) != 3 {
+		t.Fatalf("%d failed, %d phases", got.Failed, len(got.Phases))
+	}
+	before, during, after := got.Phases[0], got.Phases[1], got.Phases[2]
+	if before.Moved > 0 || before.Retried+during.Retried > 0 || during.Moved != during.Requests {
+		t.Errorf("%d moved before; %d of %d while it was drained, and %d were sent again", before.Moved, during.Moved, during.Requests, during.Retried)
+	}
+	if after.Moved == 0 || after.Moved > after.Requests/2 {
+		t.Errorf("after it %d of %d moved", after.Moved, after.Requests)
+	}
+}
+
+// The way to another region is part of the time to the first token.
+func TestTheWayTakesTime(t *testing.T) {
+	ttft := func(away time.Duration) float64 {
+		w := regions()
+		w.Fleet.Atlas = place.NewAtlas(nil, map[string]map[string]time.Duration{"eu": {"us": away}})
+		for i := range w.Fleet.Upstreams {
+			w.Fleet.Upstreams[i].Locate(w.Fleet.Atlas)
+		}
+		e, _ := ParseEvent("0s..1h drain region/eu", w.Fleet)
+		w.Events = []Event{e}
+		_, load := BuiltIn(500, 1)
+		load.Rate = 10
+		return Run(w, flow.NewPolicy(admit.Limits{}), load, nil).TTFT.Mean
+	}
+	near, far := ttft(time.Millisecond), ttft(201*time.Millisecond)
+	if far-near < 199 || far-near > 201 {
+		t.Errorf("200 ms farther away the first token comes %.1f ms later", far-near)
+	}
+}
+
+// Callers of one zone do not fill that and leave the other idle.
+func TestZonesShareTheLoad(t *testing.T) {
+	w := regions()
+	for i := range w.Fleet.Upstreams {
+		u := &w.Fleet.Upstreams[i]
+		for k := range 4 {
+			r := u.Replicas[k]
+			r.ID, r.Name = fleet.ReplicaID(w.Fleet.Replicas), name(w.Fleet.Replicas)
+			u.Replicas = append(u.Replicas, r)
+			w.Fleet.Replicas++
+		}
+		for k := range u.Replicas {
+			u.Replicas[k].Place.Zone = string(rune('a' + k%2))
+		}
+		u.Locate(w.Fleet.Atlas)
+	}
+	w.Zone = "a"
+	_, load := BuiltIn(4000, 1)
+	load.Rate = 50
+	zones := map[string]int{}
+	got := Run(w, flow.NewPolicy(admit.Limits{}), load, func(r *record.Record) { zones[r.Zone]++ })
+	if zones["a"] <= zones["b"] || zones["b"] < 4000*2/5 {
+		t.Errorf("served in zones %v", zones)
+	}
+	if got.TTFT.P90 > 1000 {
+		t.Errorf("P90 of the first token is %.0f ms", got.TTFT.P90)
+	}
+}

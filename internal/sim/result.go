@@ -71,7 +71,11 @@ type Phase struct {
 	Moved    int         `json:"moved"`   // served in another region than the caller's
 	TTFT     Percentiles `json:"ttft_ms"`
 	Within   float64     `json:"within_objective"`
+}
 
+// phase is a Phase that is being counted.
+type phase struct {
+	Phase
 	within int
 	ttft   []int64
 }
@@ -80,11 +84,11 @@ type Phase struct {
 const maxPhases = 16
 
 // phases returns the phases between moments; none where nothing happens.
-func phases(all []moment) []Phase {
+func phases(all []moment) []phase {
 	if len(all) == 0 {
 		return nil
 	}
-	list := []Phase{{}}
+	list := []phase{{}}
 	for _, m := range all {
 		last := &list[len(list)-1]
 		switch at := m.at.Seconds(); {
@@ -93,14 +97,14 @@ func phases(all []moment) []Phase {
 			return list
 		default:
 			last.To = at
-			list = append(list, Phase{From: at})
+			list = append(list, phase{Phase: Phase{From: at}})
 		}
 	}
 	return list
 }
 
 // add counts a request.
-func (p *Phase) add(r *record.Record, within bool) {
+func (p *phase) add(r *record.Record, within bool) {
 	p.Requests++
 	if within {
 		p.within++
@@ -135,7 +139,7 @@ type tally struct {
 	stage    sample        // the one at hand
 	begun    time.Duration
 	stages   []Figures
-	phases   []Phase
+	phases   []phase
 }
 
 // sample is what is measured of some requests.
@@ -176,7 +180,7 @@ func (t *tally) add(r *record.Record, came time.Duration, o Objective) {
 }
 
 // phase returns the phase of a moment.
-func (t *tally) phase(at time.Duration) *Phase {
+func (t *tally) phase(at time.Duration) *phase {
 	i := len(t.phases) - 1
 	for i > 0 && at.Seconds() < t.phases[i].From {
 		i--
@@ -276,9 +280,8 @@ func (s *run) result() Result {
 		p := &t.phases[i]
 		p.TTFT = percentiles(p.ttft)
 		p.Within = float64(p.within) / float64(max(p.Requests, 1))
-		p.ttft = nil
+		r.Phases = append(r.Phases, p.Phase)
 	}
-	r.Phases = t.phases
 	if s.wall > 0 {
 		r.StepsPerSecond = float64(t.steps) / s.wall.Seconds()
 	}

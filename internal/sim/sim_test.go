@@ -166,7 +166,7 @@ func TestEveryRequestEndsOnce(t *testing.T) {
 		for at := time.Duration(0); at < 20*time.Second && rapid.IntRange(0, 3).Draw(t, "outage") > 0; {
 			at += time.Duration(rapid.IntRange(0, 5_000).Draw(t, "from")) * time.Millisecond
 			w.Events = append(w.Events, Event{
-				Kind:     EventKind(rapid.IntRange(0, 2).Draw(t, "kind")),
+				Kind:     rapid.SampledFrom([]EventKind{Crash, Hang, Slow, Drain, Cut}).Draw(t, "kind"),
 				Factor:   1.5,
 				Replicas: []fleet.ReplicaID{fleet.ReplicaID(rapid.IntRange(0, 3).Draw(t, "replica"))},
 				From:     at, To: at + time.Duration(rapid.IntRange(1, 20_000).Draw(t, "for"))*time.Millisecond,
