@@ -102,7 +102,7 @@ func newRootCommand(t *terminal) *cobra.Command {
 	p.StringVar(&t.data, "data", os.Getenv("HEADWORKS_DATA"), "data folder (HEADWORKS_DATA)")
 	c.AddCommand(
 		newUpCommand(t), newServeCommand(t), newAskCommand(t), newChatCommand(t), newConnectCommand(t), newExplainCommand(t),
-		newKeysCommand(t), newModelsCommand(t), newStatusCommand(t), newRequestsCommand(t),
+		newKeysCommand(t), newModelsCommand(t), newStatusCommand(t), newTopCommand(t), newRequestsCommand(t),
 		newReloadCommand(t), newCanaryCommand(t), newDrainCommand(t), newUndrainCommand(t), newConfigCommand(t), newImportCommand(t), newSimCommand(t), newEvalCommand(t),
 		newDocsCommand(t), newVersionCommand(t),
 	)

@@ -246,3 +246,21 @@ func TestConnectAsks(t *testing.T) {
 		t.Errorf("not undone: %s", there())
 	}
 }
+
+// TestTopIsLive: it draws again and again on a screen of its own, q or Ctrl-C ends it,
+// and the terminal is as it was.
+func TestTopIsLive(t *testing.T) {
+	_, env := instance(t, slowly)
+	for _, key := range []string{"q", "\x03"} {
+		p := sits(t, env, "top", "--every", "100ms")
+		p.sees(otherScreen)
+		p.sees("0 in flight, 0 waiting")
+		p.sees("NEXT FIRST MS")
+		p.sees("0 in flight, 0 waiting") // once more
+		p.types(key)
+		p.sees(ownScreen)
+		if code := p.leaves(); code != 0 {
+			t.Errorf("%q: it leaves with %d", key, code)
+		}
+	}
+}

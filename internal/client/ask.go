@@ -26,6 +26,7 @@ type Row struct {
 	Attempts int64  `json:"attempts"`
 	Left     string `json:"failover_from,omitempty"` // the replica that was left
 	TTFT     *int64 `json:"ttft"`                    // nil: not measured
+	TPOT     *int64 `json:"tpot"`
 	Total    *int64 `json:"total"`
 	Input    int64  `json:"input"`
 	Output   int64  `json:"output"`

@@ -174,9 +174,8 @@ func (a *Admin) Status(ctx context.Context) (admin.Status, error) {
 }
 
 // Fits returns what was learned of the engines.
-func (a *Admin) Fits(ctx context.Context) ([]admin.Fit, error) {
-	list, err := get[map[string][]admin.Fit](ctx, a, "GET", "/api/fits", nil)
-	return list["fits"], err
+func (a *Admin) Fits(ctx context.Context) (admin.Fits, error) {
+	return get[admin.Fits](ctx, a, "GET", "/api/fits", nil)
 }
 
 // Discover asks the instance's upstreams which models they have; an empty name is

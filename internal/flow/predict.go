@@ -63,6 +63,16 @@ type Outstanding struct {
 	Decodes int // are being answered
 }
 
+// First returns when a replica would have the first token of a prompt of which so many
+// tokens are to be read, if it came now; false where nothing was sent to it.
+func (p *Policy) First(id fleet.ReplicaID, tokens int, now time.Time) (time.Duration, bool) {
+	if int(id) >= len(p.views) || p.views[id].of == nil {
+		return 0, false
+	}
+	v := &p.views[id]
+	return v.ahead.Outlook(now, &v.of.known).First(tokens), true
+}
+
 // Outstanding returns what a replica has, of chats.
 func (p *Policy) Outstanding(id fleet.ReplicaID, now time.Time) (o Outstanding) {
 	if int(id) >= len(p.views) || p.views[id].of == nil {

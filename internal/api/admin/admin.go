@@ -39,7 +39,7 @@ type Keys interface {
 // Process is the running program.
 type Process interface {
 	Status() Status
-	Fits() []Fit
+	Fits() Fits
 	Reload(ctx context.Context) (Reloaded, error)
 	Discover(ctx context.Context, upstream string) ([]Discovered, error)
 	Drain()
@@ -130,6 +130,24 @@ type Finding struct {
 	Failed   time.Time `json:"failed,omitzero"`   // when one did not last, and why, over or not
 	Failure  string    `json:"failure,omitempty"`
 	Left     int       `json:"left_out,omitempty"` // replicas that were found and do not count
+}
+
+// Fits is what was learned of the engines, and what is foreseen of them now.
+type Fits struct {
+	Fits     []Fit      `json:"fits"`
+	Replicas []Foreseen `json:"replicas"`
+}
+
+// Foreseen is what a replica has before it of what this process sent there, and how
+// soon it would begin one more answer.
+type Foreseen struct {
+	Upstream string  `json:"upstream"`
+	Replica  string  `json:"replica"`
+	Class    string  `json:"class"`
+	Waiting  int     `json:"waiting"`        // prompts without a first token
+	Prompt   int     `json:"prompt_tokens"`  // of theirs that are not read yet
+	Decodes  int     `json:"decodes"`        // answers under way
+	Next     float64 `json:"first_token_ms"` // of a prompt of 1,000 tokens that comes now
 }
 
 // Fit is what was learned of a class of engines from the streams they answered.
@@ -283,7 +301,7 @@ func (s *Surface) Handler() http.Handler {
 	}
 	guarded("GET /api/status", func(http.ResponseWriter, *http.Request) (any, error) { return s.Process.Status(), nil })
 	guarded("GET /api/fits", func(http.ResponseWriter, *http.Request) (any, error) {
-		return map[string][]Fit{"fits": s.Process.Fits()}, nil
+		return s.Process.Fits(), nil
 	})
 	guarded("GET /api/requests", s.requests)
 	guarded("GET /api/requests/{id}", s.request)
