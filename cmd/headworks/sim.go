@@ -80,6 +80,7 @@ func newSimRunCommand(t *terminal) *cobra.Command {
 	f.StringVar(&o.EventFile, "events", "", "a file of events, one a line")
 	f.IntVar(&o.Gateways, "gateways", 1, "how many gateways send to the same engines")
 	f.DurationVar(&o.Exchange, "exchange", 100*time.Millisecond, "how often each of several gateways tells the others what it knows; 0s is never")
+	f.BoolVar(&o.Unasked, "no-metrics", false, "engines tell nothing of their load: decisions rest on the gateways' own counts")
 	f.StringVar(&o.Scale, "scale", "", "LEAST..MOST, such as 2..16: replicas follow the load, as a HorizontalPodAutoscaler makes them; the report has GPU-hours")
 	f.Float64Var(&o.Target, "target", 0, "with --scale: requests in flight a replica; unless named, the most that keeps --keep is found for each policy")
 	f.Float64Var(&o.Keep, "keep", 0, "with --scale: the share within the objective to keep, in percent; 95 unless named")

@@ -47,6 +47,7 @@ type Simulation struct {
 	EventFile string        // one a line
 	Gateways  int           // 0 is one
 	Exchange  time.Duration // how often each of several gateways tells the others what it knows; 0 is never
+	Unasked   bool          // engines are not asked for their load
 	Objective sim.Objective
 
 	Scale     string        // LEAST..MOST: replicas follow the load; empty: all are there all the time
@@ -167,6 +168,7 @@ type plan struct {
 	limits   config.Limits
 	policies []string
 	exchange time.Duration
+	scrape   bool
 	scaling  sim.Scaling // none where Most is 0
 	keep     float64     // share within the objective for which a target is sought; 0: it was given
 	load     func(seed uint64) sim.Load
@@ -184,7 +186,7 @@ func prepare(o Simulation) (*plan, error) {
 	if o.Exchange < 0 || o.Exchange > 0 && o.Exchange < leastExchange {
 		return nil, cannot("gateways tell each other what they know every %v or less often; 0s is never", leastExchange)
 	}
-	p := &plan{limits: config.Default().Limits, exchange: o.Exchange}
+	p := &plan{limits: config.Default().Limits, exchange: o.Exchange, scrape: !o.Unasked}
 	p.out = Simulated{
 		Simulated: true, Seed: o.Seed, Seeds: max(o.Seeds, 1), Gateways: max(o.Gateways, 1), Events: o.Events,
 		Objective: SimulatedGoal{TTFT: float64(o.Objective.TTFT.Microseconds()) / 1000, TPOT: float64(o.Objective.TPOT.Microseconds()) / 1000},
@@ -684,7 +686,7 @@ func (p *plan) run(ctx context.Context, policies []string, progress func(done, a
 
 func (p *plan) play(ctx context.Context, policy string, seed uint64, keep func(*record.Record)) sim.Result {
 	w := p.world
-	w.Exchange = p.exchange
+	w.Exchange, w.Scrape = p.exchange, p.scrape
 	if p.scaling.Most > 0 {
 		w.Scaling = &p.scaling
 	}

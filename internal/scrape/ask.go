@@ -126,15 +126,10 @@ func told(r *vitals.Report) flow.Told {
 
 // every returns how soon an engine is asked again.
 func every(r *vitals.Report, counted flow.Load) time.Duration {
-	switch {
-	case r.Engine == "ollama": // tells nothing of its load
+	if r.Engine == "ollama" { // tells nothing of its load
 		return idle
-	case r.Waiting > 0 || r.KVUse >= fullKV:
-		return saturated
-	case r.Running > 0 || counted.Requests > 0:
-		return loaded
 	}
-	return idle
+	return vitals.Every(max(r.Running, counted.Requests), r.Waiting, r.KVUse)
 }
 
 // report asks the engine.

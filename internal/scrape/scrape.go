@@ -23,12 +23,10 @@ import (
 
 // How often is asked.
 const (
-	idle      = time.Second
-	loaded    = 250 * time.Millisecond
-	saturated = 100 * time.Millisecond
-	hardware  = 5 * time.Second // of an exporter, which itself looks less often
-	unusable  = time.Minute     // of one that answers, and with nothing of use
-	failing   = 15 * time.Second
+	idle     = vitals.EveryIdle
+	hardware = 5 * time.Second // of an exporter, which itself looks less often
+	unusable = time.Minute     // of one that answers, and with nothing of use
+	failing  = 15 * time.Second
 )
 
 // Bounds of asking.
@@ -38,9 +36,6 @@ const (
 	atOnce    = 32              // engines asked
 	mostAsked = 8               // models of one router
 )
-
-// fullKV is the share of a KV cache in use from which on an engine is saturated.
-const fullKV = 0.9
 
 // Speech is what an engine answers with.
 type Speech uint8

@@ -27,10 +27,12 @@ const (
 	Fail                   // it turns a share of the requests away, with an error of its own
 	Drain                  // an operator lets it have no more requests; those that it has go on
 	Cut                    // it goes on, and no packet comes through to it or from it
+	Stale                  // its metrics stand still: it tells what it told when this began
+	Mute                   // it tells no metrics
 )
 
 func (k EventKind) String() string {
-	return [...]string{"crash", "hang", "slow", "fail", "drain", "cut"}[k]
+	return [...]string{"crash", "hang", "slow", "fail", "drain", "cut", "stale", "mute"}[k]
 }
 
 // Event is something that befalls replicas for a time.
@@ -44,7 +46,7 @@ type Event struct {
 // lost names what an event does to all of a zone or a region: they crash.
 const lost = "lost"
 
-const eventForm = "an event is FROM..TO WHAT WHERE, such as \"60s..120s crash gpu/2\": WHAT is crash, cut, hang, slow, fail, drain or lost; WHERE is UPSTREAM, UPSTREAM/REPLICA (its name or its number from 1), zone/ZONE (or zone/REGION/ZONE) or region/REGION; behind slow stands how much, such as x3, and behind fail which share, such as 5%"
+const eventForm = "an event is FROM..TO WHAT WHERE, such as \"60s..120s crash gpu/2\": WHAT is crash, cut, hang, slow, fail, drain, stale, mute or lost; WHERE is UPSTREAM, UPSTREAM/REPLICA (its name or its number from 1), zone/ZONE (or zone/REGION/ZONE) or region/REGION; behind slow stands how much, such as x3, and behind fail which share, such as 5%"
 
 // ParseEvent reads an event of the form FROM..TO WHAT WHERE [xFACTOR]; see
 // docs/howto/simulate.md. What it names is looked up in the fleet.
@@ -84,6 +86,10 @@ func ParseEvent(text string, s *fleet.Snapshot) (Event, error) {
 		e.Kind = Drain
 	case Cut.String():
 		e.Kind = Cut
+	case Stale.String():
+		e.Kind = Stale
+	case Mute.String():
+		e.Kind = Mute
 	default:
 		return e, fmt.Errorf("nothing is called %q; %s", words[1], eventForm)
 	}
@@ -175,6 +181,9 @@ func (s *run) strike(m moment) {
 		case m.event.Kind == Cut:
 			s.cut(r, m.ends)
 		case m.event.Kind != Crash:
+			if m.event.Kind == Stale && !m.ends {
+				r.said = s.metrics(r)
+			}
 			s.hold(r, m)
 		case m.ends:
 			r.down--
@@ -262,7 +271,7 @@ func (s *run) hold(r *replica, m moment) {
 			pace = 0
 		case Slow:
 			pace /= e.Factor
-		case Crash, Fail, Drain, Cut:
+		case Crash, Fail, Drain, Cut, Stale, Mute:
 		}
 	}
 	r.clock.set(s.now, pace)
@@ -278,6 +287,7 @@ func (s *run) crash(r *replica) {
 			broken = append(broken, x)
 		}
 	}
+	r.anew = true
 	r.tally.engine(r.engine.Load(r.clock.local(s.now)))
 	r.engine = latency.New(r.params, latency.Ends)
 	s.plan(r)

@@ -23,7 +23,7 @@ import (
 // within returns the share of answers whose first token came within 2 s and the
 // others 50 ms apart.
 func within(w World, s fleet.Schedule, l Load) float64 {
-	w.Fleet.Upstreams[0].Schedule = s
+	w.Fleet.Upstreams[0].Schedule, w.Scrape = s, true
 	good, all := 0, 0
 	Run(w, flow.NewPolicy(admit.Limits{InFlight: 1 << 20}), l, func(r *record.Record) {
 		all++
@@ -152,7 +152,7 @@ func TestLadder(t *testing.T) {
 	for _, policy := range []fleet.Schedule{fleet.Random, fleet.ByPrefix} {
 		for seed := range uint64(seeds) {
 			w := LadderPool()
-			w.Fleet.Upstreams[0].Schedule = policy
+			w.Fleet.Upstreams[0].Schedule, w.Scrape = policy, true
 			l = Ladder(seed, w.Start)
 			r := Run(w, flow.NewPolicy(admit.Limits{InFlight: 1 << 20}), l, nil)
 			if len(r.Stages) != len(l.Stages) || r.Served != r.Requests {

@@ -17,6 +17,7 @@ import (
 	"headworks/internal/inference"
 	"headworks/internal/latency"
 	"headworks/internal/record"
+	"headworks/internal/vitals"
 )
 
 // World is what requests meet.
@@ -29,6 +30,7 @@ type World struct {
 	Events    []Event          // in any order
 	Objective Objective
 	Exchange  time.Duration // how often each of several gateways tells the others what it knows; 0: never
+	Scrape    bool          // engines are asked for their load, as often as live ones are
 	Scaling   *Scaling      // nil: all replicas are there all the time
 }
 
@@ -107,6 +109,7 @@ type run struct {
 type actor struct {
 	replica  *replica
 	exchange *exchange
+	asked    *replica // for its load
 }
 
 // replica is one engine.
@@ -117,16 +120,23 @@ type replica struct {
 	clock  clock         // the engine's own time
 	due    time.Duration // on that clock: when it has something to tell
 	number int32
-	down   int      // how many crashes it is under
-	drains int      // how many operators keep it from requests
-	cuts   int      // how many cuts keep packets from it
-	held   []*Event // what holds it up
+	down   int       // how many crashes it is under
+	asks   int32     // its number as one that is asked for its load
+	anew   bool      // it crashed since it last told its load
+	said   flow.Told // what it told when its metrics came to a stand
+	drains int       // how many operators keep it from requests
+	cuts   int       // how many cuts keep packets from it
+	held   []*Event  // what holds it up
 	tally  replicaTally
 }
 
 func (s *run) add(of *fleet.Replica, p latency.Params) {
 	r := &replica{of: of, params: p, engine: latency.New(p, latency.Ends)}
 	r.number = s.join(actor{replica: r})
+	if s.Scrape {
+		r.asks = s.join(actor{asked: r})
+		s.agenda.set(r.asks, int64(vitals.EveryIdle)*int64(of.ID)/int64(max(s.Fleet.Replicas, 1)))
+	}
 	s.replicas[of.ID] = r
 }
 
@@ -166,9 +176,12 @@ func (s *run) loop() {
 			s.moments = s.moments[1:]
 		default:
 			s.now = time.Duration(when)
-			if a := &s.actors[who]; a.replica != nil {
+			switch a := &s.actors[who]; {
+			case a.replica != nil:
 				s.advance(a.replica)
-			} else {
+			case a.asked != nil:
+				s.ask(a.asked)
+			default:
 				s.quiet(a.exchange)
 			}
 		}
