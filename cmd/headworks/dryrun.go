@@ -34,6 +34,7 @@ func (d *dryRun) flags(c *cobra.Command) {
 	f.StringVar(&d.of.Tier, "tier", "", "the tier that asks, of the file")
 	f.StringVar(&d.of.Place, "place", "", "where the caller is: a region, or region/zone")
 	f.StringArrayVar(&d.of.Headers, "header", nil, "a header of the request, as 'x-headworks-prefer: price'")
+	f.StringVar(&d.of.Left, "budget-left", "", "what is left of the budget of the key, as 10%")
 	f.StringArrayVar(&d.of.Down, "down", nil, "an upstream that is out")
 	f.StringArrayVar(&d.of.Waiting, "waiting", nil, "prompt tokens that wait at each replica of an upstream, as gpu=50000")
 	f.StringArrayVar(&d.of.Seen, "seen", nil, "how soon a target answered lately, as openai/gpt-5-mini=ttft=800ms,tpot=20ms")
@@ -41,7 +42,7 @@ func (d *dryRun) flags(c *cobra.Command) {
 
 // given returns the first flag that was given and is of a dry run.
 func (d *dryRun) given(c *cobra.Command) string {
-	for _, name := range []string{"config", "dialect", "model", "key", "tier", "place", "header", "down", "waiting", "seen"} {
+	for _, name := range []string{"config", "dialect", "model", "key", "tier", "place", "header", "budget-left", "down", "waiting", "seen"} {
 		if c.Flags().Changed(name) {
 			return name
 		}

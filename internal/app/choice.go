@@ -17,7 +17,7 @@ func choice(c *config.Choice) *fleet.Choice {
 	}
 	for _, r := range c.Rules {
 		f.Rules = append(f.Rules, fleet.Rule{
-			Tier: r.Tier, Complexity: r.Complexity, Input: r.Input, Tools: r.Tools,
+			Tier: r.Tier, Complexity: r.Complexity, Input: r.Input, Tools: r.Tools, Budget: float64(r.Budget),
 			Prefer: preference(r.Prefer), Least: r.Quality,
 		})
 	}

@@ -57,6 +57,7 @@ type Circumstances struct {
 	Tier    string   // of the file, in the place of the key's
 	Place   string   // of the caller, REGION or REGION/ZONE, where the key has none
 	Headers []string // of the request, as name: value
+	Left    string   // of the budget of the key, as 10%; all of it where it is empty
 
 	Down    []string // upstreams whose replicas are all out
 	Waiting []string // UPSTREAM=TOKENS: prompt tokens that wait at each of its replicas
@@ -72,6 +73,7 @@ type envelope struct {
 	Tier    string            `json:"tier"`
 	Place   string            `json:"place"`
 	Headers map[string]string `json:"headers"`
+	Left    string            `json:"budget_left"`
 	Down    []string          `json:"down"`
 	Waiting map[string]int    `json:"waiting"`
 	Seen    map[string]string `json:"seen"`
@@ -88,7 +90,7 @@ func (d *DryRun) open() error {
 	from := json.NewDecoder(bytes.NewReader(d.Body))
 	from.DisallowUnknownFields()
 	if err := from.Decode(&e); err != nil {
-		return cannotTry("the envelope around the request: %s; beside request it has dialect, model, key, tier, place, headers, down, waiting and seen", strings.TrimPrefix(err.Error(), "json: "))
+		return cannotTry("the envelope around the request: %s; beside request it has dialect, model, key, tier, place, headers, budget_left, down, waiting and seen", strings.TrimPrefix(err.Error(), "json: "))
 	}
 	d.Body = e.Request
 	d.Dialect = cmp.Or(d.Dialect, e.Dialect)
@@ -96,6 +98,7 @@ func (d *DryRun) open() error {
 	d.Key = cmp.Or(d.Key, e.Key)
 	d.Tier = cmp.Or(d.Tier, e.Tier)
 	d.Place = cmp.Or(d.Place, e.Place)
+	d.Left = cmp.Or(d.Left, e.Left)
 	// Of what is said twice the last one holds, and that is the caller's.
 	var headers, waiting, seen []string
 	for _, name := range slices.Sorted(maps.Keys(e.Headers)) {
@@ -349,6 +352,17 @@ func (t *rehearsal) locate(given string) error {
 
 // state brings about what is so when the request comes.
 func (t *rehearsal) state(d *DryRun) error {
+	if d.Left != "" {
+		number, percent := strings.CutSuffix(d.Left, "%")
+		left, err := strconv.ParseFloat(number, 64)
+		if !percent || err != nil || left < 0 || left > 100 {
+			return cannotTry("what is left of the budget is written as 10%%")
+		}
+		if !t.caller.Budget.Limited() { // whose does not matter then
+			t.caller.Budget = tenant.Budget{Amount: 1, Per: day}
+		}
+		t.policy.Spent(t.caller.Slot, 1-left/100)
+	}
 	for _, name := range d.Down {
 		u, err := t.upstream(name)
 		if err != nil {

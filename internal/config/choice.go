@@ -74,6 +74,7 @@ type Rule struct {
 	Complexity float64 `json:"complexity,omitzero" min:"0" max:"1" jsonschema:"holds from this complexity on"`
 	Input      int     `json:"input,omitzero" min:"0" max:"1000000000" jsonschema:"holds from so many tokens of the prompt on"`
 	Tools      int     `json:"tools,omitzero" min:"0" max:"100000" jsonschema:"holds from so many tools on"`
+	Budget     Share   `json:"budget,omitzero" jsonschema:"holds once less than this share of the key's budget is left"`
 	Prefer     string  `json:"prefer,omitzero" enum:"quality,price,latency" jsonschema:"then: what counts most, unless the caller says"`
 	Quality    float64 `json:"least_quality,omitzero" min:"0" max:"1" jsonschema:"then: targets below this quality are left out, as long as another one can serve"`
 }

@@ -192,6 +192,7 @@ type Rule struct {
 	Complexity float64 // from this on
 	Input      int     // tokens, from this on
 	Tools      int     // offered, from this on
+	Budget     float64 // 0 to 1: once a smaller share of the key's budget is left
 
 	Prefer tenant.Preference
 	Least  float64 // quality: of worse targets none is asked, if there is a better one

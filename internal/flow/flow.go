@@ -257,6 +257,7 @@ type Policy struct {
 	sites   []locality.Site
 	stops   []stop // of sites
 	asked   schedule.Ask
+	spent   []float32         // of callers' budgets, by tenant.Caller.Slot
 	trials  map[string]*trial // canaries, by the model's name
 	hits    []int32
 	others  others

@@ -32,6 +32,9 @@ func (p *Policy) wants(t *Ticket, s *fleet.Snapshot, now time.Time) *route.Ask {
 	p.want = route.Ask{
 		Request: t.Request, Tier: t.Caller.Tier.Name, Wish: t.Caller.Tier.Grant(t.Wish), Abroad: abroad(t, s),
 	}
+	if slot := t.Caller.Slot; t.Caller.Budget.Limited() && slot < len(p.spent) {
+		p.want.Spent = float64(p.spent[slot])
+	}
 	p.want.Own = t.Wish.Prefer != 0 && p.want.Wish.Prefer == t.Wish.Prefer
 	t.Aim = route.Aim(t.Model, p.want.Wish)
 	if t.Model.Policy != fleet.Best {
@@ -178,6 +181,15 @@ func (p *Policy) paceOf(id fleet.TargetID) *pace {
 		p.paces = append(p.paces, pace{})
 	}
 	return &p.paces[id]
+}
+
+// Spent notes which share of a caller's budget is spent, 0 to 1. Callers are known by
+// their Slot.
+func (p *Policy) Spent(slot int, share float64) {
+	for slot >= len(p.spent) {
+		p.spent = append(p.spent, 0)
+	}
+	p.spent[slot] = float32(min(max(share, 0), 1))
 }
 
 // Saw notes how soon a target answered, as if it had been seen to.

@@ -100,6 +100,13 @@ func (r *Resolver) Swap(entries []Entry) error {
 	return nil
 }
 
+// Each calls a function for each caller who may come, in no order.
+func (r *Resolver) Each(f func(*tenant.Caller)) {
+	for _, k := range *r.callers.Load() {
+		f(k.caller)
+	}
+}
+
 // Slots returns one more than the largest Slot ever given.
 func (r *Resolver) Slots() int {
 	r.mu.Lock()

@@ -35,6 +35,7 @@ var preferred = [...][4]string{
 	{tenant.Quality: "preference: the caller asks for quality", tenant.Price: "preference: the caller asks for a low price", tenant.Latency: "preference: the caller asks for low latency"},
 	{tenant.Quality: "tier: it prefers quality", tenant.Price: "tier: it prefers a low price", tenant.Latency: "tier: it prefers low latency"},
 	{tenant.Quality: "rule: it prefers quality", tenant.Price: "rule: it prefers a low price", tenant.Latency: "rule: it prefers low latency"},
+	{tenant.Quality: "budget: for what is left, a rule prefers quality", tenant.Price: "budget: little is left, so a rule prefers a low price", tenant.Latency: "budget: for what is left, a rule prefers low latency"},
 }
 
 // whose preference counts.
@@ -42,6 +43,7 @@ const (
 	callers = iota
 	tiers
 	rules
+	budgets // a rule that holds for what is left of one
 )
 
 // What costs a target the whole weight of a term once.
@@ -79,6 +81,9 @@ func (o *Order) best(m *fleet.Model, ask *Ask) {
 	if r := rule(c, ask, hard); r != nil {
 		if r.Prefer != tenant.NoPreference && !ask.Own {
 			o.Prefer, whose = r.Prefer, rules
+			if r.Budget > 0 {
+				whose = budgets
+			}
 		}
 		least = r.Least
 	}
@@ -135,7 +140,7 @@ func (o *Order) best(m *fleet.Model, ask *Ask) {
 func rule(c *fleet.Choice, ask *Ask, hard float64) *fleet.Rule {
 	for i := range c.Rules {
 		r := &c.Rules[i]
-		if (r.Tier == "" || r.Tier == ask.Tier) && hard >= r.Complexity && ask.Request.Input >= r.Input && ask.Request.Tools >= r.Tools {
+		if (r.Tier == "" || r.Tier == ask.Tier) && hard >= r.Complexity && ask.Request.Input >= r.Input && ask.Request.Tools >= r.Tools && (r.Budget == 0 || 1-ask.Spent < r.Budget) {
 			return r
 		}
 	}

@@ -61,6 +61,16 @@ func TestEachFactor(t *testing.T) {
 				ask:   func(a *Ask) { a.Tier = "pro" }, want: "large", why: Richer,
 			},
 		},
+		"budget": {
+			{
+				model: func(m *fleet.Model) { m.Choice.Rules = []fleet.Rule{{Budget: 0.2, Prefer: tenant.Quality}} },
+				ask:   func(a *Ask) { a.Spent = 0.7 }, want: "small", why: Simple,
+			},
+			{
+				model: func(m *fleet.Model) { m.Choice.Rules = []fleet.Rule{{Budget: 0.2, Prefer: tenant.Quality}} },
+				ask:   func(a *Ask) { a.Spent = 0.9 }, want: "large", why: preferred[budgets][tenant.Quality],
+			},
+		},
 		"objective": {
 			{ask: func(a *Ask) { a.Paces = paces(2*time.Second, time.Second/2) }, want: "small", why: Simple},
 			{ask: func(a *Ask) {

@@ -36,6 +36,7 @@ type Ask struct {
 	Abroad  Set         // targets that may not see the request
 	Wish    tenant.Wish // of the caller, within what his tier allows
 	Own     bool        // the preference in Wish is the caller's own
+	Spent   float64     // of the caller's budget, 0 to 1
 
 	Paces *[MaxTargets]Pace // by place in the model's list; nil: nothing is foreseen
 }
