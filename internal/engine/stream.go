@@ -76,8 +76,17 @@ func (s *stream) write(ctx context.Context, at *origin, target string) error {
 			return err
 		}
 		var more []string
+		s.dropped = append(s.dropped, dropped...)
+		talk, moved := addressed(p.Dialect, talk)
+		if moved != "" {
+			s.dropped = dialect.Drop(s.dropped, moved)
+		}
 		body, more = p.Encode(talk, c.Model, c.Request.Stream)
-		s.dropped = append(append(s.dropped, dropped...), more...)
+		if s.dropped = append(s.dropped, more...); len(s.dropped) > 0 {
+			if err := unsaid(&p.Protocol, c, talk); err != nil {
+				return err
+			}
+		}
 	}
 	s.edits = s.edits[:0]
 	switch {
