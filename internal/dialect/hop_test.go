@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"headworks/internal/dialect/anthropic"
+	"headworks/internal/dialect/converse"
 	"headworks/internal/dialect/gemini"
 	"headworks/internal/dialect/ollama"
 	"headworks/internal/dialect/openai"
@@ -330,5 +332,42 @@ func TestSignatureOfCall(t *testing.T) {
 	const want = `"name":"get_current_temperature","arguments":""},"extra_content":{"google":{"thought_signature":"CiQBcsjafJ1Qv0Zr"}}}]}`
 	if !bytes.Contains(out, []byte(want)) || bytes.Count(out, []byte("thought_signature")) != 1 || bytes.Contains(out, []byte("gemini:")) {
 		t.Errorf("%s", out)
+	}
+}
+
+// TestNoEmptyAnswers: an answer of the conversation that another dialect cannot say
+// anything of is left out and named, and one that was empty is none to leave out.
+func TestNoEmptyAnswers(t *testing.T) {
+	turn := func(role inference.Role, parts ...inference.Part) inference.Message {
+		return inference.Message{Role: role, Parts: parts}
+	}
+	text := func(s string) inference.Part { return inference.Part{Kind: inference.Text, Text: s} }
+	encoders := map[inference.Dialect]func(*inference.Conversation, string, bool) ([]byte, []string){
+		inference.OpenAI: openai.Encode, inference.Anthropic: anthropic.Encode, inference.Gemini: gemini.Encode,
+		inference.Responses: responses.Encode, inference.Converse: converse.Encode, inference.Ollama: ollama.Encode,
+	}
+	for from, parts := range map[inference.Dialect][]inference.Part{
+		inference.Anthropic: {{Kind: inference.Redacted, Data: "sealed"}, {Kind: inference.Thinking, Text: "hm", Signature: "its maker's"}},
+		inference.OpenAI:    {{Kind: inference.Foreign, Name: "x", Data: `{"type":"x"}`}},
+		inference.Responses: {{Kind: inference.Foreign, Name: "x", Data: `{"type":"x"}`}},
+	} {
+		for to, encode := range encoders {
+			if to == from || from == inference.Anthropic && (to == inference.Converse || to == inference.Gemini) {
+				continue // these have a place for it
+			}
+			with := func(answer ...inference.Part) string {
+				body, _ := encode(&inference.Conversation{From: from, MaxTokens: 9, Messages: []inference.Message{
+					turn(inference.User, text("one")), turn(inference.Assistant, answer...), turn(inference.User, text("two")),
+				}}, "m", false)
+				return string(body)
+			}
+			got, said := with(parts...), with(append(slices.Clone(parts), text("said"))...)
+			if strings.Contains(got, "assistant") || strings.Contains(got, `"model","parts"`) || strings.Contains(got, `role":"model"`) {
+				t.Errorf("%s to %s: a shell: %s", from, to, got)
+			}
+			if !strings.Contains(said, "said") {
+				t.Errorf("%s to %s: what was said beside it is lost: %s", from, to, said)
+			}
+		}
 	}
 }

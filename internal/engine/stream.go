@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -452,7 +453,7 @@ func (s *stream) answer(until time.Time) (Chunk, error) {
 	if err := s.spoken.ReadAnswer(s.doc, &c.Event); err != nil {
 		return Chunk{}, err
 	}
-	if err := s.counted(c.Event.Finishes); err != nil {
+	if err := s.counted(&c.Event); err != nil {
 		return Chunk{}, err
 	}
 	if s.same {
@@ -468,18 +469,43 @@ func (s *stream) answer(until time.Time) (Chunk, error) {
 	return c, nil
 }
 
-// counted returns a fault where a whole answer holds too few answers for the
-// prompts of the request, or vectors of nothing that was sent.
-func (s *stream) counted(n int) error {
-	r := s.call.Request
+// counted returns a fault where a whole answer holds fewer answers than were asked for,
+// or vectors and choices that were not: the rule by which a stream of several choices is
+// whole.
+func (s *stream) counted(e *inference.Event) error {
+	r, n := s.call.Request, e.Finishes
+	if !s.same { // one prompt, and one answer to it
+		return nil
+	}
+	want, exact := r.Prompts, false
+	switch r.Dialect {
+	case inference.OpenAI, inference.Completions:
+		want, exact = max(want, r.N, 1), true
+	case inference.Gemini:
+		if want, exact = max(r.N, 1), true; e.Finish == inference.ContentFilter && n == 1 {
+			want = 1 // the prompt was not let in
+		}
+	default:
+		exact = r.Dialect.Operation() == inference.Embed
+	}
 	switch {
-	case !s.same: // one prompt, and one answer to it
-	case n < r.Prompts:
-		return dialect.Broken(fault.Incomplete, "the answer holds less than was asked for")
-	case n > r.Prompts && r.Dialect.Operation() == inference.Embed:
-		return dialect.Broken(fault.Mismatch, "the answer holds more than was asked for")
+	case n < want:
+		return fault.New(fault.Incomplete, fmt.Sprintf("the upstream's answer holds %d of the %d %s that were asked for", n, want, things(r.Dialect)))
+	case n > want && exact:
+		return fault.New(fault.Mismatch, fmt.Sprintf("the upstream's answer holds %d %s where %d were asked for", n, things(r.Dialect), want))
 	}
 	return nil
+}
+
+// things names what an answer holds.
+func things(d inference.Dialect) string {
+	switch d.Operation() {
+	case inference.Embed:
+		return "vectors"
+	case inference.Rank, inference.Moderate:
+		return "results"
+	}
+	return "answers"
 }
 
 // events returns what the events at hand tell, up to the first that has to leave

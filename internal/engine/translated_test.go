@@ -1,9 +1,11 @@
 package engine_test
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -219,5 +221,139 @@ func TestUnfit(t *testing.T) {
 				t.Errorf("%d texts before it", texts)
 			}
 		})
+	}
+}
+
+// chat asks an engine that answers in that way what a body asks, and returns the
+// fault of the answer, or what the engine was sent.
+func chat(t *testing.T, p engine.Protocol, in inference.Dialect, body string, answer, media string) (sent string, dropped []string, err error) {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b, _ := io.ReadAll(r.Body) // the test sees what is missing
+		sent = string(b)
+		w.Header().Set("Content-Type", media)
+		_, _ = io.WriteString(w, answer)
+	}))
+	defer server.Close()
+	replica := fleet.Replica{URL: server.URL}
+	e, err := engine.NewHTTP([]engine.Protocol{p}, []fleet.Replica{replica}, engine.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	c := &engine.Call{Request: &inference.Request{}, Replica: &replica, Model: "m", Body: []byte(body), Doc: &scan.Doc{}}
+	shape, read, decode := openai.Shape(), openai.ReadRequest, openai.Decode
+	switch in {
+	case inference.Anthropic:
+		shape, read, decode = anthropic.Shape(), anthropic.ReadRequest, anthropic.Decode
+	case inference.Completions:
+		shape, read, decode = completions.Shape(), completions.ReadRequest, completions.Decode
+	}
+	if err := c.Doc.Scan(c.Body, shape); err != nil {
+		t.Fatal(err)
+	}
+	if err := read(c.Doc, c.Request); err != nil {
+		t.Fatal(err)
+	}
+	c.Conversation = func() (*inference.Conversation, []string, error) { return decode(c.Doc) }
+	s, err := e.Open(t.Context(), c)
+	if err != nil {
+		return "", nil, err
+	}
+	defer s.Close()
+	dropped = s.Dropped()
+	for {
+		chunk, err := s.Next(time.Now().Add(10 * time.Second))
+		if err != nil || chunk.Last {
+			return sent, dropped, err
+		}
+	}
+}
+
+// TestSeveralAnswers: fewer than were asked for is less than an answer, and more are
+// another one, whether they come whole or as a stream.
+func TestSeveralAnswers(t *testing.T) {
+	whole := func(n int) string {
+		var choices []string
+		for i := range n {
+			choices = append(choices, `{"index":`+strconv.Itoa(i)+`,"text":"a","message":{"role":"assistant","content":"a"},"finish_reason":"stop"}`)
+		}
+		return `{"id":"1","choices":[` + strings.Join(choices, ",") + `]}`
+	}
+	stream := func(n int) (events string) {
+		for i := range n {
+			events += `data: {"id":"1","choices":[{"index":` + strconv.Itoa(i) + `,"text":"a","delta":{"content":"a"},"finish_reason":"stop"}]}` + "\n\n"
+		}
+		return events + "data: [DONE]\n\n"
+	}
+	for _, tt := range []struct {
+		in      inference.Dialect
+		ask     string
+		asked   int
+		come    int
+		kind    fault.Kind
+		correct bool
+	}{
+		{inference.OpenAI, `"messages":[{"role":"user","content":"hi"}]`, 1, 1, 0, true},
+		{inference.OpenAI, `"messages":[{"role":"user","content":"hi"}],"n":3`, 3, 3, 0, true},
+		{inference.OpenAI, `"messages":[{"role":"user","content":"hi"}],"n":3`, 3, 1, fault.Incomplete, false},
+		{inference.OpenAI, `"messages":[{"role":"user","content":"hi"}],"n":2`, 2, 3, fault.Mismatch, false},
+		{inference.OpenAI, `"messages":[{"role":"user","content":"hi"}]`, 1, 2, fault.Mismatch, false},
+		{inference.Completions, `"prompt":"hi","n":2`, 2, 2, 0, true},
+		{inference.Completions, `"prompt":["a","b"],"n":2`, 4, 4, 0, true},
+		{inference.Completions, `"prompt":["a","b"],"n":2`, 4, 2, fault.Incomplete, false},
+		{inference.Completions, `"prompt":["a","b"]`, 2, 3, fault.Mismatch, false},
+	} {
+		p := engine.Chat()
+		if tt.in == inference.Completions {
+			p = engine.Completions()
+		}
+		for media, answer := range map[string]string{"application/json": whole(tt.come), "text/event-stream": stream(tt.come)} {
+			body := `{"model":"m",` + tt.ask + `}`
+			if media != "application/json" {
+				body = `{"model":"m",` + tt.ask + `,"stream":true}`
+			}
+			_, _, err := chat(t, p, tt.in, body, answer, media)
+			f, ok := errors.AsType[*fault.Error](err)
+			if tt.correct != (err == nil) || !tt.correct && (!ok || f.Kind != tt.kind) {
+				t.Errorf("%s, %s: %d came: %v", body, media, tt.come, err)
+			}
+		}
+	}
+}
+
+// TestNothingToTell: where the last turn holds nothing that an engine's dialect has a
+// place for, the caller is told before anything is sent.
+func TestNothingToTell(t *testing.T) {
+	answered := `{"type":"message","role":"assistant","content":[{"type":"text","text":"a"}],"stop_reason":"end_turn","usage":{"input_tokens":1,"output_tokens":1}}`
+	sound := `{"type":"input_audio","input_audio":{"data":"AAAA","format":"wav"}}`
+	for _, tt := range []struct{ name, messages, param string }{
+		{"sound alone", `{"role":"user","content":[` + sound + `]}`, "content.input_audio"},
+		{"sound, and a question", `{"role":"user","content":[` + sound + `,{"type":"text","text":"what is it?"}]}`, ""},
+		{"sound, long ago", `{"role":"user","content":[` + sound + `]},{"role":"assistant","content":"a"},{"role":"user","content":"b"}`, ""},
+		{"a picture", `{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,AAAA","detail":"low"}}]}`, ""},
+		{"an empty text", `{"role":"user","content":""}`, ""},
+	} {
+		_, _, err := chat(t, engine.Messages(), inference.OpenAI, `{"model":"m","messages":[`+tt.messages+`]}`, answered, "application/json")
+		f, ok := errors.AsType[*fault.Error](err)
+		switch {
+		case tt.param == "" && err != nil:
+			t.Errorf("%s: %v", tt.name, err)
+		case tt.param != "" && (!ok || f.Kind != fault.Unsupported || f.Param != tt.param):
+			t.Errorf("%s: %v", tt.name, err)
+		}
+	}
+}
+
+// TestSystemAlone: a dialect that wants a turn gets what the system says as one, and the
+// caller is told.
+func TestSystemAlone(t *testing.T) {
+	answered := `{"type":"message","role":"assistant","content":[{"type":"text","text":"a"}],"stop_reason":"end_turn","usage":{"input_tokens":1,"output_tokens":1}}`
+	sent, dropped, err := chat(t, engine.Messages(), inference.OpenAI, `{"model":"m","max_tokens":9,"messages":[{"role":"system","content":"say hi"}]}`, answered, "application/json")
+	if err != nil || !strings.Contains(sent, `"messages":[{"role":"user","content":"say hi"}]`) || strings.Contains(sent, `"system"`) {
+		t.Errorf("%s, %v", sent, err)
+	}
+	if !slices.Equal(dropped, []string{"messages.role"}) {
+		t.Errorf("dropped %q", dropped)
 	}
 }

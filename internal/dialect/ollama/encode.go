@@ -77,7 +77,9 @@ func (w *writing) message(m inference.Message) {
 	case inference.System:
 		w.turn("system", m.Parts, nil)
 	case inference.Assistant:
-		w.assistant(m.Parts)
+		if !w.assistant(m.Parts) {
+			return
+		}
 	case inference.User:
 		rest := w.results(m.Parts)
 		if len(rest) == 0 && len(m.Parts) > 0 {
@@ -176,10 +178,11 @@ func (w *writing) turn(role string, parts []inference.Part, thought []string) {
 }
 
 // assistant writes a turn of the model but for its end. A thought with a signature is
-// for its maker alone.
-func (w *writing) assistant(parts []inference.Part) {
+// for its maker alone; a turn that had nothing else is left out with it, and false.
+func (w *writing) assistant(parts []inference.Part) bool {
 	var thought []string
 	var calls []inference.Part
+	said := false
 	for _, p := range parts {
 		switch p.Kind {
 		case inference.Thinking:
@@ -193,11 +196,15 @@ func (w *writing) assistant(parts []inference.Part) {
 		case inference.ToolUse:
 			calls = append(calls, p)
 		default:
+			said = true
 		}
+	}
+	if !w.own && !said && len(parts) > 0 && len(thought)+len(calls) == 0 {
+		return false
 	}
 	w.turn("assistant", parts, thought)
 	if len(calls) == 0 {
-		return
+		return true
 	}
 	w.b = append(scan.AppendKey(w.b, "tool_calls"), '[')
 	for _, p := range calls {
@@ -221,6 +228,7 @@ func (w *writing) assistant(parts []inference.Part) {
 		w.b = append(w.private(p.Private, "messages.tool_calls."), '}')
 	}
 	w.b = append(w.b, ']')
+	return true
 }
 
 func isInferred(p inference.Part) bool {

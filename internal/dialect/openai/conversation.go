@@ -586,7 +586,7 @@ func (w *writing) message(role string, parts []inference.Part, private []inferen
 }
 
 // assistant writes a turn of the model. A thought with a signature is for its
-// maker alone.
+// maker alone. A turn that had nothing else is left out with it.
 func (w *writing) assistant(m inference.Message) {
 	var content, calls []inference.Part
 	var thought strings.Builder
@@ -613,6 +613,9 @@ func (w *writing) assistant(m inference.Message) {
 		default:
 			content = append(content, p)
 		}
+	}
+	if !w.own && len(m.Parts) > 0 && len(content)+len(calls)+thought.Len() == 0 {
+		return
 	}
 	w.b = append(scan.AppendComma(w.b), `{"role":"assistant"`...)
 	if thought.Len() > 0 {

@@ -559,7 +559,10 @@ func (w *writing) item(p inference.Part) {
 	w.b = append(w.b, '}')
 }
 
+// message writes the parts of a message that are no items of their own. An answer of
+// which nothing can be said here is left out.
 func (w *writing) message(role string, parts []inference.Part, private []inference.Private) {
+	before := len(w.b)
 	w.open("message")
 	w.b = appendText(w.b, "role", role)
 	if role == "assistant" {
@@ -570,6 +573,10 @@ func (w *writing) message(role string, parts []inference.Part, private []inferen
 		text = "output_text"
 	}
 	w.content("content", text, parts, w.own && role == "assistant" && within(private, itemPath))
+	if !w.own && role == "assistant" && bytes.HasSuffix(w.b, []byte(`"content":[]`)) {
+		w.b = w.b[:before]
+		return
+	}
 	w.private(private, itemPath)
 	w.b = append(w.b, '}')
 }
