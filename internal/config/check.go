@@ -110,7 +110,7 @@ func (r *reader) address(path, s string) {
 		return
 	}
 	if _, err := netip.ParseAddr(host); err != nil {
-		r.at(path, BadValue, r.shown(path, s)+" is no address to listen on: its host is an IP address, localhost, or nothing for all of them")
+		r.at(path, BadValue, r.shown(path, s)+" is no address to listen on: its host is an IP address, localhost, or nothing for all addresses of the machine, as :"+port)
 	}
 }
 

@@ -157,6 +157,7 @@ type target struct {
 	upstream  *upstream
 	model     string
 	weight    int
+	weighed   bool // the weight was said, and not made of limits
 	order     int
 	in, out   string // USD per million tokens
 	window    int
@@ -250,7 +251,7 @@ func (m *move) deployment(d, p node, path, name, asked string) bool {
 		m.wildcard(d.get("model_name"), path, name, of, u)
 		return true
 	}
-	t := target{upstream: u, model: of, order: p.get("order").number(), weight: m.weight(d, p, path)}
+	t := target{upstream: u, model: of, order: p.get("order").number(), weight: m.weight(d, p, path), weighed: p.get("weight").there()}
 	info := d.get("model_info")
 	t.in, t.out = perMillion(p.get("input_cost_per_token")), perMillion(p.get("output_cost_per_token"))
 	if t.in == "" {
@@ -519,11 +520,22 @@ func (m *move) dissolve(u, o *upstream) {
 		for _, t := range mo.targets {
 			for i := range mo.targets {
 				if x := &mo.targets[i]; t.upstream == o && x.upstream == u && x.model == t.model && x.order == t.order {
+					if x.weighed || t.weighed {
+						m.apart(mo)
+					}
 					x.weight += t.weight
 				}
 			}
 		}
 		mo.targets = slices.DeleteFunc(mo.targets, func(t target) bool { return t.upstream == o })
+	}
+}
+
+// apart notes that deployments that became one upstream had weights of their own.
+func (m *move) apart(mo *model) {
+	words := mo.name + " has deployments with a weight that serve the same and are one upstream here: each of its replicas and credentials gets what its load and caches allow, and the weights between them are left out"
+	if n := len(m.notes) - 1; n < 0 || m.notes[n].Words != words {
+		m.notes = append(m.notes, Note{mo.line, "model_list", words})
 	}
 }
 

@@ -47,8 +47,16 @@ func (m *move) writeModel(b *strings.Builder, mo *model) {
 		slices.SortStableFunc(targets, func(x, y target) int { return x.order - y.order })
 	}
 	drawn := len(targets) > 1 && !ordered && len(mo.aside) == 0
-	if len(targets) > 1 && !ordered && len(mo.aside) > 0 {
-		m.notes = append(m.notes, Note{mo.line, "model_list", mo.name + " has several deployments and something to fall back to: they stand in order here, and the first serves as long as it can"})
+	weighed := slices.ContainsFunc(targets, func(t target) bool { return t.weighed })
+	switch {
+	case len(targets) > 1 && !ordered && len(mo.aside) > 0:
+		words := mo.name + " has several deployments and something to fall back to: they stand in order here, and the first serves as long as it can"
+		if weighed {
+			words += "; their weights are left out"
+		}
+		m.notes = append(m.notes, Note{mo.line, "model_list", words})
+	case ordered && weighed:
+		m.notes = append(m.notes, Note{mo.line, "model_list", mo.name + " has an order and weights: its targets stand in order here, and the weights are left out"})
 	}
 	for _, t := range mo.aside {
 		targets = append(targets, *t)
