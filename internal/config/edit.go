@@ -32,6 +32,9 @@ func SetQuality(name string, src []byte, model string, target int, quality float
 	}
 	var tries []string
 	if o, given := was.origins[path+".quality"]; given {
+		if was.Models[model].Targets[target].Quality == quality {
+			return src, nil // it says so already
+		}
 		tries = append(tries, splice(o.value.line, o.value.column, o.value.width, value))
 	} else if o, given := was.origins[path+".model"]; given {
 		end := "\n"

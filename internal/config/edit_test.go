@@ -79,6 +79,13 @@ func TestSetQualityTouchesNothingElse(t *testing.T) {
 	})
 }
 
+func TestSetQualityThatIsThere(t *testing.T) {
+	got, err := SetQuality("f.yaml", []byte(editable), "flow", 1, 0.5, nothing())
+	if err != nil || string(got) != editable {
+		t.Errorf("%v\n%s", err, got)
+	}
+}
+
 func TestSetQualityRefuses(t *testing.T) {
 	if _, err := SetQuality("f.yaml", []byte("models: {"), "flow", 0, 1, nothing()); err == nil {
 		t.Error("a file that is none was written")
