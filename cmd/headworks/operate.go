@@ -17,6 +17,7 @@ import (
 	"headworks/internal/client"
 	"headworks/internal/health"
 	"headworks/internal/peer"
+	"headworks/internal/record"
 )
 
 // instance returns the client of the running instance that the command means.
@@ -478,7 +479,7 @@ func newExplainCommand(t *terminal) *cobra.Command {
 				fmt.Fprintln(w)
 				rows = nil
 				for _, k := range e.Attempts {
-					rows = append(rows, []string{k.Upstream, k.Replica, millis(k.Start), millis(k.Duration), k.Fault, k.Reason})
+					rows = append(rows, []string{k.Upstream, k.Replica, millis(k.Start), millis(k.Duration), k.Fault, k.Reason + looked(&k)})
 				}
 				list(w, []string{"ATTEMPT", "REPLICA", "AT MS", "TOOK MS", "FAULT", "WHY"}, rows)
 			})
@@ -486,4 +487,18 @@ func newExplainCommand(t *terminal) *cobra.Command {
 	}
 	d.flags(c)
 	return c
+}
+
+// looked says why a cascade does not vouch for an answer, and what that took.
+func looked(k *record.Tried) (words string) {
+	if k.Doubt != "" {
+		words = "; unverified: " + k.Doubt
+	}
+	if k.Input > 0 || k.Output > 0 {
+		words += fmt.Sprintf("; %d tokens in, %d out", k.Input, k.Output)
+	}
+	if k.Cost != nil {
+		words += fmt.Sprintf(", $%.6f", float64(*k.Cost)/1e6)
+	}
+	return words
 }

@@ -3,6 +3,7 @@ package app
 import (
 	"fmt"
 	"hash/fnv"
+	"regexp"
 	"slices"
 	"strconv"
 
@@ -72,4 +73,22 @@ func adapt(t *fleet.Target, kind, adapter string) {
 	if t.Model = adapter; kind == config.SGLang {
 		t.Model = t.Base + ":" + adapter
 	}
+}
+
+// cascade returns what answers have to pass; nil where nobody looks at them.
+func cascade(c *config.Cascade) *fleet.Cascade {
+	if c == nil {
+		return nil
+	}
+	f := &fleet.Cascade{
+		Whole: slices.Contains(c.Verify, config.VerifyWhole), Refusal: slices.Contains(c.Verify, config.VerifyRefusal),
+		JSON: slices.Contains(c.Verify, config.VerifyJSON),
+	}
+	if c.Match != "" {
+		f.Match = regexp.MustCompile(c.Match) // config has read it
+	}
+	if c.Reject != "" {
+		f.Reject = regexp.MustCompile(c.Reject)
+	}
+	return f
 }

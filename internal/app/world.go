@@ -474,6 +474,7 @@ func model(name string, m config.Model) fleet.Model {
 		f.Policy, f.Choice = fleet.Best, choice(&m.Choice)
 	}
 	f.Aim = tenant.Objective(m.Objectives)
+	f.Cascade = cascade(m.Cascade)
 	f.Sticky = sticks[m.Sticky]
 	switch m.Dropped {
 	case config.DroppedDrop:

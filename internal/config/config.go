@@ -293,6 +293,7 @@ type Model struct {
 	Salt       string     `json:"salt,omitzero" jsonschema:"what sets an experiment apart: another one draws everybody anew"`
 	Canary     *Canary    `json:"canary,omitzero" jsonschema:"a target that gets a growing share of the requests, and none once it does worse than the others"`
 	Shadow     *Shadow    `json:"shadow,omitzero" jsonschema:"another model that is asked the same, whose answers nobody sees"`
+	Cascade    *Cascade   `json:"cascade,omitzero" jsonschema:"the answer of each target but the last is looked at before anybody gets it; what does not pass is asked of the next one"`
 	Timeouts   Timeouts   `json:"timeouts,omitzero" jsonschema:"bounds on the phases of an answer; 0s is no bound"`
 	Choice     Choice     `json:"choice,omitzero" jsonschema:"what counts under policy best"`
 	Objectives Objectives `json:"objectives,omitzero" jsonschema:"how soon answers should come; under policy best they count"`
@@ -333,6 +334,22 @@ func DefaultModel() Model {
 	fill(&m)
 	return m
 }
+
+// What the answer of a target has to pass.
+const (
+	VerifyWhole   = "whole"
+	VerifyRefusal = "refusal"
+	VerifyJSON    = "json"
+)
+
+// Cascade is what the answer of a target has to pass where another one comes behind it.
+type Cascade struct {
+	Verify []string `json:"verify,omitzero" enum:"whole,refusal,json" jsonschema:"what is looked at: that it is neither cut nor empty, that it does not begin as refusals do, that it is JSON where that was asked for, of the schema asked for, and calls tools with arguments that are theirs"`
+	Match  string   `json:"match,omitzero" jsonschema:"a regular expression (RE2) that finds something in its text"`
+	Reject string   `json:"reject,omitzero" jsonschema:"a regular expression (RE2) that finds nothing in its text"`
+}
+
+func (c *Cascade) defaults() { c.Verify = []string{VerifyWhole, VerifyRefusal, VerifyJSON} }
 
 // Canary is a target that gets a share of a model's requests, which grows by steps as
 // long as the target does no worse than the others.

@@ -1,7 +1,10 @@
 package config
 
 import (
+	"errors"
 	"maps"
+	"regexp"
+	re "regexp/syntax"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,6 +30,9 @@ func (r *reader) arms(path string, m Model) {
 	if m.Canary != nil {
 		r.canary(join(path, "canary"), m)
 	}
+	if m.Cascade != nil {
+		r.cascade(join(path, "cascade"), m)
+	}
 	if m.Shadow != nil {
 		r.shadow(join(path, "shadow"), path, m.Shadow)
 	}
@@ -37,6 +43,35 @@ func (r *reader) arms(path string, m Model) {
 			}
 		}
 	}
+}
+
+// cascade checks that there is an order in which to go on, and something to look at.
+func (r *reader) cascade(path string, m Model) {
+	c := m.Cascade
+	switch {
+	case len(m.Targets) == 1:
+		r.at(path, BadValue, "a cascade goes on from one target to the next, and there is only one")
+	case m.Policy != ByOrder:
+		r.at(path, BadValue, "a cascade asks the targets as they are written, and the policy here is "+m.Policy+"; leave policy out")
+	case m.Canary != nil:
+		r.at(path, BadValue, "a canary comes first or not at all, so it has no place in a cascade; make the canary a model of its own")
+	}
+	if len(c.Verify) == 0 && c.Match == "" && c.Reject == "" {
+		r.at(join(path, "verify"), Missing, "an empty list, so every answer passes; leave verify out for whole, refusal, json")
+	}
+	for _, f := range []struct{ name, text string }{{"match", c.Match}, {"reject", c.Reject}} {
+		if _, err := regexp.Compile(f.text); err != nil {
+			r.at(join(path, f.name), BadValue, "no regular expression in the syntax of RE2: "+expression(err))
+		}
+	}
+}
+
+// expression says what is wrong with a regular expression, without its text.
+func expression(err error) string {
+	if e, ok := errors.AsType[*re.Error](err); ok {
+		return e.Code.String()
+	}
+	return "it cannot be read"
 }
 
 // shadow checks that there is another model, and that copies are made at all.

@@ -48,6 +48,10 @@ type Call struct {
 	// Open fails with a fault of kind Unsupported, and nothing was sent.
 	Whole bool
 
+	// Tell asks for what Raw says in Deltas or Answer beside it, where an answer comes
+	// in the caller's dialect.
+	Tell bool
+
 	// Header holds what the caller may pass through to an upstream of the same
 	// dialect, in pairs of name and value, from the surface's allow-list.
 	Header []string
@@ -75,7 +79,7 @@ type Form struct {
 // bytes are valid until the next call of Next.
 //
 // Raw is set where the engine speaks the caller's dialect, Deltas or Answer where
-// it does not. A chunk with none of them tells what Event says, or no more than
+// it does not, or where Call.Tell asks for both. A chunk with none of them tells what Event says, or no more than
 // that another part of a whole answer came.
 type Chunk struct {
 	Raw    []byte            // whole events with their blank lines, a whole body, or a piece of an opaque one

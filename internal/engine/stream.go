@@ -458,6 +458,10 @@ func (s *stream) answer(until time.Time) (Chunk, error) {
 	}
 	if s.same {
 		c.Raw = body
+		if s.call.Tell && s.spoken.DecodeAnswer != nil {
+			// What cannot be told is not the caller's trouble: he gets the bytes.
+			c.Answer, _ = s.spoken.DecodeAnswer(s.doc)
+		}
 		return c, nil
 	}
 	if c.Answer, err = s.spoken.DecodeAnswer(s.doc); err != nil {
@@ -555,6 +559,10 @@ func (s *stream) events() (Chunk, error) {
 				return c, nil // the event waits for the next call
 			}
 			c.Raw = joined
+		}
+		if s.same && s.call.Tell {
+			s.deltas = s.reader.Deltas(s.deltas)
+			c.Deltas = s.deltas
 		}
 		s.event = nil
 		s.text += told.Text

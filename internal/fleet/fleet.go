@@ -5,6 +5,7 @@ package fleet
 
 import (
 	"cmp"
+	"regexp"
 	"slices"
 	"sort"
 	"strings"
@@ -240,14 +241,25 @@ type Canary struct {
 	Definition uint64  // another one is another canary
 }
 
+// Cascade says what an answer has to pass where a target comes behind the one that
+// gave it; what does not pass is asked of the next one.
+type Cascade struct {
+	Whole   bool           // it is not cut, not empty, and the model did not stop for a filter
+	Refusal bool           // it does not begin as refusals do
+	JSON    bool           // it is JSON where that was asked for, of the schema asked for; arguments of tools are, of the tool's
+	Match   *regexp.Regexp // is found in its text; nil: nothing has to be
+	Reject  *regexp.Regexp // is not found in its text; nil: anything may be
+}
+
 // Model is what callers ask for by name.
 type Model struct {
 	Name     string
 	Targets  []Target
 	Policy   Policy
-	Sticky   Sticky  // of Policy Weighted, and of Canary
-	Canary   *Canary // nil: none
-	Shadow   *Shadow // nil: none
+	Sticky   Sticky   // of Policy Weighted, and of Canary
+	Canary   *Canary  // nil: none
+	Cascade  *Cascade // nil: none
+	Shadow   *Shadow  // nil: none
 	Timeouts Timeouts
 	Loss     Loss
 	Choice   *Choice // under Best
@@ -264,7 +276,7 @@ const MaxTargets = 16
 // the first.
 func Join(name string, models []*Model) *Model {
 	m := *models[0]
-	m.Name, m.Policy, m.Canary, m.Shadow, m.Targets = name, Ordered, nil, nil, make([]Target, 0, MaxTargets)
+	m.Name, m.Policy, m.Canary, m.Shadow, m.Cascade, m.Targets = name, Ordered, nil, nil, nil, make([]Target, 0, MaxTargets)
 	for _, of := range models {
 		m.Asked = m.Asked || of.Asked
 		for place, t := range of.Targets {

@@ -37,6 +37,7 @@ const (
 	Unseen                    // content is here of which the client sees nothing yet, and it is kept
 	Quiet                     // the moment Action.Until came, and nothing else
 	Finished                  // the answer is whole
+	Doubted                   // the answer is whole, was kept, and did not pass what its model asks of it
 	Failed                    // the attempt failed, see Event.Fault
 	Left                      // the client is gone
 	Drained                   // this process goes away and waits no longer
@@ -45,7 +46,7 @@ const (
 )
 
 func (k EventKind) String() string {
-	return [...]string{"arrived", "entered", "content", "unseen", "quiet", "finished", "failed", "left", "drained"}[k]
+	return [...]string{"arrived", "entered", "content", "unseen", "quiet", "finished", "doubted", "failed", "left", "drained"}[k]
 }
 
 // Event is what just happened to a request.
@@ -54,7 +55,8 @@ type Event struct {
 	Fault    *fault.Error  // of Failed
 	Progress time.Time     // of Quiet: when the upstream last gave a sign; zero if never
 	Said     time.Time     // of Quiet and Finished: when content last came; zero if never, and of Finished where Tokens is not what came
-	Tokens   int           // of Finished: of the answer, as far as known
+	Doubt    string        // of Doubted: why it did not pass; of Content: why nobody looked at what was kept, empty where it passed
+	Tokens   int           // of Finished and Doubted: of the answer, as far as known
 	Gap      time.Duration // of Finished: the longest silence within the answer; 0: not known
 	Wrote    time.Time     // of Quiet: when the client last got bytes; zero if never
 	Sent     time.Time     // of Failed and Quiet: when a piece of the request was last sent on that was not kept, so that it cannot be sent again; now, as long as another may follow; zero if none was
@@ -67,7 +69,7 @@ type ActionKind uint8
 const (
 	Queue  ActionKind = iota // wait for a place until Until: report Entered, Quiet, Left or Drained
 	Send                     // send to Target and Replica, then read
-	Read                     // read on until Until: report Content, Unseen, Quiet, Finished, Failed, Left or Drained
+	Read                     // read on until Until: report Content, Unseen, Quiet, Finished, Doubted, Failed, Left or Drained
 	Commit                   // let the client have the content, then read
 	Open                     // send the client its status before any content, then read
 	Alive                    // tell the client that the connection lives, then read
@@ -84,6 +86,7 @@ type Action struct {
 	Kind    ActionKind
 	Target  *fleet.Target // of Send
 	Replica *fleet.Replica
+	Verify  bool         // of Send: keep the answer, look at it once it is whole, and report Content or Finished where it passes, Doubted where it does not
 	Until   time.Time    // report Quiet if nothing happens until then; zero: wait for ever
 	Fault   *fault.Error // of Done: nil if the answer is whole
 	Wake    *Ticket      // of Done: this ticket may enter now; tell its driver
@@ -124,6 +127,7 @@ type Attempt struct {
 	Fault      fault.Kind
 	Free       bool   // the engine never got the work: no try
 	Why        string // why this replica
+	Doubt      string // why its answer did not pass, or was not looked at; empty: it did, or nobody asks for that
 }
 
 // Candidate is a target or a replica that was considered for the last send.
@@ -199,6 +203,7 @@ type Ticket struct {
 	last     *fault.Error
 	lastAt   fleet.ReplicaID // where an attempt is under way
 	trial    *trial          // the canary that this request tells of; nil: none
+	verify   bool            // the answer under way is looked at before anybody gets it
 	owed     bool            // it was drawn for the canary, which did not get it yet
 	output   int             // tokens of the whole answer; 0: not known
 	took     Load            // what it takes there

@@ -13,6 +13,8 @@ import (
 type pace struct {
 	ttft, tpot time.Duration // 0: nothing was seen
 	at         time.Time     // when ttft was last learned of
+
+	looked, passed float64 // answers that were looked at for a cascade, and those that passed; old ones fade
 }
 
 // How fast a pace follows, and for how long it is believed.

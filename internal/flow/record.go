@@ -86,9 +86,9 @@ func (t *Ticket) recordReasons(r *record.Record, s *fleet.Snapshot, arrived time
 		r.Try(record.Attempt{
 			Upstream: s.Upstreams[a.Target.Upstream].Name, Replica: a.Replica.Name,
 			Start: a.Start.Sub(arrived).Microseconds(), Duration: a.End.Sub(a.Start).Microseconds(),
-			Fault: a.Fault, Free: a.Free, Reason: a.Why,
+			Fault: a.Fault, Free: a.Free, Reason: a.Why, Doubt: a.Doubt,
 		})
-		if i > 0 {
+		if i > 0 && t.Attempts[i-1].Doubt == "" {
 			r.FailoverFrom = t.Attempts[i-1].Replica.Name
 		}
 	}

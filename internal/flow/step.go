@@ -1,7 +1,6 @@
 package flow
 
 import (
-	"math"
 	"slices"
 	"time"
 
@@ -26,7 +25,8 @@ import (
 //	committed  -        -        read     -       read, alive, done  done      done             done
 //	ended      ignore   ignore   ignore   ignore  ignore             ignore    ignore           ignore
 //
-// Where the table has "-" the driver is at fault, and the request is done with
+// Doubted, while held or opened, sends to the next target of the cascade, or gives the
+// answer as it is: commit, done. Where the table has "-" the driver is at fault, and the request is done with
 // fault.Internal. Retry stands for send, or done where no other try can help.
 func (p *Policy) Step(t *Ticket, ev Event, s *fleet.Snapshot, now time.Time) Action {
 	if t.state == ended {
@@ -67,6 +67,7 @@ func (p *Policy) Step(t *Ticket, ev Event, s *fleet.Snapshot, now time.Time) Act
 	case held, opened:
 		switch ev.Kind {
 		case Content:
+			p.passes(t, ev.Doubt)
 			t.state, t.Committed = committed, true
 			p.began(t, now)
 			return Action{Kind: Commit, Until: p.until(t, now, Event{Progress: now, Said: now, Wrote: now})}
@@ -76,9 +77,12 @@ func (p *Policy) Step(t *Ticket, ev Event, s *fleet.Snapshot, now time.Time) Act
 		case Quiet:
 			return p.quiet(t, ev, s, now)
 		case Finished:
-			t.output = ev.Tokens
-			p.ended(t, ev.Tokens, now)
-			return p.done(t, nil, now)
+			p.passes(t, "")
+			return p.finished(t, ev, now)
+		case Doubted:
+			if t.verify {
+				return p.doubted(t, ev, s, now)
+			}
 		case Failed:
 			return p.failed(t, ev.Fault, s, now)
 		}
@@ -89,14 +93,19 @@ func (p *Policy) Step(t *Ticket, ev Event, s *fleet.Snapshot, now time.Time) Act
 		case Quiet:
 			return p.quiet(t, ev, s, now)
 		case Finished:
-			t.output = ev.Tokens
-			p.ended(t, ev.Tokens, now)
-			return p.done(t, nil, now)
+			return p.finished(t, ev, now)
 		case Failed:
 			return p.done(t, ev.Fault, now)
 		}
 	}
 	return p.done(t, fault.Wrap(fault.Internal, internalWords, misstep{t.state, ev.Kind}), now)
+}
+
+// finished ends a request whose answer is whole.
+func (p *Policy) finished(t *Ticket, ev Event, now time.Time) Action {
+	t.output = ev.Tokens
+	p.ended(t, ev.Tokens, now)
+	return p.done(t, nil, now)
 }
 
 const internalWords = "something went wrong inside Headworks; the request id finds it in the log"
@@ -216,6 +225,7 @@ func (p *Policy) send(t *Ticket, s *fleet.Snapshot, now time.Time) Action {
 	if t.Order.N == 0 {
 		t.Order = route.Pick(t.Model, p.wants(t, s, now), &t.src)
 		p.away(t, s, now)
+		p.cascades(t)
 		p.vary(t, s, now)
 		if t.Order.N == 0 {
 			t.leaveOut()
@@ -241,7 +251,7 @@ func (p *Policy) send(t *Ticket, s *fleet.Snapshot, now time.Time) Action {
 			place := stop.place
 			target := &t.Model.Targets[place]
 			if int(t.used[place]) >= max(t.Model.Tries, 1) {
-				t.consider(Candidate{Target: target, WhyNot: "has had its tries"})
+				t.consider(Candidate{Target: target, WhyNot: t.tried(place)})
 				continue
 			}
 			if t.Copy && target.Away {
@@ -367,12 +377,15 @@ func (p *Policy) sendTo(t *Ticket, target *fleet.Target, r *fleet.Replica, choic
 	case first:
 	case t.Tries == 0:
 		t.Why = route.Stands
+	case t.Attempts[t.Tries-1].Doubt != "":
+		t.Why = route.Escalated
 	default:
 		t.Why = route.FellBack
 	}
 	t.Attempts[t.Tries] = Attempt{Target: target, Replica: r, Start: now, Why: why}
 	t.Tries++
 	t.used[t.choice]++
+	t.verify = t.verifies()
 	u := &t.fleet.Upstreams[target.Upstream]
 	p.predict(t, u, r.ID, choice.Todo, now)
 	p.bound(t, u, choice.Todo)
@@ -385,7 +398,7 @@ func (p *Policy) sendTo(t *Ticket, target *fleet.Target, r *fleet.Replica, choic
 	if t.state != opened {
 		t.state = held
 	}
-	return Action{Kind: Send, Target: target, Replica: r, Until: p.until(t, now, Event{})}
+	return Action{Kind: Send, Target: target, Replica: r, Verify: t.verify, Until: p.until(t, now, Event{})}
 }
 
 // consider notes a candidate. Where there is no room, the winner still gets in,
@@ -429,7 +442,7 @@ func (p *Policy) failed(t *Ticket, f *fault.Error, s *fleet.Snapshot, now time.T
 		t.Left = "another try cannot help"
 		return p.done(t, f, now)
 	case f.Kind == fault.ContextTooLong, f.Kind == fault.Unsupported:
-		t.used[t.choice] = math.MaxUint8 // all replicas of a target have its window, and speak its dialects
+		t.used[t.choice] = noMore // all replicas of a target have its window, and speak its dialects
 		return p.send(t, s, now)
 	case f.Kind == fault.UpstreamCapacity, f.Kind == fault.UpstreamAuth, f.Kind == fault.UpstreamForbidden:
 		// The engine turned the work away, so sending it elsewhere doubles nothing, and
@@ -810,7 +823,7 @@ func (b *board) Standing(r *fleet.Replica) schedule.Standing {
 		}
 	}
 	for i := range b.ticket.Attempts[:b.ticket.Tries] {
-		if b.ticket.Attempts[i].Replica.ID == id {
+		if a := &b.ticket.Attempts[i]; a.Replica.ID == id && a.Doubt == "" {
 			return schedule.Standing{Why: "failed this request before"}
 		}
 	}

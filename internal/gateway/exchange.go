@@ -69,6 +69,7 @@ type life struct {
 	shadow  *duplicate     // the copy that is made of it
 	offered bool           // ... and is on its way
 	copy    *duplicate     // the copy that it is
+	cascade *cascade       // nil: no answer is looked at
 	head    Head
 	call    engine.Call
 	ticket  flow.Ticket
@@ -186,6 +187,7 @@ func (x *exchange) send(a *flow.Action) flow.Event {
 		Whole: x.ticket.Model.Loss == fleet.Rejected, Header: x.req.Header, Caller: x.req.Caller, Trace: x.req.Trace,
 	}
 	x.sign = x.g.signs.at(a.Replica.ID)
+	x.keep(a)
 	start := time.Now()
 	s, err := x.world.Open(x.ctx, a.Target.Upstream, &x.call, x.ticket.Caller)
 	x.upstream += time.Since(start)
@@ -228,6 +230,12 @@ func (x *exchange) read(until time.Time) flow.Event {
 			continue
 		}
 		x.note(c, now)
+		if x.verifies() {
+			x.listen(c)
+			if c.Last {
+				return x.verdict()
+			}
+		}
 		switch {
 		case c.Last && (x.committed || !x.streams || !c.Event.Content && len(x.held)+len(x.deltas) == 0):
 			return x.whole()
@@ -238,8 +246,8 @@ func (x *exchange) read(until time.Time) flow.Event {
 				return x.gone()
 			}
 			now = x.wrote
-		case c.Last, c.Event.Content && (x.shows(c) || !x.hold(c)):
-			return flow.Event{Kind: flow.Content}
+		case c.Last, c.Event.Content && (!x.verifies() && x.shows(c) || !x.hold(c)):
+			return x.content()
 		case c.Event.Content:
 			if !x.spoken {
 				x.spoken = true
@@ -251,6 +259,16 @@ func (x *exchange) read(until time.Time) flow.Event {
 			}
 		}
 	}
+}
+
+// content tells that content came that the client sees, or for which there is no more
+// room to keep it.
+func (x *exchange) content() flow.Event {
+	ev := flow.Event{Kind: flow.Content}
+	if x.verifies() {
+		x.cascade.verify, x.call.Tell, ev.Doubt = false, false, flow.Unchecked
+	}
+	return ev
 }
 
 // whole tells that the answer is whole, and how fast it came. Tokens that nobody saw
@@ -305,7 +323,11 @@ func (x *exchange) hold(c *engine.Chunk) bool {
 		d := &c.Deltas[i]
 		told += deltaRoom + len(d.ID) + len(d.Model) + len(d.Name) + len(d.Text)
 	}
-	if len(x.held)+len(c.Raw)+told > maxHeld {
+	most := maxHeld
+	if x.verifies() {
+		most = maxKept
+	}
+	if len(x.held)+len(c.Raw)+told > most {
 		return false
 	}
 	x.told = told

@@ -65,7 +65,7 @@ func (s *script) Open(ctx context.Context, c *engine.Call) (engine.Stream, error
 	if len(beats) > 0 && beats[0].err != nil && beats[0].after == 0 && fault.Of(beats[0].err).Kind == fault.Connect {
 		return nil, beats[0].err
 	}
-	return &playing{s: s, ctx: ctx, beats: beats, due: time.Now()}, nil
+	return &playing{s: s, ctx: ctx, beats: beats, due: time.Now(), call: c}, nil
 }
 
 type playing struct {
@@ -73,6 +73,7 @@ type playing struct {
 	ctx   context.Context
 	beats []beat
 	due   time.Time
+	call  *engine.Call
 }
 
 func (p *playing) Next(until time.Time) (engine.Chunk, error) {
@@ -97,6 +98,9 @@ func (p *playing) Next(until time.Time) (engine.Chunk, error) {
 	p.due, p.beats = at, p.beats[1:]
 	if b.panic {
 		panic("a defect in an engine")
+	}
+	if len(b.chunk.Raw) > 0 && !p.call.Tell {
+		b.chunk.Deltas, b.chunk.Answer = nil, nil
 	}
 	return b.chunk, b.err
 }
@@ -214,11 +218,13 @@ func newBench(limits admit.Limits, plays ...[]beat) *bench {
 	return b
 }
 
-func (b *bench) do(ctx context.Context, stream bool, p *page) {
-	b.g.Do(ctx, &Request{
+func (b *bench) do(ctx context.Context, stream bool, p *page) { b.g.Do(ctx, b.request(stream), p) }
+
+func (b *bench) request(stream bool) *Request {
+	return &Request{
 		Request: inference.Request{ID: inference.NewID(time.Now(), 1, 2), Model: "assistant", Stream: stream, Input: 7},
 		Caller:  &tenant.Caller{Key: "k"}, Surface: "test", Arrived: time.Now(),
-	}, p)
+	}
 }
 
 // settled fails if a place, a load or a stream is still taken.

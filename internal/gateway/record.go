@@ -40,14 +40,17 @@ func (x *exchange) fillHead() {
 	if x.stream != nil && t.Model.Loss == fleet.Told {
 		h.Dropped = x.stream.Dropped()
 	}
-	if x.chunk.Estimated {
+	switch {
+	case x.chunk.Estimated:
 		h.Degraded = "estimated"
+	case x.doubtful():
+		h.Degraded = "unverified"
 	}
 	h.Overhead = x.overhead(time.Now())
 	h.CostKnown = false
 	if x.chunk.Last && t.Target != nil {
 		if u := x.counted(); u.Known || x.req.Dialect.Operation().Counted() {
-			h.Cost, h.CostKnown = price.Cost(t.Target.Price, u)
+			h.Cost, h.CostKnown = x.led(price.Cost(t.Target.Price, u))
 		}
 	}
 }
@@ -116,7 +119,12 @@ func (x *exchange) fillUsage(u inference.Usage) {
 	if x.ticket.Target == nil {
 		return
 	}
-	if cost, known := price.Cost(x.ticket.Target.Price, u); known {
+	cost, known := price.Cost(x.ticket.Target.Price, u)
+	x.fillTolls(u, cost, known)
+	if u.Input > 0 || u.Output > 0 {
+		cost, known = x.led(cost, known)
+	}
+	if known {
 		r.Cost = cost
 	}
 }

@@ -105,11 +105,22 @@ func (c *Candidate) append(b []byte) []byte {
 func (a *Attempt) append(b []byte) []byte {
 	kind := a.Fault.String()
 	n := textSize(a.Upstream) + textSize(a.Replica) + 8 + 8 + textSize(kind) + 1 + textSize(a.Reason)
+	looked := a.Doubt != "" || a.Input > 0 || a.Output > 0
+	if looked {
+		n += textSize(a.Doubt) + 3*8
+	}
 	b = binary.AppendUvarint(append(b, attemptNumber<<1|wireBytes), uint64(n))
 	b = appendText(appendText(b, a.Upstream), a.Replica)
 	b = binary.LittleEndian.AppendUint64(b, uint64(a.Start))
 	b = binary.LittleEndian.AppendUint64(b, uint64(a.Duration))
-	return appendText(appendBool(appendText(b, kind), a.Free), a.Reason)
+	b = appendText(appendBool(appendText(b, kind), a.Free), a.Reason)
+	if looked {
+		b = appendText(b, a.Doubt)
+		for _, v := range [...]int64{a.Input, a.Output, a.Cost} {
+			b = binary.LittleEndian.AppendUint64(b, uint64(v))
+		}
+	}
+	return b
 }
 
 func appendText(b []byte, s string) []byte {
@@ -247,6 +258,10 @@ func (a *Attempt) decode(b []byte) bool {
 	a.Fault = faultNamed(d.bytes())
 	a.Free = d.bool()
 	a.Reason = d.text()
+	if len(d.b) > 0 { // records of before have none
+		a.Doubt = d.text()
+		a.Input, a.Output, a.Cost = int64(d.fixed()), int64(d.fixed()), int64(d.fixed())
+	}
 	return !d.bad
 }
 

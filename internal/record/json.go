@@ -158,6 +158,11 @@ type Tried struct {
 	Fault    string `json:"fault"`
 	Free     bool   `json:"free"`
 	Reason   string `json:"reason"`
+
+	Doubt  string `json:"doubt,omitempty"` // why a cascade went on from its answer, or did not look at it
+	Input  int64  `json:"input_tokens,omitempty"`
+	Output int64  `json:"output_tokens,omitempty"`
+	Cost   *int64 `json:"cost_micro_usd,omitempty"`
 }
 
 // finite returns the nearest number that JSON can hold; NaN is 0.
@@ -218,7 +223,14 @@ func (r *Record) Explain() Explanation {
 		e.Chosen = &Place{w.Upstream, w.Replica, w.Model}
 	}
 	for _, a := range r.Tries() {
-		e.Attempts = append(e.Attempts, Tried{a.Upstream, a.Replica, a.Start, a.Duration, a.Fault.String(), a.Free, a.Reason})
+		t := Tried{
+			Upstream: a.Upstream, Replica: a.Replica, Start: a.Start, Duration: a.Duration, Fault: a.Fault.String(), Free: a.Free, Reason: a.Reason,
+			Doubt: a.Doubt, Input: a.Input, Output: a.Output,
+		}
+		if (a.Input > 0 || a.Output > 0) && a.Cost >= 0 {
+			t.Cost = &a.Cost
+		}
+		e.Attempts = append(e.Attempts, t)
 	}
 	return e
 }

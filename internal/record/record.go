@@ -78,6 +78,11 @@ type Attempt struct {
 	Fault    fault.Kind
 	Free     bool // cost no try: the engine never got the work
 	Reason   string
+
+	// Where a cascade looks at answers: why this one did not pass, and what it took.
+	Doubt         string
+	Input, Output int64
+	Cost          int64 // -1 where a price is not known
 }
 
 // Record is the row of one request. Reset makes it ready to be filled.

@@ -1,0 +1,145 @@
+package flow
+
+import (
+	"math"
+	"time"
+
+	"headworks/internal/fleet"
+	"headworks/internal/inference"
+	"headworks/internal/route"
+)
+
+// Unchecked is why an answer that should have been looked at was not.
+const Unchecked = "longer than what is kept to be looked at"
+
+// DidNotPass is why a target is not asked again that answered.
+const DidNotPass = "its answer did not pass"
+
+// Bounds of what is known of a target's answers: so many have to be known for their
+// share to count, and one more counts as much as all before that.
+const (
+	fewestLooked = 30
+	mostLooked   = 1000
+	explored     = 0.05 // of the requests that would be spared a target meet it all the same
+)
+
+// cascades lets a cascade begin where the request wants it: at its last target where
+// nobody could look at the answer, and behind those that pass too seldom for what
+// they cost.
+func (p *Policy) cascades(t *Ticket) {
+	if t.Model.Cascade == nil || t.Copy || t.Order.N < 2 {
+		return
+	}
+	if !readable(t.Request) {
+		t.Order.Leap(route.Unread)
+		return
+	}
+	var passes [route.MaxTargets]float64
+	for i := range t.Model.Targets[:min(len(t.Model.Targets), route.MaxTargets)] {
+		passes[i] = 1
+		if at := p.paceOf(t.Model.Targets[i].ID); at != nil && at.looked >= fewestLooked {
+			passes[i] = at.passed / at.looked
+		}
+	}
+	if draw := float64(t.src.Uint64()>>11) / (1 << 53); draw >= explored {
+		t.Order.Spare(t.Model, t.Request, &passes)
+	}
+}
+
+// readable reports whether the answer to a request is one text that can be read.
+func readable(r *inference.Request) bool {
+	return r.Dialect.Operation() == inference.Chat && r.Dialect != inference.Completions && r.N <= 1
+}
+
+// verifies reports whether the answer of the target that is asked now is looked at
+// before anybody gets it: the cascade has another one behind it.
+func (t *Ticket) verifies() bool {
+	return t.Model.Cascade != nil && !t.Copy && readable(t.Request) && t.Tries < MaxAttempts && t.behind(int(t.choice), func(uint8) bool { return true })
+}
+
+// behind reports whether a target is left behind a place of the model's list that is
+// as wanted.
+func (t *Ticket) behind(place int, as func(place uint8) bool) bool {
+	for _, stop := range t.stops[:t.stopped] {
+		if int(stop.place) > place && int(t.used[stop.place]) < max(t.Model.Tries, 1) && as(stop.place) {
+			return true
+		}
+	}
+	return false
+}
+
+// doubted decides what becomes of a whole answer that did not pass: the next target of
+// the cascade is asked, or, where none can be, the answer is given as it is.
+func (p *Policy) doubted(t *Ticket, ev Event, s *fleet.Snapshot, now time.Time) Action {
+	p.looked(t, false)
+	t.Attempts[t.Tries-1].Doubt = ev.Doubt
+	ready := func(place uint8) bool { return p.ready(t, &t.Model.Targets[place], s, now) }
+	if t.Tries == MaxAttempts || !t.behind(int(t.choice), ready) {
+		t.Left = "no other target of the cascade can be asked"
+		if !t.Request.Stream {
+			return p.finished(t, ev, now)
+		}
+		t.state, t.Committed = committed, true
+		return Action{Kind: Commit, Until: p.until(t, now, Event{Progress: now, Said: now, Wrote: now})}
+	}
+	t.output = ev.Tokens
+	p.ended(t, ev.Tokens, now)
+	p.settle(t, nil, now)
+	for place := range t.choice + 1 {
+		t.used[place] = noMore // those before it are no better
+	}
+	return p.send(t, s, now)
+}
+
+// ready reports whether a target has a replica that may serve.
+func (p *Policy) ready(t *Ticket, target *fleet.Target, s *fleet.Snapshot, now time.Time) bool {
+	u := &s.Upstreams[target.Upstream]
+	t.board = board{policy: p, ticket: t, upstream: u, model: target.Model, now: now}
+	for i := range u.Replicas {
+		if t.board.Standing(&u.Replicas[i]).Why == "" {
+			return true
+		}
+	}
+	return false
+}
+
+// passes notes what came of an answer that was kept: it passed, or, with a reason,
+// nobody looked at it.
+func (p *Policy) passes(t *Ticket, unchecked string) {
+	switch {
+	case !t.verify:
+	case unchecked != "":
+		t.verify, t.Attempts[t.Tries-1].Doubt = false, unchecked
+	default:
+		p.looked(t, true)
+	}
+}
+
+// noMore stands for as many tries of a target as there can be.
+const noMore = math.MaxUint8
+
+// tried says why a target is not asked that had its tries.
+func (t *Ticket) tried(place uint8) string {
+	for i := range t.Attempts[:t.Tries] {
+		if a := &t.Attempts[i]; a.Doubt != "" && a.Target == &t.Model.Targets[place] {
+			return DidNotPass
+		}
+	}
+	return "has had its tries"
+}
+
+// looked notes whether an answer passed that was looked at.
+func (p *Policy) looked(t *Ticket, passed bool) {
+	t.verify = false
+	at := p.paceOf(t.Target.ID)
+	if at == nil {
+		return
+	}
+	if at.looked >= mostLooked {
+		at.looked, at.passed = at.looked*(1-1.0/mostLooked), at.passed*(1-1.0/mostLooked)
+	}
+	at.looked++
+	if passed {
+		at.passed++
+	}
+}

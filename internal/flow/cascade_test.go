@@ -1,0 +1,227 @@
+package flow
+
+import (
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"headworks/internal/admit"
+	"headworks/internal/fault"
+	"headworks/internal/fleet"
+	"headworks/internal/inference"
+	"headworks/internal/route"
+)
+
+func cascaded(t *testing.T, stream bool, pools ...int) *rig {
+	r := newRig(t, admit.Limits{}, stream, pools...)
+	r.s.Models[0].Cascade = &fleet.Cascade{Whole: true}
+	for i := range r.s.Models[0].Targets {
+		r.s.Models[0].Targets[i].ID = fleet.TargetID(i + 1)
+	}
+	return r
+}
+
+func doubt() Event { return Event{Kind: Doubted, Doubt: "it is empty", Tokens: 20} }
+
+// sends wants a send to a target, and whether its answer is looked at.
+func (r *rig) sends(a Action, target int, verify bool) {
+	r.Helper()
+	r.want(a, Send)
+	if a.Target != &r.s.Models[0].Targets[target] || a.Verify != verify {
+		r.Fatalf("sent to %v, verify %v; want target %d, %v", a.Target, a.Verify, target, verify)
+	}
+}
+
+func (r *rig) empty() {
+	r.Helper()
+	for id := range r.s.Replicas {
+		if l := r.p.Load(fleet.ReplicaID(id)); l != (Load{}) {
+			r.Errorf("replica %d still counts %+v", id, l)
+		}
+	}
+	if r.p.Gate.InFlight() != 0 || r.p.Retries() != 0 {
+		r.Error("places are still taken")
+	}
+}
+
+func TestCascadeEscalates(t *testing.T) {
+	for _, stream := range []bool{false, true} {
+		r := cascaded(t, stream, 1, 1, 1)
+		r.sends(r.step(Event{Kind: Arrived}), 0, true)
+		if stream {
+			r.want(r.after(time.Second, Event{Kind: Unseen}), Read)
+		}
+		r.sends(r.after(time.Second, doubt()), 1, true)
+		if r.t.Why != route.Escalated {
+			t.Errorf("why: %s", r.t.Why)
+		}
+		r.sends(r.after(time.Second, doubt()), 2, false)
+		if stream {
+			r.want(r.after(time.Second, Event{Kind: Content}), Commit)
+		}
+		r.wantFault(r.after(time.Second, Event{Kind: Finished, Tokens: 9}), fault.None)
+		if a := r.t.Attempts; r.t.Tries != 3 || a[0].Doubt == "" || a[1].Doubt == "" || a[2].Doubt != "" || a[0].Fault != fault.None || a[0].End.IsZero() {
+			t.Errorf("%+v", a[:3])
+		}
+		r.empty()
+	}
+}
+
+func TestCascadePasses(t *testing.T) {
+	r := cascaded(t, true, 1, 1)
+	r.sends(r.step(Event{Kind: Arrived}), 0, true)
+	r.want(r.after(time.Second, Event{Kind: Unseen}), Read)
+	r.want(r.after(time.Second, Event{Kind: Content}), Commit)
+	r.wantFault(r.after(0, Event{Kind: Finished, Tokens: 9}), fault.None)
+	if r.t.Attempts[0].Doubt != "" || r.t.Tries != 1 {
+		t.Errorf("%+v", r.t.Attempts[0])
+	}
+	r.empty()
+	if at := r.p.paceOf(1); at.looked != 1 || at.passed != 1 {
+		t.Errorf("%+v", at)
+	}
+}
+
+// TestCascadeGivesWhatIsThere: where nothing else can be asked, the answer that is
+// there is better than none, and says what it is.
+func TestCascadeGivesWhatIsThere(t *testing.T) {
+	for _, stream := range []bool{false, true} {
+		r := cascaded(t, stream, 1, 1)
+		r.sends(r.step(Event{Kind: Arrived}), 0, true)
+		r.p.Health.Failed(1, "m", nil, fault.New(fault.Connect, "test"), r.now, r.now, 0)
+		a := r.after(time.Second, doubt())
+		if stream {
+			r.want(a, Commit)
+			a = r.step(Event{Kind: Finished, Tokens: 20})
+		}
+		r.wantFault(a, fault.None)
+		if r.t.Attempts[0].Doubt == "" || r.t.Left == "" {
+			t.Errorf("%+v", r.t.Attempts[0])
+		}
+		r.empty()
+	}
+}
+
+func TestCascadeTooLong(t *testing.T) {
+	r := cascaded(t, true, 1, 1)
+	r.sends(r.step(Event{Kind: Arrived}), 0, true)
+	r.want(r.step(Event{Kind: Unseen}), Read)
+	r.want(r.after(time.Second, Event{Kind: Content, Doubt: Unchecked}), Commit)
+	r.wantFault(r.after(time.Second, failure(fault.Interrupted)), fault.Interrupted)
+	if r.t.Attempts[0].Doubt != Unchecked || r.t.Tries != 1 {
+		t.Errorf("%+v, %d tries", r.t.Attempts[0], r.t.Tries)
+	}
+	r.empty()
+}
+
+// TestCascadeOnOneReplica: both models may be of one engine, which failed nothing.
+func TestCascadeOnOneReplica(t *testing.T) {
+	r := cascaded(t, false, 1, 1)
+	r.s.Models[0].Targets[1].Upstream = 0
+	r.sends(r.step(Event{Kind: Arrived}), 0, true)
+	r.sends(r.step(doubt()), 1, false)
+}
+
+func TestCascadeOfAnswersThatNobodyCanRead(t *testing.T) {
+	r := cascaded(t, false, 1, 1, 1)
+	r.req.N = 2
+	r.sends(r.step(Event{Kind: Arrived}), 2, false)
+	if r.t.Why != route.Unread {
+		t.Errorf("why: %s", r.t.Why)
+	}
+	// It is fallen back from, and what it falls back to is looked at as far as there is
+	// something behind it.
+	if a := r.step(failure(fault.Connect)); a.Kind != Send || a.Verify {
+		t.Errorf("%+v", a)
+	}
+}
+
+// TestCascadeSpares: a target whose answers pass more seldom than it is cheaper.
+func TestCascadeSpares(t *testing.T) {
+	r := cascaded(t, false, 1, 1)
+	m := &r.s.Models[0]
+	m.Targets[0].Price = inference.Price{Known: true, Input: 1, Output: 1}
+	m.Targets[1].Price = inference.Price{Known: true, Input: 2, Output: 2}
+	first := map[int]int{}
+	passes := func(n, of int) {
+		clear(first)
+		for i := range of {
+			r.t = r.begin(false)
+			r.t.src.Seed(7, uint64(i))
+			a := r.want(r.step(Event{Kind: Arrived}), Send)
+			if a.Target == &m.Targets[1] {
+				first[1]++
+				if a.Verify || r.t.Why != route.Spared {
+					t.Fatalf("%+v %s", a, r.t.Why)
+				}
+			} else {
+				first[0]++
+				if i%10 >= n {
+					r.sends(r.step(doubt()), 1, false)
+				}
+			}
+			r.step(Event{Kind: Finished, Tokens: 9})
+		}
+	}
+	passes(7, 200)
+	if first[1] != 0 {
+		t.Errorf("7 of 10 pass at half the price: %v", first)
+	}
+	r = cascaded(t, false, 1, 1)
+	m = &r.s.Models[0]
+	m.Targets[0].Price = inference.Price{Known: true, Input: 1, Output: 1}
+	m.Targets[1].Price = inference.Price{Known: true, Input: 2, Output: 2}
+	passes(1, 400)
+	if first[0] < fewestLooked || first[0] > fewestLooked+60 {
+		t.Errorf("1 of 10 passes at half the price: %v", first)
+	}
+}
+
+// TestCascadeNeverGoesBack draws what happens: after content nothing is sent, no
+// target before one whose answer did not pass is asked again, and all is given back.
+func TestCascadeNeverGoesBack(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		stream := rapid.Bool().Draw(rt, "stream")
+		r := cascaded(t, stream, 2, 1, 2)
+		a := r.step(Event{Kind: Arrived})
+		least, committed := 0, false
+		for range 40 {
+			switch a.Kind {
+			case Send:
+				place := r.t.placeOf(a.Target)
+				if committed || place < least {
+					rt.Fatalf("sent to target %d after %d did not pass, committed %v", place, least-1, committed)
+				}
+			case Commit:
+				committed = true
+			case Done:
+				r.empty()
+				return
+			}
+			kinds := []EventKind{Failed, Left, Finished, Quiet}
+			if !committed && r.t.verify {
+				kinds = append(kinds, Doubted, Doubted, Doubted)
+			}
+			if stream {
+				kinds = append(kinds, Content)
+				if !committed {
+					kinds = append(kinds, Unseen)
+				}
+			}
+			ev := Event{Kind: rapid.SampledFrom(kinds).Draw(rt, "event"), Progress: r.now, Said: r.now, Wrote: r.now}
+			switch ev.Kind {
+			case Failed:
+				ev.Fault = fault.New(rapid.SampledFrom([]fault.Kind{fault.Interrupted, fault.Connect, fault.UpstreamError}).Draw(rt, "fault"), "test")
+			case Doubted:
+				ev.Doubt = "test"
+				least = int(r.t.choice) + 1
+			}
+			if a = r.after(time.Second, ev); ev.Kind == Doubted && a.Kind != Send {
+				least = 0
+			}
+		}
+		r.step(Event{Kind: Left})
+		r.empty()
+	})
+}

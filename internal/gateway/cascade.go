@@ -1,0 +1,171 @@
+package gateway
+
+import (
+	"headworks/internal/engine"
+	"headworks/internal/flow"
+	"headworks/internal/inference"
+	"headworks/internal/price"
+	"headworks/internal/quality"
+)
+
+// maxKept bounds an answer that is kept until it was looked at: as events of OpenAI's
+// streams some 6,000 tokens.
+const maxKept = 2 << 20
+
+// cascade is what an exchange knows of the answers that are looked at.
+type cascade struct {
+	verify  bool // the answer under way is kept until it was looked at
+	answer  quality.Answer
+	text    []byte
+	calls   [][]byte       // arguments, of answer.Calls
+	asked   *quality.Asked // nil: not read yet
+	doubted bool           // the answer that was looked at last did not pass
+	last    toll           // ... which took that
+	tolls   map[int]toll   // of answers that another one followed, by attempt
+	cost    int64          // of tolls
+	dark    bool           // ... of which some price is not known
+}
+
+// toll is what an answer took.
+type toll struct {
+	usage inference.Usage
+	cost  int64
+	known bool
+}
+
+// keep makes ready to look at the answer of an attempt, where that is wanted.
+func (x *exchange) keep(a *flow.Action) {
+	switch c := x.cascade; {
+	case c != nil:
+		if c.doubted {
+			if c.tolls == nil {
+				c.tolls = map[int]toll{}
+			}
+			c.tolls[x.ticket.Tries-2] = c.last
+			c.cost, c.dark = c.cost+c.last.cost, c.dark || !c.last.known
+		}
+		c.verify, c.doubted, c.answer, c.text, c.calls = a.Verify, false, quality.Answer{}, c.text[:0], nil
+	case a.Verify:
+		x.cascade = &cascade{verify: true}
+	}
+	x.call.Tell = a.Verify
+}
+
+// verifies reports whether the answer under way is kept until it was looked at.
+func (x *exchange) verifies() bool { return x.cascade != nil && x.cascade.verify }
+
+// listen takes the text of what came. What tells the same as the caller's own bytes
+// is not kept twice.
+func (x *exchange) listen(c *engine.Chunk) {
+	k := x.cascade
+	a := &k.answer
+	for i := range c.Deltas {
+		switch d := &c.Deltas[i]; d.Kind {
+		case inference.TextDelta:
+			k.text = append(k.text, d.Text...)
+		case inference.RefusalDelta:
+			k.text, a.Refusal = append(k.text, d.Text...), true
+		case inference.ToolBegin:
+			a.Calls, k.calls = append(a.Calls, quality.Call{Name: d.Name}), append(k.calls, nil)
+		case inference.ToolDelta:
+			if n := len(k.calls); n > 0 {
+				k.calls[n-1] = append(k.calls[n-1], d.Text...)
+			}
+		default:
+		}
+	}
+	if whole := c.Answer; whole != nil {
+		for i := range whole.Parts {
+			switch p := &whole.Parts[i]; p.Kind {
+			case inference.Text:
+				k.text = append(k.text, p.Text...)
+			case inference.Refusal:
+				k.text, a.Refusal = append(k.text, p.Text...), true
+			case inference.ToolUse:
+				a.Calls, k.calls = append(a.Calls, quality.Call{Name: p.Name}), append(k.calls, []byte(p.Data))
+			default:
+			}
+		}
+	}
+	if len(c.Raw) > 0 {
+		c.Deltas, c.Answer = nil, nil
+	}
+}
+
+// verdict looks at an answer that is whole.
+func (x *exchange) verdict() flow.Event {
+	c := x.cascade
+	c.verify = false
+	c.answer.Finish, c.answer.Text = x.finish, string(c.text)
+	for i := range c.answer.Calls {
+		c.answer.Calls[i].Arguments = string(c.calls[i])
+	}
+	if why := quality.Verify(x.ticket.Model.Cascade, &c.answer, x.wants()); why != "" {
+		u := x.counted()
+		c.last, c.doubted = toll{usage: u}, true
+		c.last.cost, c.last.known = price.Cost(x.ticket.Target.Price, u)
+		ev := x.whole()
+		ev.Kind, ev.Doubt = flow.Doubted, why
+		return ev
+	}
+	if x.streams && (x.chunk.Event.Content || len(x.held)+len(x.deltas) > 0) {
+		return flow.Event{Kind: flow.Content}
+	}
+	return x.whole()
+}
+
+// wants returns what the request says of the form of its answer. One that cannot be
+// read asks for nothing here: what it is sent to reads it too.
+func (x *exchange) wants() *quality.Asked {
+	c := x.cascade
+	if c.asked != nil {
+		return c.asked
+	}
+	c.asked = &quality.Asked{}
+	if x.ticket.Model.Cascade.JSON && x.req.Conversation != nil {
+		if talk, _, err := x.req.Conversation(); err == nil {
+			*c.asked = quality.Asked{JSON: talk.JSON, Schema: talk.Schema, Tools: talk.Tools}
+		}
+	}
+	return c.asked
+}
+
+// doubtful reports whether the answer that is given is one that did not pass, or that
+// nobody looked at.
+func (x *exchange) doubtful() bool {
+	t := &x.ticket
+	return x.cascade != nil && t.Tries > 0 && t.Attempts[t.Tries-1].Doubt != ""
+}
+
+// led adds what the answers cost that led to the one that is given: the caller pays for
+// all of them.
+func (x *exchange) led(cost int64, known bool) (int64, bool) {
+	if c := x.cascade; c != nil {
+		return cost + c.cost, known && !c.dark
+	}
+	return cost, known
+}
+
+// fillTolls writes down what each answer took, where one led to another.
+func (x *exchange) fillTolls(u inference.Usage, cost int64, known bool) {
+	c, r := x.cascade, x.record
+	if c == nil || r.Tried == 0 {
+		return
+	}
+	note := func(i int, t toll) {
+		if i >= len(r.Attempts) {
+			return
+		}
+		a := &r.Attempts[i]
+		a.Input, a.Output, a.Cost = int64(t.usage.Input), int64(t.usage.Output), -1
+		if t.known {
+			a.Cost = t.cost
+		}
+	}
+	for i, t := range c.tolls {
+		note(i, t)
+	}
+	if u.Input > 0 || u.Output > 0 {
+		note(x.ticket.Tries-1, toll{u, cost, known})
+	}
+}
