@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"headworks/internal/config"
+	"headworks/internal/fleet"
 )
 
 // Aside builds a process that serves what a file says, apart from any other that may
@@ -47,10 +48,17 @@ func Targets(file string) ([]TargetOf, error) {
 	var all []TargetOf
 	for name, m := range c.Models {
 		for i, t := range m.Targets {
-			all = append(all, TargetOf{name, i, t.Name, t.Upstream + "/" + t.Model, t.Quality})
+			all = append(all, TargetOf{name, i, t.Name, t.Upstream + "/" + calls(c, &t), t.Quality})
 		}
 	}
 	return all, nil
+}
+
+// calls returns what an upstream calls what a target asks for.
+func calls(c *config.Config, t *config.Target) string {
+	to := fleet.Target{Model: t.Model}
+	adapt(&to, c.Upstreams[t.Upstream].Kind, t.Adapter)
+	return to.Model
 }
 
 // WithQuality returns a file as it is, and as it would be with the quality of a

@@ -40,7 +40,9 @@ func speaker(t *testing.T, says map[string]string) string {
 			w.Header().Set("Content-Type", "application/json")
 			fmt.Fprintf(w, `{"id":"c","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":%s},"finish_reason":"stop"}],"usage":{"prompt_tokens":5,"completion_tokens":3,"total_tokens":8}}`, quote(text))
 		case strings.HasSuffix(r.URL.Path, "/messages") && req.Stream:
-			event := func(kind, rest string) string { return "event: " + kind + "\ndata: {\"type\":\"" + kind + "\"" + rest + "}" }
+			event := func(kind, rest string) string {
+				return "event: " + kind + "\ndata: {\"type\":\"" + kind + "\"" + rest + "}"
+			}
 			stream(w,
 				event("message_start", `,"message":{"id":"c","type":"message","role":"assistant","model":"m","content":[],"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":5,"output_tokens":1}}`),
 				event("content_block_start", `,"index":0,"content_block":{"type":"text","text":""}`),

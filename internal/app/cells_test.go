@@ -5,7 +5,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-
 	"strings"
 	"sync"
 	"testing"

@@ -553,7 +553,7 @@ func priced(c *config.Config) map[listed]*config.Price {
 			if t.Price == nil {
 				continue
 			}
-			at := listed{t.Upstream, t.Model}
+			at := listed{t.Upstream, calls(c, &t)}
 			if p, twice := prices[at]; twice && !reflect.DeepEqual(p, t.Price) {
 				prices[at] = nil
 			} else if !twice {

@@ -143,8 +143,12 @@ func TestSlackFollowsTheObjectiveAndTheRate(t *testing.T) {
 		ttft   time.Duration
 		want   int
 	}{
-		{0, false, 0, 14 * 15_360}, {1000, false, 0, 14_000}, {1000, true, 0, 140_000},
-		{1000, false, 10 * time.Second, 7000}, {1000, false, time.Second, 2000}, {1000, false, time.Minute, 14_000},
+		{0, false, 0, 14 * 15_360},
+		{1000, false, 0, 14_000},
+		{1000, true, 0, 140_000},
+		{1000, false, 10 * time.Second, 7000},
+		{1000, false, time.Second, 2000},
+		{1000, false, time.Minute, 14_000},
 	} {
 		r := newRig(t, admit.Limits{}, true, 1)
 		u := &r.s.Upstreams[0]

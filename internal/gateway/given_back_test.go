@@ -41,7 +41,9 @@ func TestEverythingIsGivenBack(t *testing.T) {
 			var beats []beat
 			for range rapid.IntRange(0, 4).Draw(rt, "beats") {
 				b := rapid.SampledFrom([]beat{
-					text("a"), role(), ping(), finish("z"), {panic: true}, breaks(fault.Connect), breaks(fault.Interrupted), breaks(fault.UpstreamError),
+					text("a"), role(), ping(), finish("z"),
+					{panic: true},
+					breaks(fault.Connect), breaks(fault.Interrupted), breaks(fault.UpstreamError),
 					breaks(fault.UpstreamCapacity), breaks(fault.UpstreamAuth), breaks(fault.UpstreamRejected),
 				}).Draw(rt, "beat")
 				if !refuses(b) {
