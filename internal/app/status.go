@@ -7,6 +7,7 @@ import (
 	"headworks/internal/canary"
 	"headworks/internal/flow"
 	"headworks/internal/inference"
+	"headworks/internal/scrape"
 	"headworks/internal/telemetry"
 	"headworks/internal/tenant"
 )
@@ -68,7 +69,9 @@ func (a *App) sources() telemetry.Sources {
 		Blocks:         func(yield func(string, uint64)) { a.company.blocks(yield) },
 		Unheard:        func() uint64 { return a.company.unheard() },
 		Engines:        a.engines,
-		Scrapes:        func(yield func(string, uint64, uint64)) { a.scraper.Asked(yield) },
+		Scrapes: func(yield func(string, uint64, uint64, uint64)) {
+			a.scraper.Asked(func(upstream string, t scrape.Tally) { yield(upstream, t.Good, t.Bad, t.Restarts) })
+		},
 		Cells: func(up func(string, bool), rtt func(string, float64), room func(string, int)) {
 			a.company.cells(up, rtt, room)
 		},

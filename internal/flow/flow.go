@@ -269,6 +269,7 @@ type Policy struct {
 	cells   []Cell // by fleet.ReplicaID of those that are another cell's gateways
 	room    room
 	views   []view            // by fleet.ReplicaID
+	slowed  latency.Constants // of the replica that was asked of last and is slow
 	classes map[string]*class // by name
 	round   uint64            // of choices with an objective
 }

@@ -152,3 +152,38 @@ func TestStandingCostsNoAllocation(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// TestSlowIsForeseen: a replica whose GPUs are throttled is predicted to take longer, one
+// with an objective goes to the other, and what it takes teaches nothing of its class.
+func TestSlowIsForeseen(t *testing.T) {
+	r := newRig(t, admit.Limits{}, true, 2)
+	u := &r.s.Upstreams[0]
+	learnt(r.p, u)
+	usual := r.p.view(0, u).ahead.Outlook(r.now, r.p.at(0, r.now)).First(5000)
+	r.p.Slow(0, 0.25, r.now.Add(time.Minute))
+	slow := r.p.view(0, u).ahead.Outlook(r.now, r.p.at(0, r.now)).First(5000)
+	if overhead := r.p.known(u).Overhead; slow-overhead < 39*(usual-overhead)/10 {
+		t.Errorf("at a quarter of the speed after %v, at full speed after %v", slow, usual)
+	}
+	u.Schedule = fleet.LeastRequests
+	r.p.take(&Ticket{}, 1, Load{Requests: 9})
+	if got, _ := r.ask(5000, 1500*time.Millisecond); got.Replica.ID != 1 || got.whyNot(0) != Late {
+		t.Errorf("went to %d; the slow one: %q", got.Replica.ID, got.whyNot(0))
+	}
+	before := *r.p.known(u)
+	ticket, _ := r.ask(100, 0)
+	if ticket.Replica.ID != 0 {
+		t.Fatalf("without an objective it went to %d", ticket.Replica.ID)
+	}
+	r.now = r.now.Add(3 * time.Second)
+	r.p.Step(ticket, Event{Kind: Content}, r.s, r.now)
+	r.now = r.now.Add(time.Second)
+	r.p.Step(ticket, Event{Kind: Finished, Tokens: 20}, r.s, r.now)
+	if after := *r.p.known(u); after != before {
+		t.Errorf("learned %+v from hardware that is slow, was %+v", after, before)
+	}
+	r.now = r.now.Add(2 * time.Minute)
+	if k := r.p.at(0, r.now); *k != before {
+		t.Errorf("back at full speed it is %+v", *k)
+	}
+}

@@ -79,7 +79,7 @@ func (p *Policy) Outstanding(id fleet.ReplicaID, now time.Time) (o Outstanding) 
 		return o
 	}
 	v := &p.views[id]
-	v.ahead.Roll(now, &v.of.known)
+	v.ahead.Roll(now, p.at(id, now))
 	waiting, tokens := v.ahead.Waiting()
 	return Outstanding{waiting, int(tokens), v.ahead.Decodes()}
 }
@@ -111,6 +111,17 @@ func (p *Policy) classOf(u *fleet.Upstream, name string) *class {
 	return c
 }
 
+// at returns what is known of the engine of a replica that is in view, at the speed that
+// its hardware has now; valid until it is asked of another.
+func (p *Policy) at(id fleet.ReplicaID, now time.Time) *latency.Constants {
+	known := &p.views[id].of.known
+	if s := p.speed(id, now); s < 1 {
+		p.slowed = known.At(s)
+		return &p.slowed
+	}
+	return known
+}
+
 // predict notes that an attempt goes to a replica, where so many tokens of its prompt
 // are to be read. What is no chat has no first token, and another cell is no engine.
 func (p *Policy) predict(t *Ticket, u *fleet.Upstream, id fleet.ReplicaID, todo int, now time.Time) {
@@ -119,11 +130,11 @@ func (p *Policy) predict(t *Ticket, u *fleet.Upstream, id fleet.ReplicaID, todo 
 		return
 	}
 	v := p.view(id, u)
-	t.foreseen, t.expected = true, v.ahead.Outlook(now, &v.of.known).First(todo)
+	t.foreseen, t.expected = true, v.ahead.Outlook(now, p.at(id, now)).First(todo)
 	if v.of.known.Firsts >= latency.TrustedSamples {
 		t.Predicted = t.expected
 	}
-	t.mark = v.ahead.Sent(now, &v.of.known, todo, t.Request.Input, t.Request.Stream)
+	t.mark = v.ahead.Sent(now, p.at(id, now), todo, t.Request.Input, t.Request.Stream)
 }
 
 // learnFirst notes the first content of a stream.
@@ -133,8 +144,8 @@ func (p *Policy) learnFirst(t *Ticket, now time.Time) {
 	}
 	v := &p.views[t.lastAt]
 	t.heardAt = now
-	b := v.ahead.Began(now, &v.of.known, &t.mark, now.Sub(t.sent), t.expected)
-	if t.spent { // the body was on its way for as long as the client took
+	b := v.ahead.Began(now, p.at(t.lastAt, now), &t.mark, now.Sub(t.sent), t.expected)
+	if t.spent || p.speed(t.lastAt, now) < 1 { // the body was on its way for as long as the client took, or it is not the engine that is slow
 		return
 	}
 	v.of.fit.Begun(b)
@@ -152,8 +163,8 @@ func (p *Policy) learnWhole(t *Ticket, ev *Event, now time.Time) {
 	if ev.Kind == Finished && t.Committed {
 		tokens = ev.Tokens
 	}
-	d, ok := v.ahead.Ended(now, &v.of.known, &t.mark, tokens, t.heardAt, ev.Said)
-	if !ok || v.preempted(d, ev) {
+	d, ok := v.ahead.Ended(now, p.at(t.lastAt, now), &t.mark, tokens, t.heardAt, ev.Said)
+	if !ok || v.preempted(d, ev) || p.speed(t.lastAt, now) < 1 {
 		return
 	}
 	v.of.fit.Decoded(d)
@@ -181,7 +192,7 @@ func (p *Policy) rolled(u *fleet.Upstream, input int, now time.Time) route.Pace 
 	step := (len(u.Replicas) + queueLook - 1) / queueLook
 	for i := 0; i < len(u.Replicas); i += max(step, 1) {
 		v := p.view(u.Replicas[i].ID, u)
-		o := v.ahead.Outlook(now, &v.of.known)
+		o := v.ahead.Outlook(now, p.at(u.Replicas[i].ID, now))
 		if first := o.First(input); soonest.TTFT == 0 || first < soonest.TTFT {
 			soonest = route.Pace{TTFT: first, TPOT: o.Each(), Queued: o.Queued()}
 		}
@@ -245,7 +256,7 @@ func (p *Policy) timing(t *Ticket, u *fleet.Upstream, ask *schedule.Ask) (timing
 			continue
 		}
 		v := p.view(id, u)
-		first := v.ahead.Outlook(t.board.now, k).First(ask.Todo(i))
+		first := v.ahead.Outlook(t.board.now, p.at(id, t.board.now)).First(ask.Todo(i))
 		if soonest == 0 || first < soonest {
 			soonest = first
 		}

@@ -67,6 +67,12 @@ func (c Constants) Trusted() bool {
 	return c.Samples >= TrustedSamples && c.Firsts >= TrustedSamples && c.Error <= TrustedError && c.First <= TrustedError
 }
 
+// At returns what the constants are where the hardware has a share of its usual speed.
+func (c Constants) At(share float64) Constants {
+	c.Base, c.PerKV, c.Rate = time.Duration(float64(c.Base)/share), c.PerKV/share, c.Rate*share
+	return c
+}
+
 // What is assumed of an engine before anything is learned.
 const (
 	firstBase     = 10 * time.Millisecond

@@ -34,7 +34,7 @@ func open(raw, name string, dial wire.DialFunc) (link, error) {
 	if err != nil {
 		return link{}, err
 	}
-	return link{pool, u.RequestURI()}, nil
+	return link{pool: pool, target: u.RequestURI()}, nil
 }
 
 // get asks for a page and lets read have it, in a time that no engine is given longer.
@@ -51,6 +51,9 @@ func (l link) get(ctx context.Context, query string, header [][2]string, read fu
 	r, err := l.pool.Send(ctx, &wire.Request{Method: "GET", Target: l.target + query, Header: &h})
 	if err != nil {
 		return err
+	}
+	if l.once {
+		defer func() { l.pool.Sweep(until.Add(time.Hour)) }()
 	}
 	defer r.Close()
 	code, err := r.Head(until)
@@ -110,6 +113,7 @@ func (e *Engine) ask(ctx context.Context, s *Scraper, p *probe) time.Duration {
 	}
 	s.note(p, e.Replica, e.Upstream, words == "", func(v *View) { v.Report, v.At, v.Trouble = report, asked, words })
 	if anew {
+		s.restarted(e.Upstream)
 		s.log.Info("an engine began anew; what its cache held is forgotten", "upstream", e.Upstream, "replica", e.Name)
 	}
 	s.trouble(p, e.Upstream, e.Name, words)
@@ -198,6 +202,7 @@ func (e *Engine) failed(s *Scraper, p *probe, err error) time.Duration {
 		if e.Own && !p.gone {
 			p.gone, p.told = true, false
 			s.policy(func(policy *flow.Policy) { policy.Restarted(e.Upstream, e.Replica) })
+			s.restarted(e.Upstream)
 		}
 	case errors.Is(err, wire.ErrQuiet), errors.Is(err, context.DeadlineExceeded):
 		words = "no answer within " + patience.String() + " at " + e.URL

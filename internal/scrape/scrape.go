@@ -26,14 +26,14 @@ const (
 	idle     = vitals.EveryIdle
 	hardware = 5 * time.Second // of an exporter, which itself looks less often
 	unusable = time.Minute     // of one that answers, and with nothing of use
-	failing  = 15 * time.Second
+	failing  = 5 * time.Second
 )
 
 // Bounds of asking.
 const (
 	patience  = 2 * time.Second // older words do not count
 	mostBytes = 4 << 20         // of a page
-	atOnce    = 32              // engines asked
+	atOnce    = 64              // engines asked
 	mostAsked = 8               // models of one router
 )
 
@@ -85,6 +85,12 @@ type View struct {
 	GPUsAt  time.Time
 }
 
+// Tally is what became of asking the engines and exporters of an upstream.
+type Tally struct {
+	Good, Bad uint64 // answers that were of use, and others
+	Restarts  uint64 // engines that began anew, or were gone
+}
+
 // Scraper asks, from Run on. Its other methods may be called at any time.
 type Scraper struct {
 	policy func(func(*flow.Policy))
@@ -96,14 +102,14 @@ type Scraper struct {
 	probes queue
 	known  map[string]*probe // by URL and replica
 	views  map[fleet.ReplicaID]*View
-	asked  map[string]*[2]uint64 // by upstream: answers of use, and others
+	asked  map[string]*Tally // by upstream
 }
 
 // New returns a Scraper of nothing. Policy calls a function with the policy.
 func New(policy func(func(*flow.Policy)), log *slog.Logger) *Scraper {
 	return &Scraper{
 		policy: policy, log: log, wake: make(chan struct{}, 1),
-		known: map[string]*probe{}, views: map[fleet.ReplicaID]*View{}, asked: map[string]*[2]uint64{},
+		known: map[string]*probe{}, views: map[fleet.ReplicaID]*View{}, asked: map[string]*Tally{},
 	}
 }
 
@@ -151,6 +157,9 @@ func (s *Scraper) Use(engines []Engine, exporters []Exporter) error {
 		l, err := open(at, host, s.dial)
 		if err != nil {
 			return err
+		}
+		if e, ok := of.(*Engine); ok {
+			l.once = e.Speech == LlamaCpp // each connection holds one of its few threads, idle or not
 		}
 		p := &probe{subject: of, link: l, gpus: map[int]vitals.GPU{}, highest: map[int]float64{}}
 		next[of.key()] = p
@@ -303,12 +312,12 @@ func (s *Scraper) State(id fleet.ReplicaID) (View, bool) {
 	return View{}, false
 }
 
-// Asked tells, for each upstream, how often an answer was of use and how often not.
-func (s *Scraper) Asked(yield func(upstream string, good, bad uint64)) {
+// Asked tells what became of asking, for each upstream.
+func (s *Scraper) Asked(yield func(upstream string, t Tally)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for name, n := range s.asked {
-		yield(name, n[0], n[1])
+		yield(name, *n)
 	}
 }
 
@@ -324,17 +333,29 @@ func (s *Scraper) note(p *probe, id fleet.ReplicaID, upstream string, good bool,
 		v = &View{}
 		s.views[id] = v
 	}
-	n := s.asked[upstream]
-	if n == nil {
-		n = new([2]uint64)
-		s.asked[upstream] = n
-	}
+	n := s.tally(upstream)
 	if good {
-		n[0]++
+		n.Good++
 	} else {
-		n[1]++
+		n.Bad++
 	}
 	change(v)
+}
+
+func (s *Scraper) tally(upstream string) *Tally {
+	n := s.asked[upstream]
+	if n == nil {
+		n = new(Tally)
+		s.asked[upstream] = n
+	}
+	return n
+}
+
+// restarted counts an engine that began anew.
+func (s *Scraper) restarted(upstream string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tally(upstream).Restarts++
 }
 
 // trouble says once what is wrong, and once that it is over; empty is nothing.
@@ -382,6 +403,7 @@ func (q *queue) Pop() any {
 type link struct {
 	pool   *wire.Pool
 	target string
+	once   bool // no connection is kept
 }
 
 func (l link) Close() { l.pool.Close() }

@@ -196,7 +196,7 @@ func TestSeen(t *testing.T) {
 		}
 		l.count()
 		time.Sleep(time.Minute)
-		if n, _ := l.count(); n < 3 || n > 6 {
+		if n, _ := l.count(); n < 6 || n > 10 {
 			t.Errorf("one that hangs is asked %d times a minute", n)
 		}
 		l.set(always(200, vllm(0, 0, 0, 2)))
@@ -209,7 +209,7 @@ func TestSeen(t *testing.T) {
 			t.Errorf("%d warnings:\n%s", n, l.log.String())
 		}
 		var good, bad uint64
-		l.Asked(func(_ string, g, b uint64) { good, bad = g, b })
+		l.Asked(func(_ string, n Tally) { good, bad = n.Good, n.Bad })
 		if good == 0 || bad == 0 {
 			t.Error(good, bad)
 		}
@@ -292,7 +292,33 @@ func TestRestart(t *testing.T) {
 				if n := blocks(); n != 0 {
 					t.Errorf("%d blocks are still thought to be there", n)
 				}
+				l.Asked(func(_ string, n Tally) {
+					if n.Restarts != 1 {
+						t.Errorf("%d restarts are counted", n.Restarts)
+					}
+				})
 			})
+		})
+	}
+}
+
+// TestConnections: who is asked again and again keeps one connection; llama.cpp has few
+// threads, each of which a connection holds, and keeps none.
+func TestConnections(t *testing.T) {
+	for speech, want := range map[Speech]int{Prometheus: 1, LlamaCpp: 0} {
+		synctest.Test(t, func(t *testing.T) {
+			l := newLab(t, always(200, "llamacpp:requests_processing 1\nllamacpp:requests_deferred 0\n"))
+			e := engine
+			e.Speech = speech
+			l.use(t, e)
+			time.Sleep(10*time.Second + 100*time.Millisecond)
+			synctest.Wait()
+			if n := l.known[e.key()].link.pool.Open(); n != want {
+				t.Errorf("speech %d: %d connections, want %d", speech, n, want)
+			}
+			if n, _ := l.count(); n < 10 {
+				t.Errorf("speech %d: asked %d times", speech, n)
+			}
 		})
 	}
 }

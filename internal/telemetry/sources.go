@@ -31,7 +31,7 @@ type Sources struct {
 	Questions      func(yield func(answer string, n uint64)) // of DNS
 	Unheard        func() uint64                             // messages of gateways that were not listened to
 	Engines        func(yield func(*Engine))
-	Scrapes        func(yield func(upstream string, good, bad uint64))
+	Scrapes        func(yield func(upstream string, good, bad, restarts uint64))
 }
 
 // Engine is what a replica says of itself, and for how long nothing newer is known.
@@ -75,6 +75,7 @@ var (
 	engineRequests = gauge("engine_requests", "Requests that an engine says it has, whoever sent them.", "upstream", "replica", "state")
 	engineKV       = gauge("engine_kv_use", "Share of an engine's KV cache that requests hold, as it says.", "upstream", "replica")
 	engineAge      = gauge("engine_age_seconds", "Since an engine last said something of itself.", "upstream", "replica")
+	engineRestarts = gauge("engine_restarts_total", "Times that an engine began anew or was gone, by its metrics.", "upstream")
 	scrapes        = gauge("engine_scrapes_total", "Times that engines and exporters of GPUs were asked for their metrics.", "upstream", "outcome")
 	gpuUse         = gauge("gpu_utilization", "Share of time that a replica's GPUs work, on average.", "upstream", "replica")
 	gpuMemory      = gauge("gpu_memory_use", "Share of their memory that is taken, of the fullest.", "upstream", "replica")
@@ -94,7 +95,7 @@ var (
 // Describe implements prometheus.Collector.
 func (s *Sources) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{inFlight, queueDepth, replicaUp, canaryShare, canaryBack, copies, foundReplicas, foundAge, foundFailures, streamsOpen, dropped, refused, acceptFailures, generation, reloadFailures, conversations, keptBytes, keepFailures, peers, blocks, unheard, cellUp, cellRTT, cellRoom, questions,
-		engineRequests, engineKV, engineAge, scrapes, gpuUse, gpuMemory, gpuPower, gpuThrottled, gpuErrors} {
+		engineRequests, engineKV, engineAge, scrapes, engineRestarts, gpuUse, gpuMemory, gpuPower, gpuThrottled, gpuErrors} {
 		out <- d
 	}
 }
@@ -199,7 +200,8 @@ func (s *Sources) Collect(out chan<- prometheus.Metric) {
 		s.Engines(func(e *Engine) { e.collect(gauge) })
 	}
 	if s.Scrapes != nil {
-		s.Scrapes(func(upstream string, good, bad uint64) {
+		s.Scrapes(func(upstream string, good, bad, restarts uint64) {
+			counter(engineRestarts, restarts, upstream)
 			counter(scrapes, good, upstream, "ok")
 			counter(scrapes, bad, upstream, "failed")
 		})

@@ -261,6 +261,9 @@ func (r *Report) fill(found *[quantities]tally) {
 	} else if n > 0 && r.KVTokens > 0 {
 		r.KVUse = min(used/float64(r.KVTokens), 1)
 	}
+	if r.Engine == "llamacpp" { // which counts what it keeps, whoever needs it: full is its usual state
+		r.KVUse = -1
+	}
 	switch {
 	case r.Running < 0 && r.Waiting < 0:
 		r.Missing = "how many requests run and wait"

@@ -43,7 +43,7 @@ func TestEngines(t *testing.T) {
 		"sglang-ranks.prom":  {Engine: "sglang", Running: 6, Waiting: 3, KVUse: 0.5, KVTokens: 2 * 1000 * 64, Counters: counts(-1, -1, 12)},
 		"tgi.prom":           {Engine: "tgi", Running: 5, Waiting: 2, KVUse: 0.25, KVTokens: 16000, Counters: counts(120, 110, 900)},
 		"llamacpp.prom":      {Engine: "llamacpp", Running: 1, Waiting: 2, KVUse: -1, Counters: counts(900, 400)},
-		"llamacpp-old.prom":  {Engine: "llamacpp", Running: 1, Waiting: 0, KVUse: 0.25, KVTokens: 4096, Counters: counts(900, 400)},
+		"llamacpp-old.prom":  {Engine: "llamacpp", Running: 1, Waiting: 0, KVUse: -1, KVTokens: 4096, Counters: counts(900, 400)},
 		"trtllm.prom":        {Engine: "trtllm", Running: 3, Waiting: 1, KVUse: 0.5, KVTokens: 32 * 4096, Counters: counts(7)},
 		"triton-trtllm.prom": {Engine: "triton", Running: 1, Waiting: 1, KVUse: 0.4875, KVTokens: 64 * 6239, Counters: counts(0, 0)},
 		"triton-vllm.prom":   {Engine: "vllm", Running: -1, Waiting: -1, KVUse: -1, Counters: counts(10, 16), Missing: "how many requests run and wait"},
