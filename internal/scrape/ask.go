@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -243,11 +244,22 @@ func (x *Exporter) ask(ctx context.Context, s *Scraper, p *probe) time.Duration 
 	for i := range x.Runs {
 		x.Runs[i].learn(s, p, all, asked)
 	}
-	for _, g := range all {
-		p.gpus[g.Index] = g
-		p.highest[g.Index] = max(p.highest[g.Index], g.Clock)
-	}
+	s.remember(p, all)
 	return hardware
+}
+
+// remember keeps what GPUs said, for the probe and for one that takes its place.
+func (s *Scraper) remember(p *probe, all []vitals.GPU) {
+	next := maps.Clone(p.gpus)
+	if next == nil {
+		next = map[int]seen{}
+	}
+	for _, g := range all {
+		next[g.Index] = seen{g, max(next[g.Index].highest, g.Clock)}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p.gpus = next
 }
 
 // learn draws from its GPUs what a replica deserves: one with an error is suspect, and
@@ -262,10 +274,11 @@ func (r *Run) learn(s *Scraper, p *probe, all []vitals.GPU, asked time.Time) {
 		}
 		mine = append(mine, *g)
 		var before *vitals.GPU
-		if b, ok := p.gpus[g.Index]; ok {
-			before = &b
+		was, ok := p.gpus[g.Index]
+		if ok {
+			before = &was.GPU
 		}
-		speed = min(speed, g.Speed(before, p.highest[g.Index]))
+		speed = min(speed, g.Speed(before, was.highest))
 		if f := g.Fault(before); f != "" {
 			fault = f
 		}

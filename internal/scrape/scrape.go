@@ -136,8 +136,13 @@ type probe struct {
 	gone   bool          // nobody was there
 	router bool          // of several models
 
-	gpus    map[int]vitals.GPU // of an exporter
-	highest map[int]float64    // clock
+	gpus map[int]seen // of an exporter, by their numbers; it is replaced whole
+}
+
+// seen is what is known of a GPU from before.
+type seen struct {
+	vitals.GPU
+	highest float64 // clock
 }
 
 // Use replaces who is asked. Who was asked before goes on where it was. The error
@@ -161,7 +166,12 @@ func (s *Scraper) Use(engines []Engine, exporters []Exporter) error {
 		if e, ok := of.(*Engine); ok {
 			l.once = e.Speech == LlamaCpp // each connection holds one of its few threads, idle or not
 		}
-		p := &probe{subject: of, link: l, gpus: map[int]vitals.GPU{}, highest: map[int]float64{}}
+		p := &probe{subject: of, link: l}
+		if old != nil { // errors of old stay old, whoever runs on the GPUs now
+			s.mu.Lock()
+			p.gpus = old.gpus
+			s.mu.Unlock()
+		}
 		next[of.key()] = p
 		fresh = append(fresh, p)
 		return nil

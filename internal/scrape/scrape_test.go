@@ -412,6 +412,21 @@ func TestGPU(t *testing.T) {
 		if b := standing(1); !b.Probe {
 			t.Errorf("an old error keeps it out: %+v", b)
 		}
+		l.Scraper.policy(func(p *flow.Policy) {
+			p.Health.Sent(1, time.Now())
+			p.Health.Passed(1, "", time.Now(), time.Now())
+		})
+		err = l.Use(nil, []Exporter{{URL: "http://h:9400/metrics", Runs: []Run{
+			{Replica: 0, Upstream: "lab", Name: "r0", Pool: append(pool, fleet.Replica{ID: 2}), GPUs: []int{0}},
+			{Replica: 1, Upstream: "lab", Name: "r1", Pool: append(pool, fleet.Replica{ID: 2}), GPUs: []int{1}},
+		}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		if b := standing(1); b.Why != "" || b.Probe {
+			t.Errorf("an old error is new again once the pool is another: %+v", b)
+		}
 		l.set(always(200, "up 1\n"))
 		time.Sleep(time.Minute)
 		if n := strings.Count(l.log.String(), "tells nothing of GPUs"); n != 1 {
