@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"headworks/internal/fault"
+	"headworks/internal/inference"
 	"headworks/internal/tenant"
 )
 
@@ -33,7 +34,22 @@ func (k *call) wishes() error {
 			}
 		}
 	}
+	Hint(&k.req.Request, &k.req.Wish)
 	return nil
+}
+
+// Hint takes from the body what a caller wants who does not say so in a header.
+func Hint(r *inference.Request, w *tenant.Wish) {
+	if w.Prefer != tenant.NoPreference {
+		return
+	}
+	switch r.Service {
+	case inference.CheapService:
+		w.Prefer = tenant.Price
+	case inference.FastService:
+		w.Prefer = tenant.Latency
+	case inference.AnyService:
+	}
 }
 
 // ReadWish reads a header by which a caller says what he wants of an answer. It

@@ -297,6 +297,7 @@ func (t *rehearsal) read(d *DryRun) error {
 			return cannotTry("the header %s changes no decision; there are %s and %s", name, strings.Join(api.WishHeaders(), ", "), placeHeader)
 		}
 	}
+	api.Hint(&t.request, &t.wish)
 	return t.call(d)
 }
 

@@ -42,6 +42,28 @@ func ParseEffort(word []byte) Effort {
 	return NoEffort
 }
 
+// Service is how a caller wants to be served, where he asks for something of its own.
+type Service uint8
+
+// The services.
+const (
+	AnyService   Service = iota // nothing is said
+	CheapService                // slower, for less
+	FastService                 // sooner, for more
+)
+
+// ParseService returns what OpenAI's word in service_tier means, and AnyService for
+// any other.
+func ParseService(word []byte) Service {
+	switch string(word) {
+	case "flex":
+		return CheapService
+	case "priority":
+		return FastService
+	}
+	return AnyService
+}
+
 // Signal is something that tells how hard a request is.
 type Signal uint8
 

@@ -26,6 +26,7 @@ type Request struct {
 	User      uint64   // hash of the end user's opaque id; 0: none
 	Needs     Abilities
 	Effort    Effort
+	Service   Service
 	Features  Features // where somebody decides by them
 }
 

@@ -61,6 +61,8 @@ func ReadRequest(d *scan.Doc, into *inference.Request) error {
 			if m.Given() && !m.Is("none") {
 				r.Need(inference.Reasoning)
 			}
+		case "service_tier":
+			r.Service = inference.ParseService(m.Bytes())
 		case "response_format":
 			if f.Want(m, scan.Object, "response_format") && m.Get("type").TextLen() == 0 {
 				f.Wrong("response_format.type", "must be a string")

@@ -54,6 +54,8 @@ func ReadRequest(d *scan.Doc, into *inference.Request) error {
 		case "text", "reasoning", "prompt":
 			template = f.Want(m, scan.Object, key) && key == "prompt" || template
 			w.demand(key, m)
+		case "service_tier":
+			r.Service = inference.ParseService(m.Bytes())
 		case "include":
 			f.Texts(m, key)
 		case "previous_response_id":
