@@ -25,6 +25,7 @@ test:
 	$(GO) vet ./...
 	$(GO) test -race $(TESTFLAGS) ./...
 	$(GO) test $(TESTFLAGS) -run 'Allocate' ./internal/identity
+	$(GO) test $(TESTFLAGS) -run 'Ladder|Default|Overload|ScalingCosts' ./internal/sim
 	@if command -v node >/dev/null && command -v npm >/dev/null && (cd test/sdk/node && npm install --prefer-offline --loglevel=error); then :; else \
 		echo "SKIPPED the clients for Node: node and npm cannot install them here"; \
 	fi

@@ -1,3 +1,8 @@
+//go:build !race
+
+// The studies of this file take minutes under the race detector, and run on one
+// goroutine: make test runs them without it.
+
 package sim
 
 import (
@@ -259,6 +264,21 @@ func TestOverloadIsShared(t *testing.T) {
 	prefix, least := of(fleet.ByPrefix), of(fleet.LeastRequests)
 	if prefix.Throughput < least.Throughput || prefix.TTFT.P99 > least.TTFT.P99 {
 		t.Errorf("by prefix %.0f tokens/s and %.0f ms at p99, by least requests %.0f and %.0f", prefix.Throughput, prefix.TTFT.P99, least.Throughput, least.TTFT.P99)
+	}
+}
+
+// TestScalingCosts: with shared prefixes the default policy keeps the objective with
+// fewer GPU-hours than taking turns does, at a higher target.
+func TestScalingCosts(t *testing.T) {
+	var stages []Stage
+	for _, rate := range []float64{3, 4, 5, 6, 7, 8, 8, 7, 6, 5, 4, 3} {
+		stages = append(stages, Stage{Rate: rate, Length: 5 * time.Minute, Joined: len(stages) > 0})
+	}
+	turns, _ := scaled(t, fleet.RoundRobin, Scaling{Least: 3, Most: 8, Target: 26, ColdStart: 4 * time.Minute}, stages)
+	prefix, _ := scaled(t, fleet.ByPrefix, Scaling{Least: 3, Most: 8, Target: 40, ColdStart: 4 * time.Minute}, stages)
+	t.Logf("GPU-hours %.1f, in turn %.1f; within %.3f and %.3f", prefix.GPUHours, turns.GPUHours, prefix.Within, turns.Within)
+	if prefix.GPUHours > .9*turns.GPUHours || prefix.Within < .95 {
+		t.Errorf("%.1f GPU-hours with %.1f %% within; in turn %.1f with %.1f %%", prefix.GPUHours, 100*prefix.Within, turns.GPUHours, 100*turns.Within)
 	}
 }
 

@@ -71,21 +71,6 @@ func TestScaling(t *testing.T) {
 	}
 }
 
-// TestScalingCosts: with shared prefixes the default policy keeps the objective with
-// fewer GPU-hours than taking turns does, at a higher target.
-func TestScalingCosts(t *testing.T) {
-	var stages []Stage
-	for _, rate := range []float64{3, 4, 5, 6, 7, 8, 8, 7, 6, 5, 4, 3} {
-		stages = append(stages, Stage{Rate: rate, Length: 5 * time.Minute, Joined: len(stages) > 0})
-	}
-	turns, _ := scaled(t, fleet.RoundRobin, Scaling{Least: 3, Most: 8, Target: 26, ColdStart: 4 * time.Minute}, stages)
-	prefix, _ := scaled(t, fleet.ByPrefix, Scaling{Least: 3, Most: 8, Target: 40, ColdStart: 4 * time.Minute}, stages)
-	t.Logf("GPU-hours %.1f, in turn %.1f; within %.3f and %.3f", prefix.GPUHours, turns.GPUHours, prefix.Within, turns.Within)
-	if prefix.GPUHours > .9*turns.GPUHours || prefix.Within < .95 {
-		t.Errorf("%.1f GPU-hours with %.1f %% within; in turn %.1f with %.1f %%", prefix.GPUHours, 100*prefix.Within, turns.GPUHours, 100*turns.Within)
-	}
-}
-
 // TestJoinedStages: joined stages follow each other at once, with as many requests.
 func TestJoinedStages(t *testing.T) {
 	l := &Poisson{Stages: []Stage{{Rate: 10, Length: time.Minute}, {Rate: 1, Length: time.Minute, Joined: true}, {Rate: 5, Length: time.Minute}}, Seed: 3, Prompt: Lengths{1, 0, 1}, Output: Lengths{1, 0, 1}}
