@@ -94,8 +94,13 @@ var (
 
 // Describe implements prometheus.Collector.
 func (s *Sources) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{inFlight, queueDepth, replicaUp, canaryShare, canaryBack, copies, foundReplicas, foundAge, foundFailures, streamsOpen, dropped, refused, acceptFailures, generation, reloadFailures, conversations, keptBytes, keepFailures, peers, blocks, unheard, cellUp, cellRTT, cellRoom, questions,
-		engineRequests, engineKV, engineAge, scrapes, engineRestarts, gpuUse, gpuMemory, gpuPower, gpuThrottled, gpuErrors} {
+	for _, d := range []*prometheus.Desc{
+		inFlight, queueDepth, replicaUp, canaryShare, canaryBack, copies, foundReplicas, foundAge,
+		foundFailures, streamsOpen, dropped, refused, acceptFailures, generation, reloadFailures,
+		conversations, keptBytes, keepFailures, peers, blocks, unheard, cellUp, cellRTT, cellRoom,
+		questions, engineRequests, engineKV, engineAge, scrapes, engineRestarts, gpuUse, gpuMemory,
+		gpuPower, gpuThrottled, gpuErrors,
+	} {
 		out <- d
 	}
 }
