@@ -113,7 +113,10 @@ func (e *Engine) ask(ctx context.Context, s *Scraper, p *probe) time.Duration {
 		words = "the page of " + report.Engine + " does not tell " + report.Missing + ": a name changed, or it is of another program"
 	}
 	s.note(p, e.Replica, e.Upstream, words == "", func(v *View) { v.Report, v.At, v.Trouble = report, asked, words })
-	if anew {
+	switch {
+	case anew && report.Engine == "ollama":
+		s.log.Info("an engine let go of a model; what its cache held is forgotten", "upstream", e.Upstream, "replica", e.Name)
+	case anew:
 		s.restarted(e.Upstream)
 		s.log.Info("an engine began anew; what its cache held is forgotten", "upstream", e.Upstream, "replica", e.Name)
 	}

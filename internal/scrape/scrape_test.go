@@ -359,17 +359,29 @@ func TestRouter(t *testing.T) {
 	})
 }
 
+// TestOllama: its models come and go, and what was known of the cache goes with them.
 func TestOllama(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t, always(200, `{"models":[{"name":"qwen3:8b","digest":"a","size_vram":5}]}`))
+		blocks := l.warm(t)
 		e := engine
 		e.Speech = Ollama
 		l.use(t, e)
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if v, _ := l.State(0); len(v.Report.Loaded) != 1 || v.Report.Loaded[0].Name != "qwen3:8b" || v.Trouble != "" {
+		if v, _ := l.State(0); len(v.Report.Loaded) != 1 || v.Report.Loaded[0].Name != "qwen3:8b" || v.Trouble != "" || blocks() == 0 {
 			t.Errorf("%+v", v)
 		}
+		l.set(always(200, `{"models":[]}`))
+		time.Sleep(2 * time.Second)
+		if n := blocks(); n != 0 {
+			t.Errorf("%d blocks of a model that is not loaded", n)
+		}
+		l.Asked(func(_ string, n Tally) {
+			if n.Restarts != 0 {
+				t.Errorf("%d restarts of one that goes on", n.Restarts)
+			}
+		})
 	})
 }
 
