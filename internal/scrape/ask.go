@@ -90,6 +90,7 @@ func (e *Engine) ask(ctx context.Context, s *Scraper, p *probe) time.Duration {
 	}
 	asked := time.Now()
 	report, err := e.report(ctx, p)
+	took := time.Since(asked)
 	if ctx.Err() != nil {
 		return idle
 	}
@@ -121,7 +122,7 @@ func (e *Engine) ask(ctx context.Context, s *Scraper, p *probe) time.Duration {
 		s.log.Info("an engine began anew; what its cache held is forgotten", "upstream", e.Upstream, "replica", e.Name)
 	}
 	s.trouble(p, e.Upstream, e.Name, words)
-	return every(&report, counted)
+	return min(max(every(&report, counted), atEase*took), idle)
 }
 
 func told(r *vitals.Report) flow.Told {

@@ -31,6 +31,7 @@ const (
 
 // Bounds of asking.
 const (
+	atEase    = 10              // times as long as an answer takes are left between two: it is the engine's own work
 	patience  = 2 * time.Second // older words do not count
 	mostBytes = 4 << 20         // of a page
 	atOnce    = 64              // engines asked

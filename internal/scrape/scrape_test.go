@@ -176,6 +176,24 @@ func TestRates(t *testing.T) {
 	}
 }
 
+// TestEase: an engine whose answers take long is asked less often, and as often as an
+// idle one at least.
+func TestEase(t *testing.T) {
+	for took, want := range map[time.Duration]int{5 * time.Millisecond: 96, 40 * time.Millisecond: 23, 300 * time.Millisecond: 8} {
+		synctest.Test(t, func(t *testing.T) {
+			l := newLab(t, func(*http.Request) (int, string) {
+				time.Sleep(took)
+				return 200, vllm(3, 1, 0.5, 1)
+			})
+			l.use(t, engine)
+			time.Sleep(10*time.Second - time.Millisecond)
+			if n, _ := l.count(); n != want {
+				t.Errorf("answers that take %v: asked %d times, want %d", took, n, want)
+			}
+		})
+	}
+}
+
 // TestSeen: what an engine says reaches the policy and the view, and one that says
 // nothing any more is no obstacle.
 func TestSeen(t *testing.T) {
