@@ -24,7 +24,6 @@ import (
 	"headworks/internal/dialect/openai"
 	"headworks/internal/dialect/openai/completions"
 	"headworks/internal/dialect/responses"
-	"headworks/internal/engine/extract"
 	"headworks/internal/fault"
 	"headworks/internal/fleet"
 	"headworks/internal/flow"
@@ -208,7 +207,7 @@ func TryDecision(d DryRun) (Decision, error) {
 	if !report.OK() {
 		return Decision{}, fmt.Errorf("%w\n%s", ErrConfig, report.Text(""))
 	}
-	w, _, drop, err := newFleetRoom(func(string, int) []extract.Passage { return nil }).build(c)
+	w, _, drop, err := assumedRoom(c).build(c)
 	if err != nil {
 		return Decision{}, err
 	}

@@ -177,7 +177,11 @@ func (f *finding) learn(name string, w *watch, found []discover.Replica, err err
 			if err != nil {
 				args = append(args, "detail", detail(err))
 			}
-			log.Warn("the replicas could not be found; the last known ones stay", args...)
+			words := "the replicas could not be found; the last known ones stay"
+			if len(is.Replicas) == 0 {
+				words = "no replicas were found yet"
+			}
+			log.Warn(words, args...)
 		} else {
 			log.Info("the replicas are found again", "replicas", len(is.Replicas))
 		}

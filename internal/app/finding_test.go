@@ -367,3 +367,28 @@ func TestEndpointsOfAService(t *testing.T) {
 		t.Errorf("once it is over: %+v", f)
 	}
 }
+
+// TestFoundReplicasAreAssumed: what serves nobody assumes the replicas that would be
+// found, as many as the file says.
+func TestFoundReplicasAreAssumed(t *testing.T) {
+	c, report := config.Parse("test", []byte(`
+upstreams:
+  one: {kind: vllm, discover: {kubernetes: {service: vllm}}}
+  four: {kind: vllm, discover: {dns: "vllm.example.com:8000"}, engine: {profile: qwen3-32b-2xh100, replicas: 4}}
+models:
+  m: {targets: [{upstream: one, model: m}, {upstream: four, model: m}]}
+`), config.System())
+	if err := report.Err(); err != nil {
+		t.Fatal(err)
+	}
+	w, _, drop, err := assumedRoom(c).build(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	drop()
+	for _, u := range w.Fleet.Upstreams {
+		if want := map[string]int{"one": 1, "four": 4}[u.Name]; len(u.Replicas) != want {
+			t.Errorf("%s: %d replicas", u.Name, len(u.Replicas))
+		}
+	}
+}

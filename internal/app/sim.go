@@ -19,7 +19,6 @@ import (
 
 	"headworks/internal/admit"
 	"headworks/internal/config"
-	"headworks/internal/engine/extract"
 	"headworks/internal/fleet"
 	"headworks/internal/flow"
 	"headworks/internal/latency"
@@ -260,7 +259,7 @@ func (p *plan) build(o Simulation) error {
 		return fmt.Errorf("%w\n%s", ErrConfig, report.Text(""))
 	}
 	c.Cells = nil // what they would answer nobody here knows
-	w, _, drop, err := newFleetRoom(func(string, int) []extract.Passage { return nil }).build(c)
+	w, _, drop, err := assumedRoom(c).build(c)
 	if err != nil {
 		return err
 	}

@@ -96,6 +96,24 @@ func newFleetRoom(documents extract.Find) *fleetRoom {
 	}
 }
 
+// assumedRoom returns a room for worlds that nobody serves: replicas that would be found
+// are assumed, as many as the file says of their engine, or one.
+func assumedRoom(c *config.Config) *fleetRoom {
+	r := newFleetRoom(func(string, int) []extract.Passage { return nil })
+	r.found = func(upstream string) []discover.Replica {
+		n := 1
+		if e := c.Upstreams[upstream].Engine; e != nil {
+			n = e.Replicas
+		}
+		all := make([]discover.Replica, n)
+		for i := range all {
+			all[i].URL = fmt.Sprintf("http://replica-%d.invalid", i+1)
+		}
+		return all
+	}
+	return r
+}
+
 // moves are what a new generation changes of the replicas.
 type moves struct {
 	rebuilt []fleet.ReplicaID // spoken to in another way now, with another key perhaps

@@ -305,7 +305,7 @@ func (r *reader) modelled(path string, u Upstream) {
 		return
 	}
 	for _, name := range []string{"replicas", "min_output_tokens", "max_output_tokens"} {
-		if r.given[join(at, name)] {
+		if r.given[join(at, name)] && (name != "replicas" || u.Discover == nil) {
 			r.at(join(at, name), BadValue, name+" is for kind simulated; kind is "+u.Kind)
 		}
 	}

@@ -508,8 +508,9 @@ func things(d inference.Dialect) string {
 		return "vectors"
 	case inference.Rank, inference.Moderate:
 		return "results"
+	default:
+		return "answers"
 	}
-	return "answers"
 }
 
 // events returns what the events at hand tell, up to the first that has to leave

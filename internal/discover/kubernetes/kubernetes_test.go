@@ -135,6 +135,13 @@ func (w *told) tell(found []discover.Replica, err error) {
 	w.found, w.err = found, err
 }
 
+// last returns what was told last, and how often anything was.
+func (w *told) last() (found []discover.Replica, times int, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.found, w.times, w.err
+}
+
 func (w *told) want(t *testing.T, when string, urls ...string) {
 	t.Helper()
 	time.Sleep(2 * gather)
@@ -239,8 +246,8 @@ func TestPages(t *testing.T) {
 		finder := serve(t, c, Options{})
 		go func() { defer close(done); finder.Watch(ctx, w.tell) }()
 		time.Sleep(time.Minute)
-		if len(w.found) != 700 || c.Asked("list") != 2 {
-			t.Errorf("%d of 700 replicas by %v", len(w.found), c.Seen())
+		if found, _, _ := w.last(); len(found) != 700 || c.Asked("list") != 2 {
+			t.Errorf("%d of 700 replicas by %v", len(found), c.Seen())
 		}
 		stop()
 		<-done
@@ -292,7 +299,8 @@ func TestSlices(t *testing.T) {
 		time.Sleep(time.Second)
 		synctest.Wait()
 		var known discover.Known
-		known.Learn(w.found, w.err, 10, time.Now())
+		found, _, err := w.last()
+		known.Learn(found, err, 10, time.Now())
 		if diff := cmp.Diff(want, known.Replicas); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
@@ -339,13 +347,10 @@ func TestPorts(t *testing.T) {
 // round returns an object as it comes from the wire.
 func round(t *testing.T, o object) object {
 	t.Helper()
-	b, err := json.Marshal(o)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var u unstructured.Unstructured
 	o["kind"], o["apiVersion"] = "EndpointSlice", "discovery.k8s.io/v1"
-	if b, err = json.Marshal(o); err == nil {
+	b, err := json.Marshal(o)
+	if err == nil {
 		err = u.UnmarshalJSON(b)
 	}
 	if err != nil {
@@ -371,9 +376,10 @@ func TestFailures(t *testing.T) {
 			tt.wrong(c)
 			c.Cut()
 			time.Sleep(time.Minute)
-			f, ok := errors.AsType[*fault.Error](w.err)
+			_, _, err := w.last()
+			f, ok := errors.AsType[*fault.Error](err)
 			if !ok || f.Kind != fault.Connect || !strings.Contains(f.Words, tt.words) {
-				t.Errorf("%s: %v", tt.name, w.err)
+				t.Errorf("%s: %v", tt.name, err)
 			}
 			if n := len(c.Seen()); n > 100 {
 				t.Errorf("%s: asked %d times in a minute", tt.name, n)
@@ -390,10 +396,10 @@ func TestHeardOf(t *testing.T) {
 	watching(t, Options{}, func(t *testing.T, c *discovertest.Cluster, w *told) {
 		c.Put(one("a", "10.0.0.1", discovertest.Ready()))
 		w.want(t, "at first", "10.0.0.1:8000")
-		before := w.times
+		_, before, _ := w.last()
 		time.Sleep(10 * time.Minute)
-		if n := w.times - before; n < 5 || n > 15 {
-			t.Errorf("told %d times in ten quiet minutes", n)
+		if _, after, _ := w.last(); after-before < 5 || after-before > 15 {
+			t.Errorf("told %d times in ten quiet minutes", after-before)
 		}
 	})
 }
@@ -403,13 +409,13 @@ func TestOneAnswerForARollout(t *testing.T) {
 	watching(t, Options{}, func(t *testing.T, c *discovertest.Cluster, w *told) {
 		c.Put(one("a", "10.0.0.1", discovertest.Ready()))
 		w.want(t, "at first", "10.0.0.1:8000")
-		before := w.times
+		_, before, _ := w.last()
 		for i := range 50 {
 			c.Put(one(fmt.Sprint("b-", i), fmt.Sprint("10.0.1.", i+1), discovertest.Ready()))
 		}
 		time.Sleep(time.Second)
-		if n := w.times - before; n > 3 {
-			t.Errorf("told %d times", n)
+		if _, after, _ := w.last(); after-before > 3 {
+			t.Errorf("told %d times", after-before)
 		}
 	})
 }
@@ -450,8 +456,8 @@ func TestAccount(t *testing.T) {
 		done := make(chan struct{})
 		go func() { defer close(done); f.Watch(ctx, w.tell) }()
 		w.want(t, "with the first token", "10.0.0.1:8000")
-		if w.found[0].Name != "vllm.llm.svc" {
-			t.Errorf("of the namespace of the context: %+v", w.found)
+		if found, _, _ := w.last(); len(found) == 0 || found[0].Name != "vllm.llm.svc" {
+			t.Errorf("of the namespace of the context: %+v", found)
 		}
 
 		write("token", "second")
@@ -465,8 +471,8 @@ func TestAccount(t *testing.T) {
 		c.Accept("fourth")
 		c.Cut()
 		time.Sleep(3 * time.Minute)
-		if w.err == nil || !strings.Contains(w.err.Error(), "does not know this caller") {
-			t.Errorf("with a token of nobody: %v", w.err)
+		if _, _, err := w.last(); err == nil || !strings.Contains(err.Error(), "does not know this caller") {
+			t.Errorf("with a token of nobody: %v", err)
 		}
 		stop()
 		<-done
