@@ -15,6 +15,10 @@ type pace struct {
 	at         time.Time     // when ttft was last learned of
 
 	looked, passed float64 // answers that were looked at for a cascade, and those that passed; old ones fade
+
+	best   time.Duration // the least that tpot was; slowly forgotten
+	load   float64       // requests in flight for each replica, over the last seconds
+	loadAt time.Time
 }
 
 // How fast a pace follows, and for how long it is believed.
@@ -146,7 +150,7 @@ func (p *Policy) ended(t *Ticket, tokens int, now time.Time) {
 	}
 	if !t.began.IsZero() {
 		average(&at.tpot, now.Sub(t.began)/time.Duration(tokens-1))
-		at.at = now
+		at.learned(now)
 		return
 	}
 	// A whole answer tells the sum alone: both follow in proportion, and of the first
@@ -162,7 +166,18 @@ func (p *Policy) ended(t *Ticket, tokens int, now time.Time) {
 		average(&at.ttft, time.Duration(by*float64(at.ttft)))
 		average(&at.tpot, time.Duration(by*float64(at.tpot)))
 	}
-	at.at = now
+	at.learned(now)
+}
+
+// learned notes when something was learned, and the shortest time of a token, which is
+// forgotten over hours.
+func (p *pace) learned(now time.Time) {
+	if p.best == 0 || p.tpot < p.best {
+		p.best = p.tpot
+	} else {
+		p.best += time.Duration(float64(p.tpot-p.best) * min(1, now.Sub(p.at).Hours()))
+	}
+	p.at = now
 }
 
 func average(to *time.Duration, seen time.Duration) {

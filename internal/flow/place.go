@@ -200,6 +200,7 @@ func (p *Policy) site(t *Ticket, s *fleet.Snapshot, at uint8, now time.Time) {
 	if rate <= 0 {
 		rate = unknownRate
 	}
+	load, open := 0.0, 0.0 // of all that is open: requests in flight, and replicas
 	for i := range u.Replicas {
 		r := &u.Replicas[i]
 		if !t.Caller.Residency.Allows(r.Place.Region) {
@@ -207,19 +208,24 @@ func (p *Policy) site(t *Ticket, s *fleet.Snapshot, at uint8, now time.Time) {
 		}
 		to := &sites[min(int(r.Locality), len(sites)-1)]
 		to.Total += rate
-		to.Load += float64(p.InFlight(r.ID).Requests)
+		n := float64(p.InFlight(r.ID).Requests)
+		to.Load += n
+		load += n
 		if weight, calm := p.Health.Calm(r.ID, now); calm {
 			to.Open += rate * weight
+			open++
 			continue
 		}
 		switch h := p.Health.Of(r.ID, target.Model, now); {
 		case h.Why == "": // half open too, or nobody would find out
 			to.Open += rate * h.Weight
+			open++
 		case soft(&h):
 			to.Soft += rate
 		}
 	}
 	ttft := p.soon(target, s, t.Request.Input, now)
+	slow := p.slow(t, target, load/max(open, 1), now)
 	kept := base
 	for i := range sites {
 		site, to := sites[i], p.stops[base+i]
@@ -227,7 +233,7 @@ func (p *Policy) site(t *Ticket, s *fleet.Snapshot, at uint8, now time.Time) {
 			continue
 		}
 		site.Weight = site.Total * float64(max(target.Weight, 1))
-		site.TTFT = ttft
+		site.TTFT, site.Slow = ttft, slow
 		if site.Load > 0 {
 			site.Load *= rate / max(site.Open, rate/2)
 		}
@@ -254,6 +260,43 @@ func (p *Policy) soon(target *fleet.Target, s *fleet.Snapshot, input int, now ti
 		}
 	}
 	return p.Foresee(target, s, input, now).TTFT
+}
+
+// Of how long a token takes.
+const (
+	// spillEach stands for the objective of a model that has none: how many times as
+	// long as with little to do.
+	spillEach = 2.5
+	// slowAt is from which share of the objective on tokens come too slowly: those to
+	// come will be later still.
+	slowAt = 0.7
+	// pastLoad is over how long the load of a target is averaged: what was seen of
+	// answers that ended is of about so long ago.
+	pastLoad = 5 * time.Second
+)
+
+// slow reports whether tokens of a target come too slowly for a request to stay near
+// its caller: as was seen of answers that ended, and as much more as the load of each
+// replica is higher now.
+func (p *Policy) slow(t *Ticket, target *fleet.Target, load float64, now time.Time) bool {
+	at := p.paceOf(target.ID)
+	if at == nil {
+		return false
+	}
+	if at.loadAt.IsZero() {
+		at.load = load
+	}
+	at.load += (load - at.load) * min(1, now.Sub(at.loadAt).Seconds()/pastLoad.Seconds())
+	at.loadAt = now
+	if now.Sub(at.at) > recent {
+		return false
+	}
+	more := min(max((load+1)/(at.load+1), 0.5), 2)
+	objective := float64(t.Aim.TPOT)
+	if objective == 0 {
+		objective = spillEach * float64(at.best)
+	}
+	return more*float64(at.tpot) > slowAt*objective
 }
 
 // soft reports whether a replica is kept out by too many failures alone, and somebody

@@ -442,3 +442,34 @@ func TestBusyZonesAreLeft(t *testing.T) {
 		t.Errorf("sent to zones %v", zones)
 	}
 }
+
+// A region where tokens come slowly is helped by the next one, by how busy both are.
+func TestSpillWhereTokensAreSlow(t *testing.T) {
+	for name, tt := range map[string]struct {
+		tpot, best, objective time.Duration
+		busy                  int // requests in flight near the caller
+		want                  string
+	}{
+		"fast":                      {30 * time.Millisecond, 0, 50 * time.Millisecond, 9, "eu"},
+		"slow":                      {40 * time.Millisecond, 0, 50 * time.Millisecond, 9, "us"},
+		"slow and idle":             {40 * time.Millisecond, 0, 50 * time.Millisecond, 1, "eu"},
+		"as usual, no objective":    {40 * time.Millisecond, 40 * time.Millisecond, 0, 9, "eu"},
+		"slower than usual, no aim": {80 * time.Millisecond, 40 * time.Millisecond, 0, 9, "us"},
+		"nothing was seen":          {0, 0, 50 * time.Millisecond, 9, "eu"},
+	} {
+		r := newRig(t, admit.Limits{}, true, 1, 1)
+		locate(r.s, "eu", "us")
+		r.kin()
+		r.s.Models[0].Aim.TPOT = tt.objective
+		for i := range r.s.Models[0].Targets {
+			r.s.Models[0].Targets[i].ID = fleet.TargetID(i + 1)
+			if at := r.p.paceOf(fleet.TargetID(i + 1)); tt.tpot > 0 {
+				*at = pace{tpot: tt.tpot, best: tt.best, at: r.now, load: float64(tt.busy), loadAt: r.now}
+			}
+		}
+		r.p.Occupy(0, Load{Requests: tt.busy})
+		if a := r.from("eu"); a.Replica.Place.Region != tt.want || (tt.want == "us") != (r.t.Why == locality.Slow) {
+			t.Errorf("%s: %s because of %q, want %s", name, a.Replica.Place, r.t.Why, tt.want)
+		}
+	}
+}

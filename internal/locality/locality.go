@@ -21,6 +21,7 @@ const (
 	Out     = "place: all that is nearer to the caller is out"
 	Short   = "place: too little capacity nearer to the caller"
 	Late    = "place: nearer to the caller the answer would begin too late"
+	Slow    = "place: nearer to the caller tokens come too slowly"
 	Panic   = "place: most replicas are out, so those with too many failures count again"
 )
 
@@ -41,6 +42,7 @@ type Site struct {
 	Soft   float64       // of those that only too many failures keep out
 	Load   float64       // requests in flight for each replica that is available
 	TTFT   time.Duration // when the first token is thought to come, without Trip; 0 is not known
+	Slow   bool          // tokens come too slowly, or are about to
 }
 
 // Class is how near a site is.
@@ -86,13 +88,13 @@ const (
 	// passed over.
 	panicBelow = 0.5
 	// lateAt is the share of the objective from which on farther sites are looked at,
-	// which have to be sooner by gainShare and by gainLeast.
+	// which have to be sooner by gainShare and by gainLeast, or less busy as for evenShare.
 	lateAt    = 0.7
 	gainShare = 0.2
 	gainLeast = 200 * time.Millisecond
-	// evenShare and evenLeast are how much busier the caller's zone may be than the rest
-	// of its region until it is no longer preferred: between zones it is a millisecond,
-	// and a queue is worth many.
+	// evenShare and evenLeast are how much busier a place may be than another one: the
+	// caller's zone than the rest of its region, since between zones it is a millisecond
+	// and a queue is worth many; and its region than others once tokens come slowly.
 	evenShare = 1.25
 	evenLeast = 1
 )
@@ -117,8 +119,8 @@ func (p *Plan) Make(sites []Site, objective time.Duration, draw uint64) {
 	p.share(sites)
 	first := p.draw(draw)
 	p.Why = p.why(sites, first)
-	if at, ok := p.sooner(sites, first, objective); ok {
-		first, p.Why = at, Late
+	if at, why := p.better(sites, first, objective); why != "" {
+		first, p.Why = at, why
 	}
 	p.Order = append(p.Order[:0], first)
 	for _, level := range [...]bool{true, false} { // then what is of its level, then the nearest
@@ -143,7 +145,7 @@ func even(sites []Site) {
 		case Elsewhere, Anywhere:
 		}
 	}
-	if open == 0 || busy <= evenShare*others/open+evenLeast {
+	if open == 0 || !busier(busy, others/open) {
 		return
 	}
 	for i := range sites {
@@ -288,26 +290,28 @@ func (p *Plan) why(sites []Site, first int) string {
 	}
 }
 
-// sooner returns the nearest site beyond the first whose answer would begin enough
-// sooner, where that of the first would come too late for the objective.
-func (p *Plan) sooner(sites []Site, first int, objective time.Duration) (int, bool) {
+// better returns the nearest site beyond the first that keeps the objective better by
+// enough, and why, where the first is about to miss it; else no reason.
+func (p *Plan) better(sites []Site, first int, objective time.Duration) (int, string) {
 	local := &sites[first]
-	if objective <= 0 || local.TTFT <= 0 {
-		return 0, false
-	}
 	here := comes(local)
-	if float64(here) <= lateAt*float64(objective) {
-		return 0, false
-	}
+	late := local.TTFT > 0 && objective > 0 && float64(here) > lateAt*float64(objective)
 	most := here - max(time.Duration(gainShare*float64(here)), gainLeast)
 	for _, i := range p.sorted {
 		s := &sites[i]
-		if nearer(local, s) && s.TTFT > 0 && s.Class != Anywhere && p.open(s) > 0 && comes(s) <= most {
-			return i, true
+		switch {
+		case !nearer(local, s) || s.Class == Anywhere || p.open(s) == 0:
+		case late && s.TTFT > 0 && comes(s) <= most:
+			return i, Late
+		case local.Slow && busier(local.Load, s.Load):
+			return i, Slow
 		}
 	}
-	return 0, false
+	return 0, ""
 }
+
+// busier reports whether one place is busier than another by enough to tell.
+func busier(load, other float64) bool { return load > evenShare*other+evenLeast }
 
 // comes returns when the caller would see the first token of a site.
 func comes(s *Site) time.Duration {

@@ -170,6 +170,30 @@ func TestSpillBeforeItIsLate(t *testing.T) {
 	}
 }
 
+// Where tokens come slowly, regions share by how busy they are.
+func TestSpillBeforeTokensAreSlow(t *testing.T) {
+	for name, tt := range map[string]struct {
+		slow         bool
+		load, remote float64
+		first        int
+	}{
+		"fast":                       {false, 80, 0, 0},
+		"slow":                       {true, 80, 0, 1},
+		"about as busy over there":   {true, 80, 64, 0},
+		"less busy by a quarter":     {true, 80, 63, 1},
+		"busier over there":          {true, 80, 90, 0},
+		"slow with nothing to do it": {true, 1, 0, 0},
+	} {
+		local, remote := site(SameRegion, 0, 1, 1, 100), site(Elsewhere, 80*ms, 1, 1, 100)
+		local.Slow, local.Load, remote.Load = tt.slow, tt.load, tt.remote
+		var p Plan
+		p.Make([]Site{local, remote}, 0, 0)
+		if p.Order[0] != tt.first || (tt.first == 1) != (p.Why == Slow) {
+			t.Errorf("%s: site %d, %q; want %d", name, p.Order[0], p.Why, tt.first)
+		}
+	}
+}
+
 func TestNear(t *testing.T) {
 	for _, tt := range []struct {
 		from, at string
@@ -199,6 +223,7 @@ func sites(t *rapid.T) []Site {
 			Class: Class(rapid.IntRange(0, 3).Draw(t, "class")), Trip: time.Duration(rapid.IntRange(0, 3).Draw(t, "trip")) * 50 * ms,
 			Weight: float64(rapid.IntRange(1, 5).Draw(t, "weight")), Total: total, Open: open,
 			Soft: (total - open) * float64(rapid.IntRange(0, 1).Draw(t, "soft")),
+			Slow: rapid.Bool().Draw(t, "slow"),
 			Load: float64(rapid.IntRange(0, 9).Draw(t, "load")),
 			TTFT: time.Duration(rapid.IntRange(0, 30).Draw(t, "ttft")) * 100 * ms,
 		}
@@ -230,7 +255,7 @@ func TestAnySites(t *testing.T) {
 		} else if slices.Sort(order); !slices.IsSorted(order) || len(slices.Compact(order)) != len(all) {
 			t.Fatalf("a site stands twice in %v", p.Order)
 		}
-		if first := p.Order[0]; open > 0 && p.Why != Late && p.Share[first] == 0 {
+		if first := p.Order[0]; open > 0 && p.Why != Late && p.Why != Slow && p.Share[first] == 0 {
 			t.Fatalf("site %d was drawn without a share of %v", first, p.Share)
 		}
 		// Nobody is sent past a level that has the capacity for all.
@@ -243,7 +268,7 @@ func TestAnySites(t *testing.T) {
 		}
 		order, shares, why := slices.Clone(p.Order), slices.Clone(p.Share), p.Why
 		p.Make(all, 0, draw)
-		if again := p.Why; why != Late && (!slices.Equal(order, p.Order) || !slices.Equal(shares, p.Share) || again != why) {
+		if again := p.Why; why != Late && why != Slow && (!slices.Equal(order, p.Order) || !slices.Equal(shares, p.Share) || again != why) {
 			t.Fatal("the same sites and the same draw, and another plan")
 		}
 	})

@@ -107,6 +107,7 @@ func TestRegionIsCutOff(t *testing.T) {
 	for i := range w.Fleet.Upstreams {
 		w.Fleet.Models[0].Targets[i].ID = fleet.TargetID(i + 1)
 	}
+	w.Fleet.Models[0].Aim.TTFT, w.Fleet.Models[0].Aim.TPOT = time.Second, 50*time.Millisecond
 	e, err := ParseEvent("60s..120s cut region/eu", w.Fleet)
 	if err != nil {
 		t.Fatal(err)
@@ -225,5 +226,40 @@ func TestZonesShareTheLoad(t *testing.T) {
 	}
 	if got.TTFT.P90 > 1000 {
 		t.Errorf("P90 of the first token is %.0f ms", got.TTFT.P90)
+	}
+}
+
+// A region that has more to do than it can is helped by the next one before objectives
+// are missed, and one that has not keeps its callers.
+func TestRegionsHelpOut(t *testing.T) {
+	for _, tt := range []struct {
+		rate        float64
+		least, most float64 // share served in another region
+		within      float64 // the objective
+	}{
+		{22, 0, 0.03, 0.98},
+		{55, 0.15, 0.5, 0.9},
+	} {
+		w := regions()
+		w.Objective = Objective{TTFT: 2 * time.Second, TPOT: 50 * time.Millisecond}
+		w.Fleet.Models[0].Aim.TTFT, w.Fleet.Models[0].Aim.TPOT = time.Second, 50*time.Millisecond
+		for i := range w.Fleet.Upstreams {
+			w.Fleet.Models[0].Targets[i].ID = fleet.TargetID(i + 1)
+		}
+		_, load := BuiltIn(6000, 1)
+		load.Rate = tt.rate
+		moved, why := 0, map[string]int{}
+		got := Run(w, flow.NewPolicy(admit.Limits{}), load, func(r *record.Record) {
+			if r.Region != "eu" {
+				moved++
+				why[r.Locality]++
+			}
+		})
+		if share := float64(moved) / 6000; share < tt.least || share > tt.most || got.Within < tt.within {
+			t.Errorf("at %v requests/s %.3f moved, %.3f were within the objective; %v", tt.rate, share, got.Within, why)
+		}
+		if spilled := why[locality.Late] + why[locality.Slow]; spilled < moved*9/10 {
+			t.Errorf("at %v requests/s they moved because of %v", tt.rate, why)
+		}
 	}
 }
