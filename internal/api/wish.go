@@ -55,7 +55,8 @@ func Hint(r *inference.Request, w *tenant.Wish) {
 // ReadWish reads a header by which a caller says what he wants of an answer. It
 // reports whether it is one.
 func ReadWish(name string, value []byte, w *tenant.Wish) (known bool, err error) {
-	switch ok := true; name {
+	var ok bool
+	switch name {
 	case preferHeader:
 		if w.Prefer, ok = tenant.ParsePreference(value); !ok {
 			return true, unwished(name, "is quality, price or latency")

@@ -168,11 +168,20 @@ type Candidate struct {
 	Hardware      string             `json:"hardware,omitempty"`
 	Precision     string             `json:"precision,omitempty"`
 	Quality       float64            `json:"quality,omitempty"`
+	Window        int                `json:"window,omitempty"`
+	Capabilities  []string           `json:"capabilities,omitempty"`
+	Price         *Price             `json:"price,omitempty"`
 	Score         *float64           `json:"score,omitempty"` // under policy best: 0 is best, less is worse
 	Contributions map[string]float64 `json:"contributions,omitempty"`
 	TTFT          float64            `json:"expected_ttft_ms,omitempty"`
 	TPOT          float64            `json:"expected_tpot_ms,omitempty"`
 	WhyNot        string             `json:"why_not,omitempty"` // of those that are not the chosen one
+}
+
+// Price is what a target's tokens cost, in USD per million.
+type Price struct {
+	Input  float64 `json:"input"`
+	Output float64 `json:"output"`
 }
 
 // Rejected is a target that is not asked.
@@ -493,7 +502,10 @@ func (t *rehearsal) candidate(k *flow.Ticket, place int) Candidate {
 	u := &t.fleet.Upstreams[to.Upstream]
 	c := Candidate{
 		Upstream: u.Name, Model: to.Model, At: where.Place{Region: u.Region, Zone: u.Zone}.String(), Hardware: u.Hardware,
-		Precision: to.Precision, Quality: to.Quality,
+		Precision: to.Precision, Quality: to.Quality, Window: to.Window, Capabilities: to.Can.Names(),
+	}
+	if to.Price.Known {
+		c.Price = &Price{to.Price.Input, to.Price.Output}
 	}
 	if !k.Order.Judged {
 		return c

@@ -43,7 +43,8 @@ func TestFeatures(t *testing.T) {
 		{"a word", []string{"user", "hello"}, inference.Features{Words: 1, Scripts: 1, Turns: 1}},
 		{"the last question alone", []string{"system", "Explain, if asked.", "user", "Compare a + b", "assistant", "Yes, both.", "user", "hm"}, inference.Features{Words: 1, Scripts: 1, Turns: 2}},
 		{
-			"marks", []string{"user", "If x = 3, is every y > x? Explain; then prove it."},
+			"marks",
+			[]string{"user", "If x = 3, is every y > x? Explain; then prove it."},
 			inference.Features{Words: 11, Clauses: 4, Logic: 3, Math: 2, Verbs: 2, Questions: 1, Scripts: 1, Turns: 1},
 		},
 		{"a range and a slash are no formula", []string{"user", "and/or - that is a well-known thing"}, inference.Features{Words: 8, Scripts: 1, Turns: 1}},

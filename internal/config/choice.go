@@ -97,7 +97,7 @@ func (r *reader) choice(path string, m *Model, tiers []string) {
 		r.warn(join(path, "targets"), Pointless, "some targets have a quality and some have none, which is taken to be the mean of the others; give each one its own")
 	}
 	for i, rule := range m.Choice.Rules {
-		at := join(path, "choice.rules") + "[" + strconv.Itoa(i) + "]"
+		at := join(join(path, "choice"), "rules") + "[" + strconv.Itoa(i) + "]"
 		if rule.Tier != "" && !slices.Contains(tiers, rule.Tier) {
 			r.at(join(at, "tier"), UnknownName, "no tier "+r.shown(join(at, "tier"), rule.Tier)+meant(rule.Tier, tiers, "there are"))
 		}
