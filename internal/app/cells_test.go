@@ -174,7 +174,8 @@ func TestCells(t *testing.T) {
 	if r := a.send(t, "GET", base+"/readyz", "", ""); r.status != 200 {
 		t.Errorf("a gateway that has the other cells says %d %s", r.status, r.body)
 	}
-	from := a.chat(t, pinned, "m", false).header.Get("X-Headworks-Region")
+	wished := a.send(t, "POST", a.BaseURL()+"/chat/completions", pinned, question("m", false), "x-headworks-objective", "ttft=7s")
+	from := wished.header.Get("X-Headworks-Region")
 	there := town.cells[from]
 	var kept string
 	eventually(t, "the other cell keeps a record", func() bool {
@@ -183,6 +184,9 @@ func TestCells(t *testing.T) {
 	})
 	if want := int64(11*1000 + 7*2000); !strings.Contains(kept, fmt.Sprintf(`"cost":%d,`, want)) {
 		t.Errorf("the cell that has the engine keeps another cost than %d: %s", want, kept)
+	}
+	if !strings.Contains(kept, `"objective_ttft":7000000,`) {
+		t.Errorf("the cell that has the engine does not know of the objective: %s", kept)
 	}
 	if home := a.ask(t, "GET", "/api/requests?limit=1", "").body; !strings.Contains(home, `"cost":null,`) {
 		t.Errorf("the cell that has none keeps a cost: %s", home)

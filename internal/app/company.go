@@ -198,13 +198,19 @@ func (c *company) unheard() uint64 { return c.counts().Refused }
 // Vouched implements api.Cells.
 func (c *company) Vouched(pass []byte, path string, now time.Time) (*tenant.Caller, error) {
 	p, err := cell.Open(c.known(), pass, path, now)
-	if err != nil || p.Caller == nil || p.Caller.Class > uint8(tenant.Batch) {
+	if err != nil || p.Caller == nil || p.Caller.Class > uint8(tenant.Batch) || p.Caller.Prefer > uint8(tenant.Latency) || p.Caller.TTFT < 0 || p.Caller.TPOT < 0 {
 		return nil, fault.Wrap(fault.Unauthenticated, cell.Header+" is for gateways of other cells, and this is no pass of theirs: do the cells have the same peers.secret, and do their clocks agree?", err)
 	}
 	t := p.Caller
 	return c.app.keys.resolver.Vouched(tenant.Caller{
 		KeyID: t.ID, Key: t.Key, Tenant: t.Tenant, Project: t.Project, Cell: p.From,
-		Tier:   tenant.Tier{Name: t.Tier, Class: tenant.Class(t.Class), Concurrency: t.Concurrency},
+		Tier: tenant.Tier{
+			Name: t.Tier, Class: tenant.Class(t.Class), Concurrency: t.Concurrency,
+			Wish: tenant.Wish{
+				Prefer:    tenant.Preference(t.Prefer),
+				Objective: tenant.Objective{TTFT: time.Duration(t.TTFT) * time.Microsecond, TPOT: time.Duration(t.TPOT) * time.Microsecond},
+			},
+		},
 		Models: []string{t.Model}, Region: t.Region, Zone: t.Zone,
 		Residency: tenant.Residency{Bound: t.Bound, Regions: t.Regions},
 	}, now)
@@ -220,6 +226,7 @@ func (c *company) vouch(call *engine.Call, target string) (field, value string, 
 			ID: who.KeyID, Key: who.Key, Tenant: who.Tenant, Project: who.Project,
 			Tier: who.Tier.Name, Class: uint8(who.Tier.Class), Concurrency: who.Tier.Concurrency, Model: call.Model,
 			Bound: who.Residency.Bound, Regions: who.Residency.Regions, Region: who.Region, Zone: who.Zone,
+			Prefer: uint8(call.Wish.Prefer), TTFT: call.Wish.Objective.TTFT.Microseconds(), TPOT: call.Wish.Objective.TPOT.Microseconds(),
 		},
 	})
 	if err != nil {

@@ -40,6 +40,9 @@ type Caller struct {
 	Regions     []string `json:"regions,omitempty"` // that his requests stay in, where Bound
 	Region      string   `json:"region,omitempty"`  // where he is
 	Zone        string   `json:"zone,omitempty"`
+	Prefer      uint8    `json:"prefer,omitempty"` // what counts most to him, and his cell lets him ask for
+	TTFT        int64    `json:"ttft,omitempty"`   // his objective, microseconds
+	TPOT        int64    `json:"tpot,omitempty"`
 }
 
 const (

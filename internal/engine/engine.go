@@ -58,6 +58,7 @@ type Call struct {
 
 	// Caller is who asks, for an engine that has to say so.
 	Caller *tenant.Caller
+	Wish   tenant.Wish // what he wants of the answer and may
 
 	// Trace is the W3C traceparent to send on; empty for none.
 	Trace string

@@ -15,7 +15,8 @@ const maxSlots = 100_000
 // Vouched returns who another cell says that a caller is, by name: the key of that
 // name and tenant here, with what holds of it here, or a guest as he is told of. His
 // requests stay in the regions that both allow, and he asks for the models that he is
-// told of with, if the key here may too. Its errors are *fault.Error.
+// told of with, if the key here may too. What he wants counts as far as it may here.
+// Its errors are *fault.Error.
 func (r *Resolver) Vouched(told tenant.Caller, now time.Time) (*tenant.Caller, error) {
 	own := (*r.named.Load())[name{told.Tenant, told.Key}]
 	if own == nil {
@@ -33,6 +34,7 @@ func (r *Resolver) Vouched(told tenant.Caller, now time.Time) (*tenant.Caller, e
 	}
 	c := *own
 	c.Cell, c.Models = told.Cell, told.Models
+	c.Tier.Wish = own.Tier.Grant(told.Tier.Wish)
 	switch {
 	case !c.Residency.Bound:
 		c.Residency = told.Residency
