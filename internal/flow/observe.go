@@ -27,7 +27,8 @@ const (
 // told is what is kept of it: what the requests of others take there.
 type told struct {
 	foreign  Load
-	at       time.Time // when it was asked
+	said     Told
+	at       time.Time // when it was asked, and said something new
 	capacity int
 	speed    float64   // share of its usual speed, as its hardware has it; 0: in full
 	until    time.Time // for how long speed holds
@@ -37,10 +38,14 @@ type told struct {
 // then by what the gateways count (InFlight). Their own counts are exact and of this
 // moment, so a replica's words only ever add to them: the difference is what others
 // have there. It counts for 2 s, and a replica that says nothing any more is as one
-// that never did.
+// that never did. So is one that says the same again and again though it works: a cache
+// fills with every token, and metrics that stand still are of a moment long gone.
 func (p *Policy) Observe(id fleet.ReplicaID, s Told, counted Load, asked time.Time) {
 	o := p.toldOf(id)
-	o.at, o.foreign = asked, Load{}
+	if s.KV <= 0 || s != o.said {
+		o.at = asked
+	}
+	o.said, o.foreign = s, Load{}
 	if s.Requests >= 0 {
 		o.foreign.Requests = max(0, s.Requests-counted.Requests)
 	}

@@ -187,3 +187,31 @@ func TestSlowIsForeseen(t *testing.T) {
 		t.Errorf("back at full speed it is %+v", *k)
 	}
 }
+
+// TestStandingStill: words that stay the same while the cache is in use are of the moment
+// that they were said first, however often they are said; those of an engine that does
+// not tell of its cache are not.
+func TestStandingStill(t *testing.T) {
+	for name, tt := range map[string]struct {
+		said Told
+		want int // after four seconds
+	}{
+		"the same":              {Told{Requests: 9, Waiting: 2, KV: 4000, Capacity: 8000}, 0},
+		"nothing of the cache":  {Told{Requests: 9, Waiting: 2, KV: -1}, 9},
+		"a cache of no use yet": {Told{Requests: 9, Waiting: 9, KV: 0, Capacity: 8000}, 9},
+	} {
+		p, u, now := NewPolicy(admit.Limits{}), &fleet.Upstream{}, time.Unix(1e9, 0)
+		for range 40 {
+			p.Observe(0, tt.said, Load{}, now)
+			now = now.Add(100 * time.Millisecond)
+		}
+		if st := standing(p, u, 0, now); st.Load != tt.want {
+			t.Errorf("%s: %d requests of others, want %d", name, st.Load, tt.want)
+		}
+		tt.said.KV++
+		p.Observe(0, tt.said, Load{}, now)
+		if st := standing(p, u, 0, now); st.Load != 9 {
+			t.Errorf("%s, then something new: %d requests of others", name, st.Load)
+		}
+	}
+}
