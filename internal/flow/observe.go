@@ -22,13 +22,15 @@ func Untold() Told { return Told{Requests: -1, Waiting: -1, KV: -1} }
 const (
 	toldFresh = time.Second
 	toldStale = 2 * time.Second
+	toldAgain = 30 * time.Second // the same words, of an engine from which nothing else comes
 )
 
 // told is what is kept of it: what the requests of others take there.
 type told struct {
 	foreign  Load
+	at       time.Time // when it was asked, and what it said was not old
 	said     Told
-	at       time.Time // when it was asked, and said something new
+	since    time.Time // when it said so first
 	capacity int
 	speed    float64   // share of its usual speed, as its hardware has it; 0: in full
 	until    time.Time // for how long speed holds
@@ -39,13 +41,18 @@ type told struct {
 // moment, so a replica's words only ever add to them: the difference is what others
 // have there. It counts for 2 s, and a replica that says nothing any more is as one
 // that never did. So is one that says the same again and again though it works: a cache
-// fills with every token, and metrics that stand still are of a moment long gone.
+// fills with every token, and metrics that stand still are of a moment long gone. But an
+// engine that hangs says the same too, and should be given nothing; so as long as nothing
+// else came from it either, it is believed for a while.
 func (p *Policy) Observe(id fleet.ReplicaID, s Told, counted Load, asked time.Time) {
 	o := p.toldOf(id)
-	if s.KV <= 0 || s != o.said {
+	if s != o.said {
+		o.said, o.since = s, asked
+	}
+	if s.KV <= 0 || !p.Health.HeardAfter(id, o.since) && asked.Sub(o.since) < toldAgain {
 		o.at = asked
 	}
-	o.said, o.foreign = s, Load{}
+	o.foreign = Load{}
 	if s.Requests >= 0 {
 		o.foreign.Requests = max(0, s.Requests-counted.Requests)
 	}

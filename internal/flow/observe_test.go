@@ -189,21 +189,30 @@ func TestSlowIsForeseen(t *testing.T) {
 }
 
 // TestStandingStill: words that stay the same while the cache is in use are of the moment
-// that they were said first, however often they are said; those of an engine that does
-// not tell of its cache are not.
+// that they were said first, however often they are said, if the engine answers requests
+// meanwhile; one that may hang is believed for half a minute, and one that does not tell
+// of its cache always.
 func TestStandingStill(t *testing.T) {
+	working, silent := Told{Requests: 9, Waiting: 2, KV: 4000, Capacity: 8000}, Told{Requests: 9, Waiting: 2, KV: -1}
 	for name, tt := range map[string]struct {
-		said Told
-		want int // after four seconds
+		said  Told
+		heard bool
+		looks int // ten a second
+		want  int
 	}{
-		"the same":              {Told{Requests: 9, Waiting: 2, KV: 4000, Capacity: 8000}, 0},
-		"nothing of the cache":  {Told{Requests: 9, Waiting: 2, KV: -1}, 9},
-		"a cache of no use yet": {Told{Requests: 9, Waiting: 9, KV: 0, Capacity: 8000}, 9},
+		"the same":                       {working, true, 40, 0},
+		"nothing else came":              {working, false, 40, 9},
+		"nothing else came for a minute": {working, false, 600, 0},
+		"nothing of the cache":           {silent, true, 600, 9},
+		"a cache of no use yet":          {Told{Requests: 9, Waiting: 9, KV: 0, Capacity: 8000}, true, 600, 9},
 	} {
 		p, u, now := NewPolicy(admit.Limits{}), &fleet.Upstream{}, time.Unix(1e9, 0)
-		for range 40 {
+		for range tt.looks {
 			p.Observe(0, tt.said, Load{}, now)
 			now = now.Add(100 * time.Millisecond)
+			if tt.heard {
+				p.Heard(0, now)
+			}
 		}
 		if st := standing(p, u, 0, now); st.Load != tt.want {
 			t.Errorf("%s: %d requests of others, want %d", name, st.Load, tt.want)

@@ -22,18 +22,19 @@ func (s *State) Heard(id fleet.ReplicaID, at time.Time) {
 // Silent reports whether nothing came from a replica after a moment, while something
 // did from another one of its pool.
 func (s *State) Silent(id fleet.ReplicaID, pool []fleet.Replica, since time.Time) bool {
-	if s.heardAfter(id, since) {
+	if s.HeardAfter(id, since) {
 		return false
 	}
 	for i := range pool {
-		if other := pool[i].ID; other != id && s.heardAfter(other, since) {
+		if other := pool[i].ID; other != id && s.HeardAfter(other, since) {
 			return true
 		}
 	}
 	return false
 }
 
-func (s *State) heardAfter(id fleet.ReplicaID, moment time.Time) bool {
+// HeardAfter reports whether something came from a replica after a moment.
+func (s *State) HeardAfter(id fleet.ReplicaID, moment time.Time) bool {
 	return int(id) < len(s.replicas) && s.replicas[id].heard.After(moment)
 }
 
