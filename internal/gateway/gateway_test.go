@@ -213,7 +213,11 @@ func newBench(limits admit.Limits, plays ...[]beat) *bench {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		b.records = append(b.records, *r)
-	}, func(id inference.ID, f *fault.Error) { b.told = append(b.told, told{id, f.Kind, f.Cause}) })
+	}, func(id inference.ID, f *fault.Error) {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.told = append(b.told, told{id, f.Kind, f.Cause})
+	})
 	b.g.Publish(w)
 	return b
 }
