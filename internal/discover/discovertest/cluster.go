@@ -95,6 +95,18 @@ func (c *Cluster) Forget() {
 	c.forgotten, c.log = c.version, nil
 }
 
+// Restore puts an older state of the cluster in its place, as from a backup: versions
+// begin again below those that callers know, and these are the slices there are.
+func (c *Cluster) Restore(objects ...Object) {
+	c.mu.Lock()
+	c.version, c.forgotten, c.log, c.objects = 10, 10, nil, map[string]Object{}
+	for _, o := range objects {
+		c.put(o)
+	}
+	c.mu.Unlock()
+	c.Cut()
+}
+
 // Cut ends all watches, as a proxy in between does.
 func (c *Cluster) Cut() {
 	c.mu.Lock()
@@ -212,6 +224,13 @@ func status(code int, reason, message string) Object {
 	return Object{"kind": "Status", "apiVersion": "v1", "metadata": Object{}, "status": "Failure", "message": message, "reason": reason, "code": code}
 }
 
+// tooLarge is said of a version that is not reached yet.
+func tooLarge() Object {
+	s := status(504, "Timeout", "Too large resource version")
+	s["details"] = Object{"causes": []any{Object{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}}, "retryAfterSeconds": 1}
+	return s
+}
+
 func refuse(w http.ResponseWriter, code int, reason, message string) {
 	reply(w, code, status(code, reason, message))
 }
@@ -243,9 +262,7 @@ func (c *Cluster) list(w http.ResponseWriter, r *http.Request) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if v, _ := strconv.Atoi(q.Get("resourceVersion")); v > c.version {
-		s := status(504, "Timeout", "Too large resource version")
-		s["details"] = Object{"causes": []any{Object{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}}, "retryAfterSeconds": 1}
-		reply(w, 504, s)
+		reply(w, 504, tooLarge())
 		return
 	}
 	version := c.version
@@ -309,6 +326,10 @@ func (c *Cluster) watch(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 		since = c.version
+	} else if since > c.version {
+		reply(w, 504, tooLarge())
+		c.mu.Unlock()
+		return
 	} else if since < c.forgotten {
 		send("ERROR", status(410, "Expired", "too old resource version"))
 		c.mu.Unlock()

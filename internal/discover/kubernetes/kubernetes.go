@@ -249,7 +249,7 @@ func (s *store) signal() {
 // fail notes that the API server could not be asked. That a version is too old, or too
 // new, is no failure: the next list begins anew.
 func (s *store) fail(err error) {
-	if apierrors.IsResourceExpired(err) || apierrors.IsGone(err) || errors.Is(err, context.Canceled) {
+	if apierrors.IsResourceExpired(err) || apierrors.IsGone(err) || apierrors.HasStatusCause(err, metav1.CauseTypeResourceVersionTooLarge) || errors.Is(err, context.Canceled) {
 		return
 	}
 	s.mu.Lock()

@@ -122,16 +122,20 @@ func TestConformance(t *testing.T) {
 
 // told is what a finder tells.
 type told struct {
-	mu    sync.Mutex
-	times int
-	found []discover.Replica
-	err   error
+	mu     sync.Mutex
+	times  int
+	failed int
+	found  []discover.Replica
+	err    error
 }
 
 func (w *told) tell(found []discover.Replica, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.times++
+	if err != nil {
+		w.failed++
+	}
 	w.found, w.err = found, err
 }
 
@@ -229,6 +233,24 @@ func TestWatch(t *testing.T) {
 		w.want(t, "a day later", "10.0.0.3:8000", "10.0.0.4:8000")
 		if c.Asked("list") != 2 {
 			t.Errorf("a day of watches needs no list: %v", c.Seen())
+		}
+	})
+}
+
+// TestRestored: a cluster that came back from a backup has versions below those that are
+// known; it is listed anew, and that is no failure.
+func TestRestored(t *testing.T) {
+	watching(t, Options{}, func(t *testing.T, c *discovertest.Cluster, w *told) {
+		c.Put(one("a", "10.0.0.1", discovertest.Ready()))
+		c.Put(one("b", "10.0.0.2", discovertest.Ready()))
+		w.want(t, "before", "10.0.0.1:8000", "10.0.0.2:8000")
+		c.Restore(one("b", "10.0.0.3", discovertest.Ready()))
+		time.Sleep(time.Minute)
+		w.want(t, "after", "10.0.0.3:8000")
+		c.Put(one("c", "10.0.0.4", discovertest.Ready()))
+		w.want(t, "and then", "10.0.0.3:8000", "10.0.0.4:8000")
+		if w.failed > 0 {
+			t.Errorf("%d failures were told", w.failed)
 		}
 	})
 }
