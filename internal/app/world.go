@@ -216,9 +216,14 @@ func (r *fleetRoom) build(c *config.Config) (w *gateway.World, take func() moves
 		})
 		s.Upstreams[i].Locate(s.Atlas)
 	}
+	for i := range s.Upstreams {
+		if from, ok := upstreams[c.Upstreams[s.Upstreams[i].Name].Prefill]; ok {
+			s.Upstreams[i].Prefill = from + 1
+		}
+	}
 	s.Replicas = len(r.places)
 	s.Foresees = slices.ContainsFunc(s.Upstreams, func(u fleet.Upstream) bool {
-		return len(u.Replicas) > 1 && (u.Schedule == fleet.ByPrefix || u.Schedule == fleet.LMetric)
+		return (len(u.Replicas) > 1 || u.Prefill > 0) && (u.Schedule == fleet.ByPrefix || u.Schedule == fleet.LMetric)
 	})
 	for _, name := range slices.Sorted(maps.Keys(c.Models)) {
 		m := model(name, c.Models[name])
@@ -227,7 +232,7 @@ func (r *fleetRoom) build(c *config.Config) (w *gateway.World, take func() moves
 			adapt(&to, c.Upstreams[t.Upstream].Kind, t.Adapter)
 			to.Salt = salt(name, c.Models[name], i)
 			to.Speaks = s.Upstreams[to.Upstream].Speaks
-			to.ID = r.targetID(t.Upstream, t.Model)
+			to.ID = r.targetID(t.Upstream, to.Model)
 			if u := &s.Upstreams[to.Upstream]; u.Pace == (fleet.Pace{}) {
 				u.Pace = pace(u, c.Upstreams[t.Upstream], t.Model)
 			}

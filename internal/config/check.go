@@ -149,6 +149,7 @@ func (r *reader) upstream(path, name string, u Upstream) {
 	}
 	r.credentials(join(path, "keys"), u)
 	r.loras(path, name, u)
+	r.prefill(path, name, u)
 	u = r.cfg.Upstreams[name]
 	urls := "urls"
 	if len(u.Replicas) > 0 {

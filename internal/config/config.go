@@ -114,6 +114,7 @@ type Upstream struct {
 	Schedule    string          `json:"schedule,omitzero" enum:"prefix,least-requests,two-choices,session,lmetric,round-robin,random" jsonschema:"how one of several replicas is chosen"`
 	KVTokens    int             `json:"kv_tokens,omitzero" min:"1024" max:"1073741824" jsonschema:"tokens that the KV cache of each replica holds, where known"`
 	MaxLoRAs    int             `json:"max_loras,omitzero" min:"1" max:"1024" jsonschema:"adapters that each replica holds at once, as its engine was told (vLLM: --max-loras, SGLang: --max-loras-per-batch)"`
+	Prefill     string          `json:"prefill,omitzero" jsonschema:"name of another upstream of kind vllm, with the same models, whose replicas read prompts for those of this one"`
 	PrefillRate float64         `json:"prefill_rate,omitzero" min:"1" max:"100000000" jsonschema:"prompt tokens that each replica reads a second, where known"`
 	StepTokens  int             `json:"step_tokens,omitzero" min:"1" max:"134217728" jsonschema:"tokens that a step of each replica takes on, where known (vLLM: max_num_batched_tokens)"`
 	Class       string          `json:"class,omitzero" jsonschema:"names engines that behave alike: what is learned of how fast one is holds for all upstreams of a class; its own name unless given"`

@@ -165,3 +165,23 @@ func (r *reader) loras(path, name string, u Upstream) {
 		r.cfg.Upstreams[name] = u
 	}
 }
+
+// prefill checks the upstream that reads prompts for another one.
+func (r *reader) prefill(path, name string, u Upstream) {
+	if u.Prefill == "" {
+		return
+	}
+	at := join(path, "prefill")
+	switch from, ok := r.cfg.Upstreams[u.Prefill]; {
+	case u.Kind != VLLM:
+		r.at(at, BadValue, "prompts are handed over between upstreams of kind vllm; kind is "+u.Kind)
+	case !ok:
+		r.at(at, UnknownName, "no upstream "+r.shown(at, u.Prefill)+meant(u.Prefill, slices.Sorted(maps.Keys(r.cfg.Upstreams)), "there are"))
+	case u.Prefill == name:
+		r.at(at, BadValue, "an upstream that reads prompts for itself; leave prefill out")
+	case from.Kind != VLLM:
+		r.at(at, BadValue, "prompts are handed over between upstreams of kind vllm; "+u.Prefill+" is of kind "+from.Kind)
+	case from.Prefill != "":
+		r.at(at, BadValue, "the prompts of "+u.Prefill+" are read by another upstream themselves; name that one")
+	}
+}

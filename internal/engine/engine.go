@@ -44,6 +44,14 @@ type Call struct {
 	// the fields that cannot be carried.
 	Conversation func() (*inference.Conversation, []string, error)
 
+	// Prefill asks to read the prompt alone and to keep what came of it for another
+	// replica: the answer's last chunk has in Handed where that is. Request says that
+	// nothing streams. An engine whose protocol has no Handover does not know it.
+	Prefill bool
+
+	// Handed is what another replica handed over that has read the prompt; nil: none.
+	Handed []byte
+
 	// Whole asks for all or nothing: where a field of the request cannot be carried,
 	// Open fails with a fault of kind Unsupported, and nothing was sent.
 	Whole bool
@@ -90,6 +98,10 @@ type Chunk struct {
 
 	// What these bytes tell. Usage holds totals so far.
 	Event inference.Event
+
+	// Handed is where what was read is kept, of a call with Prefill: JSON for Call.Handed
+	// of the call to another replica. Empty: nowhere.
+	Handed []byte
 
 	// Estimated tells that the answer is our own guess in the place of the
 	// upstream's.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -45,6 +46,9 @@ type Protocol struct {
 	// the caller.
 	Recast func(c *Call, answer *scan.Doc) []byte
 
+	// Handover, where set, is how replicas hand over prompts that they have read.
+	Handover *Handover
+
 	// Lean tells that whole answers hold long arrays of numbers, of which
 	// ReadAnswer looks at the lengths alone.
 	Lean bool
@@ -59,6 +63,42 @@ type Protocol struct {
 	DecodeAnswer func(d *scan.Doc) (*inference.Answer, error)
 	ReadError    func(status int, body []byte, d *scan.Doc) *fault.Error
 	NewReader    func() Reader
+}
+
+// Handover is how one replica reads a prompt for another one, which then answers it.
+type Handover struct {
+	// Fields are those of a request's object that say where a prompt was read. A
+	// caller's own are not sent: they name hosts that the engine would speak to.
+	Fields []string
+
+	// Prefill appends a body with what makes the upstream read its prompt alone, and
+	// Take one that says where that was done. The document is of the body. Nil from
+	// Prefill: this one cannot be read alone.
+	Prefill func(dst []byte, d *scan.Doc) []byte
+	Take    func(dst []byte, d *scan.Doc, handed []byte) []byte
+
+	// Handed returns where the prompt is that was read, of the answer; nil: nowhere.
+	Handed func(answer *scan.Doc) []byte
+}
+
+// holds reports whether a request has one of the fields.
+func (h *Handover) holds(d *scan.Doc) bool {
+	for m := range d.Root().All() {
+		if slices.Contains(h.Fields, string(m.Key())) {
+			return true
+		}
+	}
+	return false
+}
+
+// named appends the names of those fields of a request.
+func (h *Handover) named(dst []string, d *scan.Doc) []string {
+	for m := range d.Root().All() {
+		if slices.Contains(h.Fields, string(m.Key())) {
+			dst = append(dst, string(m.Key()))
+		}
+	}
+	return dst
 }
 
 // Framing cuts a stream of bytes into events; see wire.Splitter, which does so by

@@ -103,6 +103,10 @@ func (s *stream) write(ctx context.Context, at *origin, target string) error {
 	case p.Edits != nil && s.same && c.Form == nil:
 		s.edits = p.Edits(s.edits, doc, c.Model)
 	}
+	own := p.Handover != nil && s.same && p.Handover.holds(c.Doc)
+	if own {
+		s.dropped = p.Handover.named(s.dropped, c.Doc)
+	}
 	if err := c.Keep(s.dropped); err != nil {
 		return err
 	}
@@ -128,6 +132,12 @@ func (s *stream) write(ctx context.Context, at *origin, target string) error {
 		s.body = scan.Splice(s.body[:0], body, s.edits)
 		body = s.body
 	}
+	if p.Handover != nil && (c.Prefill || c.Handed != nil || own) {
+		var err error
+		if body, err = s.hand(p.Handover, body); err != nil {
+			return err
+		}
+	}
 	if p.Target != nil {
 		s.target = p.Target(s.target[:0], at.base, c.Model, c.Request.Stream)
 		target = string(s.target)
@@ -144,6 +154,9 @@ func (s *stream) write(ctx context.Context, at *origin, target string) error {
 	}
 	s.header.Add("Content-Type", media)
 	s.header.Add("Accept", accept)
+	if c.Prefill || c.Handed != nil { // both replicas know the request by one name
+		s.header.Add("X-Request-Id", c.Request.ID.String())
+	}
 	if c.Trace != "" {
 		s.header.Add("traceparent", c.Trace)
 	}
@@ -162,6 +175,25 @@ func (s *stream) write(ctx context.Context, at *origin, target string) error {
 	}
 	s.request.Target, s.request.Header, s.request.Body = target, &s.header, body
 	return nil
+}
+
+// hand returns the body with what hands a prompt over, and without what a caller says
+// of that.
+func (s *stream) hand(h *Handover, body []byte) ([]byte, error) {
+	c := s.call
+	s.borrow()
+	defer s.giveBack()
+	if s.doc.ScanLax(body) != nil {
+		return nil, fault.New(fault.Internal, "the request could not be written for the upstream")
+	}
+	if c.Prefill {
+		apart := h.Prefill(nil, s.doc)
+		if apart == nil {
+			return nil, fault.New(fault.Unsupported, "this prompt cannot be read by one engine for another")
+		}
+		return apart, nil
+	}
+	return h.Take(nil, s.doc, c.Handed), nil
 }
 
 // forward passes on what the caller said in a dialect that is ours, and says the
@@ -455,6 +487,12 @@ func (s *stream) answer(until time.Time) (Chunk, error) {
 	}
 	if err := s.counted(&c.Event); err != nil {
 		return Chunk{}, err
+	}
+	if s.call.Prefill {
+		if h := s.spoken.Handover; h != nil {
+			c.Handed = h.Handed(s.doc)
+		}
+		return c, nil
 	}
 	if s.same {
 		c.Raw = body

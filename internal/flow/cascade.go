@@ -85,6 +85,7 @@ func (p *Policy) doubted(t *Ticket, ev Event, s *fleet.Snapshot, now time.Time) 
 	t.output = ev.Tokens
 	p.ended(t, ev.Tokens, now)
 	p.settle(t, nil, now)
+	t.handed = false // the next target reads the prompt anew
 	for place := range t.choice + 1 {
 		t.used[place] = noMore // those before it are no better
 	}

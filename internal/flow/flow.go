@@ -57,6 +57,7 @@ type Event struct {
 	Said     time.Time     // of Quiet and Finished: when content last came; zero if never, and of Finished where Tokens is not what came
 	Doubt    string        // of Doubted: why it did not pass; of Content: why nobody looked at what was kept, empty where it passed
 	Tokens   int           // of Finished and Doubted: of the answer, as far as known
+	Handed   bool          // of Finished, of a send with Prefill: what was read can be handed over
 	Gap      time.Duration // of Finished: the longest silence within the answer; 0: not known
 	Wrote    time.Time     // of Quiet: when the client last got bytes; zero if never
 	Sent     time.Time     // of Failed and Quiet: when a piece of the request was last sent on that was not kept, so that it cannot be sent again; now, as long as another may follow; zero if none was
@@ -87,6 +88,8 @@ type Action struct {
 	Target  *fleet.Target // of Send
 	Replica *fleet.Replica
 	Verify  bool         // of Send: keep the answer, look at it once it is whole, and report Content or Finished where it passes, Doubted where it does not
+	Prefill bool         // of Send: the replica, of another upstream than Target, is to read the prompt alone
+	Handed  bool         // of Send: what another replica read is handed over
 	Until   time.Time    // report Quiet if nothing happens until then; zero: wait for ever
 	Fault   *fault.Error // of Done: nil if the answer is whole
 	Wake    *Ticket      // of Done: this ticket may enter now; tell its driver
@@ -207,6 +210,9 @@ type Ticket struct {
 	owed     bool            // it was drawn for the canary, which did not get it yet
 	output   int             // tokens of the whole answer; 0: not known
 	took     Load            // what it takes there
+	reading  bool            // the attempt under way reads the prompt for another replica
+	handed   bool            // the prompt was read, and is handed over with the next send
+	alone    bool            // no other replica reads the prompt
 	foreseen bool            // mark counts there
 	mark     latency.Mark
 	expected time.Duration // to the first token, by whatever is known

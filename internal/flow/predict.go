@@ -145,7 +145,7 @@ func (p *Policy) learnFirst(t *Ticket, now time.Time) {
 	v := &p.views[t.lastAt]
 	t.heardAt = now
 	b := v.ahead.Began(now, p.at(t.lastAt, now), &t.mark, now.Sub(t.sent), t.expected)
-	if t.spent || p.speed(t.lastAt, now) < 1 { // the body was on its way for as long as the client took, or it is not the engine that is slow
+	if t.spent || t.handed || p.speed(t.lastAt, now) < 1 { // it took as long as the client's body, its prompt was read elsewhere, or it is not the engine that is slow
 		return
 	}
 	v.of.fit.Begun(b)

@@ -84,11 +84,11 @@ func (t *Ticket) recordReasons(r *record.Record, s *fleet.Snapshot, arrived time
 	for i := range t.Attempts[:t.Tries] {
 		a := &t.Attempts[i]
 		r.Try(record.Attempt{
-			Upstream: s.Upstreams[a.Target.Upstream].Name, Replica: a.Replica.Name,
+			Upstream: s.Upstreams[a.Replica.Upstream].Name, Replica: a.Replica.Name,
 			Start: a.Start.Sub(arrived).Microseconds(), Duration: a.End.Sub(a.Start).Microseconds(),
 			Fault: a.Fault, Free: a.Free, Reason: a.Why, Doubt: a.Doubt,
 		})
-		if i > 0 && t.Attempts[i-1].Doubt == "" {
+		if i > 0 && t.Attempts[i-1].Doubt == "" && t.Attempts[i-1].Fault != fault.None {
 			r.FailoverFrom = t.Attempts[i-1].Replica.Name
 		}
 	}

@@ -77,10 +77,13 @@ func (p *Policy) Step(t *Ticket, ev Event, s *fleet.Snapshot, now time.Time) Act
 		case Quiet:
 			return p.quiet(t, ev, s, now)
 		case Finished:
+			if t.reading {
+				return p.read(t, ev.Handed, s, now)
+			}
 			p.passes(t, "")
 			return p.finished(t, ev, now)
 		case Doubted:
-			if t.verify {
+			if t.verify && !t.reading {
 				return p.doubted(t, ev, s, now)
 			}
 		case Failed:
@@ -311,6 +314,9 @@ func (p *Policy) send(t *Ticket, s *fleet.Snapshot, now time.Time) Action {
 			if t.owed {
 				t.miss(now)
 			}
+			if a, ok := p.readElsewhere(t, target, u, &pool[choice.Place], choice, now); ok {
+				return a
+			}
 			if t.board.adapter != "" && t.board.rank == lora.Held {
 				choice.Why = Loaded
 			}
@@ -382,6 +388,9 @@ func (p *Policy) sendTo(t *Ticket, target *fleet.Target, r *fleet.Replica, choic
 	default:
 		t.Why = route.FellBack
 	}
+	if t.handed {
+		choice.Todo = 0
+	}
 	t.Attempts[t.Tries] = Attempt{Target: target, Replica: r, Start: now, Why: why}
 	t.Tries++
 	t.used[t.choice]++
@@ -398,7 +407,7 @@ func (p *Policy) sendTo(t *Ticket, target *fleet.Target, r *fleet.Replica, choic
 	if t.state != opened {
 		t.state = held
 	}
-	return Action{Kind: Send, Target: target, Replica: r, Verify: t.verify, Until: p.until(t, now, Event{})}
+	return Action{Kind: Send, Target: target, Replica: r, Verify: t.verify, Handed: t.handed, Until: p.until(t, now, Event{})}
 }
 
 // consider notes a candidate. Where there is no room, the winner still gets in,
@@ -417,6 +426,10 @@ func (t *Ticket) consider(c Candidate) {
 // failed learns from a failed attempt and tries again where that may help. The
 // client has no content yet.
 func (p *Policy) failed(t *Ticket, f *fault.Error, s *fleet.Snapshot, now time.Time) Action {
+	if t.reading {
+		return p.unread(t, f, s, now)
+	}
+	t.handed, t.alone = false, t.alone || t.handed // what was read is gone with who fetched it
 	t.last = f
 	out := p.settle(t, f, now)
 	if t.Copy {
@@ -507,7 +520,7 @@ func (p *Policy) otherKey(t *Ticket, s *fleet.Snapshot, now time.Time) bool {
 	t.board = board{policy: p, ticket: t, upstream: u, model: t.Target.Model, now: now}
 	return slices.ContainsFunc(u.Replicas, func(r fleet.Replica) bool {
 		met := slices.ContainsFunc(t.Attempts[:t.Tries], func(a Attempt) bool {
-			return a.Target.Upstream == t.Target.Upstream && a.Replica.Key == r.Key
+			return a.Replica.Upstream == t.Target.Upstream && a.Replica.Key == r.Key
 		})
 		return !met && t.board.Standing(&r).Why == ""
 	})
@@ -528,6 +541,10 @@ func (p *Policy) budget() bool {
 // from it. It reports whether the replica is out now.
 func (p *Policy) settle(t *Ticket, f *fault.Error, now time.Time) bool {
 	if t.lastAt == fleet.NoReplica {
+		return false
+	}
+	if t.reading {
+		p.settleRead(t, f, now)
 		return false
 	}
 	id := t.lastAt

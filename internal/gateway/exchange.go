@@ -32,6 +32,7 @@ const (
 type exchange struct {
 	granted chan struct{}     // the place at the gate is ours
 	held    []byte            // events before the first content
+	handed  []byte            // where the prompt was read
 	deltas  []inference.Delta // the same, across dialects
 	told    int               // bytes of what deltas hold
 	life
@@ -65,11 +66,13 @@ type life struct {
 	usage   inference.Usage
 	g       *Gateway
 	world   *World
-	record  *record.Record // from the end on: an open answer does without
-	shadow  *duplicate     // the copy that is made of it
-	offered bool           // ... and is on its way
-	copy    *duplicate     // the copy that it is
-	cascade *cascade       // nil: no answer is looked at
+	record  *record.Record    // from the end on: an open answer does without
+	shadow  *duplicate        // the copy that is made of it
+	offered bool              // ... and is on its way
+	copy    *duplicate        // the copy that it is
+	cascade *cascade          // nil: no answer is looked at
+	apart   inference.Request // as it is asked where its prompt is read for another replica
+	reading bool              // that is under way
 	head    Head
 	call    engine.Call
 	ticket  flow.Ticket
@@ -115,6 +118,9 @@ func (x *exchange) end() {
 		x.held = nil
 	}
 	clear(x.deltas)
+	if cap(x.handed) > maxHeld {
+		x.handed = nil
+	}
 	x.held, x.deltas = x.held[:0], x.deltas[:0]
 	x.life = life{}
 	g.idle.Put(x)
@@ -188,8 +194,16 @@ func (x *exchange) send(a *flow.Action) flow.Event {
 	}
 	x.sign = x.g.signs.at(a.Replica.ID)
 	x.keep(a)
+	if x.reading = a.Prefill; a.Prefill {
+		x.apart = x.req.Request
+		x.apart.Stream, x.apart.WantUsage = false, false
+		x.call.Request, x.call.Prefill = &x.apart, true
+	}
+	if a.Handed {
+		x.call.Handed = x.handed
+	}
 	start := time.Now()
-	s, err := x.world.Open(x.ctx, a.Target.Upstream, &x.call, x.ticket.Caller)
+	s, err := x.world.Open(x.ctx, a.Replica.Upstream, &x.call, x.ticket.Caller)
 	x.upstream += time.Since(start)
 	if err != nil {
 		return x.failed(err)
@@ -227,6 +241,15 @@ func (x *exchange) read(until time.Time) flow.Event {
 			if !until.IsZero() && !now.Before(until) {
 				return flow.Event{Kind: flow.Quiet, Progress: x.progress, Said: x.said, Wrote: x.wrote, Sent: x.sent()}
 			}
+			continue
+		}
+		if x.reading {
+			if c.Last {
+				x.handed = append(x.handed[:0], c.Handed...)
+				x.chunk = engine.Chunk{}
+				return flow.Event{Kind: flow.Finished, Handed: len(x.handed) > 0}
+			}
+			x.progress = now
 			continue
 		}
 		x.note(c, now)

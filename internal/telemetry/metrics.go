@@ -276,7 +276,7 @@ func (m *Metrics) tries(r *record.Record) {
 		}
 		m.attempts.WithLabelValues(a.Upstream, result).Inc()
 		if i > 0 {
-			if b := &tries[i-1]; b.Upstream != a.Upstream || b.Replica != a.Replica {
+			if b := &tries[i-1]; b.Fault != fault.None && (b.Upstream != a.Upstream || b.Replica != a.Replica) {
 				m.failovers.WithLabelValues(b.Upstream).Inc()
 			}
 		}

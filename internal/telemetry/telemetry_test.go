@@ -73,7 +73,7 @@ func TestObserve(t *testing.T) {
 	moved.Tried = 0
 	moved.Try(record.Attempt{Upstream: "eu-vllm", Replica: "1", Fault: fault.Connect, Free: true})
 	moved.Try(record.Attempt{Upstream: "eu-vllm", Replica: "2", Fault: fault.UpstreamError})
-	moved.Try(record.Attempt{Upstream: "eu-vllm", Replica: "2"})
+	moved.Try(record.Attempt{Upstream: "eu-vllm", Replica: "2", Fault: fault.UpstreamError})
 	moved.Try(record.Attempt{Upstream: "openai", Replica: "o", Fault: fault.Interrupted})
 	moved.Upstream, moved.End, moved.Fault = "openai", record.AbnormalEnd, fault.Interrupted
 	m.Observe(moved)
@@ -96,7 +96,7 @@ func TestObserve(t *testing.T) {
 		`headworks_tokens_total{kind="input",model="assistant",upstream="eu-vllm"}`:                                       "720",
 		`headworks_tokens_total{kind="reasoning",model="assistant",upstream="eu-vllm"}`:                                   "",
 		`headworks_cost_usd_total{model="assistant",upstream="openai"}`:                                                   "1.5",
-		`headworks_attempts_total{outcome="ok",upstream="eu-vllm"}`:                                                       "4",
+		`headworks_attempts_total{outcome="ok",upstream="eu-vllm"}`:                                                       "3",
 		`headworks_attempts_total{outcome="connect",upstream="eu-vllm"}`:                                                  "1",
 		`headworks_failovers_total{upstream="eu-vllm"}`:                                                                   "2",
 		`headworks_abnormal_ends_total{upstream="openai"}`:                                                                "1",
@@ -376,3 +376,17 @@ func BenchmarkRequestLine(b *testing.B) {
 type discard struct{}
 
 func (discard) Write(b []byte) (int, error) { return len(b), nil }
+
+// TestReadIsNoFailover: a prompt that one pool read for another was served as meant.
+func TestReadIsNoFailover(t *testing.T) {
+	m := New(Coarse, Sources{})
+	r := answered("assistant")
+	r.Tried = 0
+	r.Try(record.Attempt{Upstream: "readers", Replica: "1"})
+	r.Try(record.Attempt{Upstream: "eu-vllm", Replica: "1"})
+	m.Observe(r)
+	want(t, scrape(t, m), map[string]string{
+		`headworks_attempts_total{outcome="ok",upstream="readers"}`: "1",
+		`headworks_failovers_total{upstream="readers"}`:             "",
+	})
+}

@@ -9,9 +9,16 @@ package vllm
 import (
 	"headworks/internal/engine"
 	"headworks/internal/fleet"
+	"headworks/internal/inference"
 )
 
 // New returns the engine of an upstream's replicas; an empty key is not sent.
 func New(replicas []fleet.Replica, keys []string) (*engine.HTTP, error) {
-	return engine.NewHTTP(engine.Compatible(), replicas, engine.Options{Keys: engine.Bearer(keys), Listing: engine.Models()})
+	protocols := engine.Compatible()
+	for i := range protocols {
+		if d := protocols[i].Dialect; d == inference.OpenAI || d == inference.Completions {
+			protocols[i].Handover = handover()
+		}
+	}
+	return engine.NewHTTP(protocols, replicas, engine.Options{Keys: engine.Bearer(keys), Listing: engine.Models()})
 }
