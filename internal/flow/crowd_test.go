@@ -102,7 +102,14 @@ func drawFleet(t *rapid.T) *fleet.Snapshot {
 		for i := range rapid.SampledFrom([]int{2, 3, 1, most}).Draw(t, "replicas") {
 			up.Replicas = append(up.Replicas, fleet.Replica{ID: fleet.ReplicaID(u*most + i), Upstream: u})
 		}
+		up.Adapters = rapid.IntRange(0, 2).Draw(t, "adapters")
+		up.Rate = rapid.SampledFrom([]float64{0, 100, 100_000}).Draw(t, "rate")
 		s.Upstreams = append(s.Upstreams, up)
+	}
+	for u := range s.Upstreams { // the last one may read for the others
+		if last := len(s.Upstreams); u < last-1 && rapid.Bool().Draw(t, "prefill") {
+			s.Upstreams[u].Prefill = last
+		}
 	}
 	bound := rapid.SampledFrom([]time.Duration{0, time.Second, 10 * time.Second, time.Minute})
 	m := fleet.Model{
@@ -118,6 +125,7 @@ func drawFleet(t *rapid.T) *fleet.Snapshot {
 		m.Targets = append(m.Targets, fleet.Target{
 			Upstream: rapid.IntRange(0, len(s.Upstreams)-1).Draw(t, "upstream"),
 			Window:   rapid.SampledFrom([]int{0, 0, 0, 1000}).Draw(t, "window"),
+			Adapter:  rapid.SampledFrom([]string{"", "", "a", "b"}).Draw(t, "adapter"),
 		})
 	}
 	s.Models = []fleet.Model{m}
@@ -178,7 +186,10 @@ func (c *crowd) event(t *rapid.T) {
 			may = []EventKind{Entered, Entered, Entered, Entered, Left}
 		}
 	}
-	ev := Event{Kind: rapid.SampledFrom(may).Draw(t, "event")}
+	if l.t.reading {
+		may = []EventKind{Failed, Finished, Finished, Left}
+	}
+	ev := Event{Kind: rapid.SampledFrom(may).Draw(t, "event"), Handed: l.t.reading && rapid.Bool().Draw(t, "handed")}
 	if chance(t, 50, "odd") {
 		// Entered is left out where nobody woke the request: that a place is free
 		// is not for the driver to say.
@@ -256,10 +267,17 @@ func (c *crowd) step(t *rapid.T, l *life, ev Event) {
 		}
 		l.sent[a.Replica.ID] = true
 		l.progress, l.spoke = time.Time{}, time.Time{}
-		if a.Target != l.t.Target || a.Replica != l.t.Replica || !slices.ContainsFunc(l.s.Upstreams[a.Target.Upstream].Replicas, func(r fleet.Replica) bool { return r.ID == a.Replica.ID }) {
+		if a.Target != l.t.Target || a.Replica != l.t.Replica || !slices.ContainsFunc(l.s.Upstreams[of(l.s, &a)].Replicas, func(r fleet.Replica) bool { return r.ID == a.Replica.ID }) {
 			fail("the replica is not of the target")
 		}
-		if ev.Kind == Failed {
+		if a.Prefill && (before.alone || before.handed) {
+			fail("its prompt was read before")
+		}
+		if ev.Kind == Failed && before.reading {
+			if l.t.retrying != before.retrying || l.t.moved != before.moved {
+				fail("whoever cannot read a prompt is no second try")
+			}
+		} else if ev.Kind == Failed {
 			c.again(l, &before, ev.Fault.Kind, at, fail)
 		}
 	case Commit:
@@ -290,7 +308,7 @@ func (c *crowd) step(t *rapid.T, l *life, ev Event) {
 		}
 	case Done:
 		l.done = true
-		if (a.Fault == nil) != (ev.Kind == Finished && from != fresh && from != queued) {
+		if (a.Fault == nil) != (ev.Kind == Finished && from != fresh && from != queued && !before.reading) {
 			fail("the answer is whole: %v", a.Fault == nil)
 		}
 		if l.t.Tries == 0 && len(l.sent) > 0 || l.t.Committed != l.committed || l.t.Opened != l.opened {
@@ -304,6 +322,15 @@ func (c *crowd) step(t *rapid.T, l *life, ev Event) {
 			next.woken = true
 		}
 	}
+}
+
+// of returns the upstream whose replica an action is of: the target's, or the one that
+// reads its prompts.
+func of(s *fleet.Snapshot, a *Action) int {
+	if a.Prefill {
+		return s.Upstreams[a.Target.Upstream].Prefill - 1
+	}
+	return a.Target.Upstream
 }
 
 // again checks the reason of another try.
@@ -357,7 +384,7 @@ func (c *crowd) check(t *rapid.T) {
 		}
 		tries := map[*fleet.Target]int{}
 		for _, a := range l.t.Attempts[:l.t.Tries] {
-			if !a.Free {
+			if !a.Free && a.Why != ReadsFor {
 				tries[a.Target]++
 			}
 			if tries[a.Target] > max(l.t.Model.Tries, 1) {
@@ -443,7 +470,7 @@ func (c *crowd) replay(t *rapid.T) {
 func show(a Action) string {
 	s := a.Kind.String()
 	if a.Kind == Send {
-		s += fmt.Sprintf(" to %d of upstream %d", a.Replica.ID, a.Target.Upstream)
+		s += fmt.Sprintf(" to %d of upstream %d, %t, %t", a.Replica.ID, a.Target.Upstream, a.Prefill, a.Handed)
 	}
 	if !a.Until.IsZero() {
 		s += fmt.Sprint(" until ", a.Until.Sub(start))

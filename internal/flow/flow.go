@@ -211,6 +211,7 @@ type Ticket struct {
 	output   int             // tokens of the whole answer; 0: not known
 	took     Load            // what it takes there
 	reading  bool            // the attempt under way reads the prompt for another replica
+	since    time.Time       // when that began, or the one did that the attempt under way goes on from
 	handed   bool            // the prompt was read, and is handed over with the next send
 	alone    bool            // no other replica reads the prompt
 	foreseen bool            // mark counts there

@@ -137,7 +137,7 @@ func (t *Ticket) speaks() bool { return !t.began.IsZero() }
 // heard learns how long the first token took.
 func (p *Policy) heard(t *Ticket, now time.Time) {
 	if at := p.paceOf(t.Target.ID); at != nil {
-		average(&at.ttft, now.Sub(t.sent))
+		average(&at.ttft, now.Sub(t.from()))
 		at.at = now
 	}
 }
@@ -155,7 +155,7 @@ func (p *Policy) ended(t *Ticket, tokens int, now time.Time) {
 	}
 	// A whole answer tells the sum alone: both follow in proportion, and of the first
 	// one the first token has the share of as many tokens as a short answer has.
-	took := now.Sub(t.sent)
+	took := now.Sub(t.from())
 	if at.ttft == 0 || at.tpot == 0 {
 		each := took / time.Duration(tokens+fewest)
 		average(&at.ttft, fewest*each)

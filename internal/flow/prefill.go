@@ -38,7 +38,7 @@ func (p *Policy) readElsewhere(t *Ticket, target *fleet.Target, u *fleet.Upstrea
 	if choice.Todo == 0 && choice.Hit == 0 { // not every schedule looks at the prompt
 		todo = req.Input
 	}
-	each := p.tokenTime(u)
+	each := p.tokenTime(u, unknownRate)
 	local := time.Duration(here.Prefill+todo) * each
 	if here.Requests > 0 {
 		local += time.Duration(todo) * each
@@ -55,7 +55,7 @@ func (p *Policy) readElsewhere(t *Ticket, target *fleet.Target, u *fleet.Upstrea
 	if got.Todo == 0 && got.Hit == 0 {
 		got.Todo = req.Input
 	}
-	remote := time.Duration(p.InFlight(reader.ID).Prefill+got.Todo)*p.tokenTime(from) + handOver + time.Duration(req.Input)*handOverEach
+	remote := time.Duration(p.InFlight(reader.ID).Prefill+got.Todo)*p.tokenTime(from, float64(time.Second)/float64(each)) + Transfer(req.Input)
 	if remote >= local {
 		return Action{}, false
 	}
@@ -63,21 +63,34 @@ func (p *Policy) readElsewhere(t *Ticket, target *fleet.Target, u *fleet.Upstrea
 	t.Target, t.Replica = target, reader
 	t.Attempts[t.Tries] = Attempt{Target: target, Replica: reader, Start: now, Why: ReadsFor}
 	t.Tries++
-	t.reading, t.foreseen = true, false
-	p.take(t, reader.ID, Load{Requests: 1, Prefill: got.Todo, KV: got.Todo})
+	t.reading, t.foreseen, t.since = true, false, now
+	p.take(t, reader.ID, Load{Requests: 1, Prefill: got.Todo, KV: max(got.Todo, 1)})
 	if !t.Copy {
 		p.Health.Sent(reader.ID, now)
 	}
 	t.sent, t.began = now, time.Time{}
+	t.silence, t.looked = 0, time.Time{}
 	if t.state != opened {
 		t.state = held
 	}
 	return Action{Kind: Send, Target: target, Replica: reader, Prefill: true, Until: p.until(t, now, Event{})}, true
 }
 
-// tokenTime is how long a replica of an upstream reads one token of a prompt.
-func (p *Policy) tokenTime(u *fleet.Upstream) time.Duration {
-	rate := float64(unknownRate)
+// from returns when the work began that the attempt under way does: with its send, or
+// with the reading of the prompt that was handed to it.
+func (t *Ticket) from() time.Time {
+	if t.handed {
+		return t.since
+	}
+	return t.sent
+}
+
+// Transfer is what it takes to hand over a prompt of so many tokens.
+func Transfer(tokens int) time.Duration { return handOver + time.Duration(tokens)*handOverEach }
+
+// tokenTime is how long a replica of an upstream reads one token of a prompt, at that
+// rate unless another one is known.
+func (p *Policy) tokenTime(u *fleet.Upstream, rate float64) time.Duration {
 	if u.Rate > 0 {
 		rate = u.Rate
 	}

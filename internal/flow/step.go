@@ -65,6 +65,9 @@ func (p *Policy) Step(t *Ticket, ev Event, s *fleet.Snapshot, now time.Time) Act
 			return p.done(t, p.overloaded("waited too long for a place"), now)
 		}
 	case held, opened:
+		if t.reading && (ev.Kind == Content || ev.Kind == Unseen) {
+			break
+		}
 		switch ev.Kind {
 		case Content:
 			p.passes(t, ev.Doubt)
@@ -388,17 +391,18 @@ func (p *Policy) sendTo(t *Ticket, target *fleet.Target, r *fleet.Replica, choic
 	default:
 		t.Why = route.FellBack
 	}
-	if t.handed {
-		choice.Todo = 0
-	}
 	t.Attempts[t.Tries] = Attempt{Target: target, Replica: r, Start: now, Why: why}
 	t.Tries++
 	t.used[t.choice]++
 	t.verify = t.verifies()
 	u := &t.fleet.Upstreams[target.Upstream]
+	room := choice.Todo + p.asked.Output
+	if t.handed { // it takes the room, and need not be read
+		choice.Todo = 0
+	}
 	p.predict(t, u, r.ID, choice.Todo, now)
 	p.bound(t, u, choice.Todo)
-	p.take(t, r.ID, Load{Requests: 1, Prefill: choice.Todo, KV: choice.Todo + p.asked.Output})
+	p.take(t, r.ID, Load{Requests: 1, Prefill: choice.Todo, KV: room})
 	if !t.Copy {
 		p.Health.Sent(r.ID, now)
 	}

@@ -113,14 +113,14 @@ func (t *Ticket) tell(f *fault.Error, now time.Time) {
 	o := canary.Outcome{Judged: f == nil || blames(f.Kind), Failed: f != nil}
 	switch {
 	case !t.began.IsZero():
-		o.TTFT = t.began.Sub(t.sent)
+		o.TTFT = t.began.Sub(t.from())
 		if f == nil && t.output > 1 {
 			o.TPOT = now.Sub(t.began) / time.Duration(t.output-1)
 		}
 	case t.Request.Stream && f != nil:
-		o.TTFT, o.AtMost = now.Sub(t.sent), true
+		o.TTFT, o.AtMost = now.Sub(t.from()), true
 	case f == nil && t.output > 0: // it came whole
-		o.TPOT = now.Sub(t.sent) / time.Duration(t.output)
+		o.TPOT = now.Sub(t.from()) / time.Duration(t.output)
 	}
 	t.trial.state.Observe(t.trial.rules, t.own(), o, now)
 }

@@ -34,6 +34,10 @@ type Job struct {
 	Prompt int
 	Output int
 	Blocks []uint64 // chained hashes of the prompt, PrefixTokens each; kept until the job ends
+
+	// Fetched tells that another engine has read the prompt, whose blocks are here: no
+	// more than its last token is computed.
+	Fetched bool
 }
 
 // Handle names a submitted job to the engine that returned it.
@@ -134,6 +138,7 @@ type sequence struct {
 	turn           uint32
 	stage          stage
 	dead           bool
+	fetched        bool
 }
 
 // New returns an idle engine with parameters that pass Check.
@@ -160,7 +165,7 @@ func (e *Engine) Submit(now time.Duration, j Job) (Handle, bool) {
 	i := e.slot()
 	s := &e.sequences[i]
 	s.id, s.prompt, s.output, s.done, s.dead = j.ID, j.Prompt, j.Output, 0, false
-	s.stage, s.joins = queued, e.now+e.params.Overhead
+	s.stage, s.joins, s.fetched = queued, e.now+e.params.Overhead, j.Fetched
 	s.blocks, s.used = e.cache.whole(j), 0
 	e.pushBack(&e.waiting, i)
 	if e.waiting.head == i && e.running.n < e.params.MaxSequences {
@@ -371,6 +376,9 @@ func (e *Engine) admit() int32 {
 	e.hit += hits * PrefixTokens
 	s.held = e.params.blocks(s.left) - hits*e.cache.per
 	s.left -= hits * PrefixTokens
+	if s.fetched { // once: who is preempted reads anew
+		s.left, s.fetched = min(s.left, 1), false
+	}
 	e.free -= s.held + idle*e.cache.per
 	e.cache.fit(e.free)
 	return i

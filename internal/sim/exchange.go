@@ -29,6 +29,8 @@ type exchange struct {
 	attempt uint32   // tells apart what was made for earlier sends
 	replica *replica // of the last send
 	working bool     // job is under way there
+	reading bool     // the job reads the prompt for another replica
+	moving  bool     // what it read is on its way there
 	job     latency.Handle
 
 	until   time.Duration    // what flow waits for; unset: nothing
@@ -142,6 +144,11 @@ func (s *run) wake(x *exchange) {
 
 // quiet tells flow that the moment came that the request waited for.
 func (s *run) quiet(x *exchange) {
+	if x.moving {
+		x.moving = false
+		s.step(x, flow.Event{Kind: flow.Finished, Handed: true})
+		return
+	}
 	if x.thinking {
 		next := x.next
 		s.enter(x, &next)
@@ -188,7 +195,7 @@ func (s *run) hear(x *exchange) {
 func (s *run) send(x *exchange, a *flow.Action) *fault.Error {
 	r := s.replicas[a.Replica.ID]
 	r.tally.sent++
-	x.replica, x.made, x.latest = r, 0, unset
+	x.replica, x.made, x.latest, x.reading, x.moving = r, 0, unset, a.Prefill, false
 	x.fails, x.missed = unset, latency.Progress{}
 	if trip := s.Fleet.Atlas.Trip(s.Fleet.Atlas.Region(x.ticket.From.Region), s.Fleet.Atlas.Region(a.Replica.Place.Region)); trip != place.Far && r.cuts == 0 {
 		x.away += trip
@@ -207,12 +214,15 @@ func (s *run) send(x *exchange, a *flow.Action) *fault.Error {
 	if limit := x.request.MaxTokens; limit > 0 {
 		output = min(output, limit)
 	}
+	if a.Prefill {
+		output = 1
+	}
 	x.attempt++
 	job, ok := r.engine.Submit(r.clock.local(s.now), latency.Job{
 		ID:     uint64(x.attempt)<<32 | uint64(x.number),
 		Prompt: x.request.Input,
 		Output: r.params.Limit(x.request.Input, output),
-		Blocks: x.request.Blocks,
+		Blocks: x.request.Blocks, Fetched: a.Handed,
 	})
 	if !ok {
 		return fault.New(fault.ContextTooLong, "the prompt does not fit the engine")
@@ -229,6 +239,11 @@ func (s *run) made(x *exchange, p latency.Progress) {
 		x.whole, x.working = true, false
 		x.replica.tally.add(s.now, -1)
 		x.replica.tally.served++
+		if x.reading {
+			x.whole, x.moving = false, true
+			s.agenda.set(x.number, int64(s.now+flow.Transfer(x.request.Input)))
+			return
+		}
 	} else if !x.request.Stream {
 		return // its first byte comes with its last
 	}
@@ -250,7 +265,7 @@ func (x *exchange) finished() flow.Event {
 
 // look finds out what came of a stream since its first token.
 func (s *run) look(x *exchange) {
-	if !x.working || !x.request.Stream || x.replica.cuts > 0 {
+	if !x.working || x.reading || !x.request.Stream || x.replica.cuts > 0 {
 		return
 	}
 	r := x.replica
