@@ -146,7 +146,9 @@ func (f *Fit) Constants() Constants {
 	}
 }
 
-func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+// seconds returns a time of at most an hour: what a sample of nonsense makes of a step
+// may be more than a Duration holds.
+func seconds(s float64) time.Duration { return time.Duration(min(s, 3600) * float64(time.Second)) }
 
 // squares is recursive least squares of three coefficients.
 type squares struct {
