@@ -31,8 +31,9 @@ type Cell struct {
 	Models map[string]time.Duration // that it can serve now, and how soon they answer; 0 is not known
 
 	known bool
-	lost  time.Time // since when it does not answer
-	back  time.Time // since when it answers again; zero: it always did
+	near  time.Duration // RTT, as it was when it last changed by much
+	lost  time.Time     // since when it does not answer
+	back  time.Time     // since when it answers again; zero: it always did
 }
 
 // Cell notes what is known of another cell's gateway. One that is back gets as much of
@@ -43,6 +44,9 @@ func (p *Policy) Cell(id fleet.ReplicaID, c Cell, now time.Time) {
 	}
 	was := &p.cells[id]
 	c.known, c.back, c.lost = true, was.back, was.lost
+	if c.near = was.near; c.near == 0 || c.RTT > c.near+c.near/shift || c.RTT < c.near-c.near/shift {
+		c.near = c.RTT
+	}
 	if c.Down && !was.Down {
 		c.lost = now
 	}
@@ -55,6 +59,10 @@ func (p *Policy) Cell(id fleet.ReplicaID, c Cell, now time.Time) {
 	}
 	p.cells[id] = c
 }
+
+// shift is the part of a round trip by which it has to change, or cells that are as
+// far as each other would take turns at being the nearest.
+const shift = 5
 
 // leastBack is the least share of its room that a cell gets which is back.
 const leastBack = 0.1
@@ -97,9 +105,10 @@ func (p *Policy) gone(t *Ticket, progress time.Time) bool {
 	return c != nil && c.Down && t.state != committed && progress.Before(c.lost)
 }
 
-// away sorts the other cells behind all other targets by how far they are, puts the
-// nearest first where this one would miss the objective, and leaves them out where
-// the request came from a cell.
+// away sorts the other cells behind all other targets by how far they are, and puts the
+// nearest first where this one would miss the objective. All are left out where the
+// request came from a cell. One that cannot be asked now stays: it may be back before
+// all others have failed.
 func (p *Policy) away(t *Ticket, s *fleet.Snapshot, now time.Time) {
 	first := 0
 	for first < t.Order.N && !t.Model.Targets[t.Order.Targets[first]].Away {
@@ -126,6 +135,18 @@ func (p *Policy) away(t *Ticket, s *fleet.Snapshot, now time.Time) {
 	}
 }
 
+// closed says why no gateway of a target's cell is asked; empty if one may be.
+func (p *Policy) closed(t *Ticket, place uint8, s *fleet.Snapshot) (why string) {
+	target := &t.Model.Targets[place]
+	pool := s.Upstreams[target.Upstream].Replicas
+	for i := range pool {
+		if why = p.shut(pool[i].ID, target.Model); why == "" {
+			break
+		}
+	}
+	return why
+}
+
 // unheard is how far a cell is of which nobody heard.
 const unheard = time.Minute
 
@@ -140,7 +161,7 @@ func (p *Policy) distance(t *Ticket, place uint8, s *fleet.Snapshot) time.Durati
 		case c == nil:
 			least = min(least, unheard)
 		case p.shut(pool[i].ID, target.Model) == "":
-			least = min(least, c.RTT)
+			least = min(least, c.near)
 		}
 	}
 	return least

@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -310,7 +311,11 @@ func (p *Policy) send(t *Ticket, s *fleet.Snapshot, now time.Time) Action {
 				continue
 			}
 			for _, later := range t.stops[i+1 : t.stopped] {
-				t.consider(Candidate{Target: &t.Model.Targets[later.place], WhyNot: later.whyNot()})
+				whyNot := later.whyNot()
+				if t.Model.Targets[later.place].Away {
+					whyNot = cmp.Or(p.closed(t, later.place, s), whyNot)
+				}
+				t.consider(Candidate{Target: &t.Model.Targets[later.place], WhyNot: whyNot})
 			}
 			t.leaveOut()
 			t.choice, t.pool, t.fleet, t.at = place, pool, s, i
