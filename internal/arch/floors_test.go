@@ -23,7 +23,7 @@ var floors = [][]string{
 	{"gateway", "sim"},
 	{"api", "api/*"},
 	{"app", "client", "connect", "litellm"},
-	{"cmd/*", "test/bench"},
+	{"cmd/*", "test/bench", "test/regions"},
 }
 
 // lastPure is the last floor on which nothing but decisions live; flow, above it,
@@ -52,6 +52,7 @@ var dialers = []string{
 	"wire",
 	"discover/local", // its own guard lets it reach loopback alone
 	"test/bench",     // a load and a proxy that share nothing with what they measure
+	"test/regions",   // callers that share nothing with it either
 }
 
 // exported names the variables that other packages may see though they are no

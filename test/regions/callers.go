@@ -30,10 +30,11 @@ type Call struct {
 	Took     time.Duration
 }
 
-// patience is how long a caller who knows other cells waits for the first byte, and
-// tries how often he tries then, as vendors' clients do.
+// patience is how long a caller who knows the one name waits for the first byte, and
+// tries how often he asks in all, as vendors' clients do by default. Together they are
+// longer than it takes until the name leads elsewhere.
 const (
-	patience = 3 * time.Second
+	patience = 5 * time.Second
 	tries    = 3
 )
 
