@@ -318,3 +318,32 @@ func TestPass(t *testing.T) {
 		}
 	}
 }
+
+// TestCellFound: gateways of a cell are found as they come and go.
+func TestCellFound(t *testing.T) {
+	there := newLab(t, false)
+	b := serve(t, file("region: b\npeers: {secret: "+ofCells+"}\n", there.URL))
+	o := &oracle{}
+	here := newLab(t, false)
+	a := serveFound(t, o, file("region: a\npeers: {secret: "+ofCells+"}\ncells: {b: {discover: {dns: \"b.example.com:443\", scheme: https}}}\n", here.URL))
+	here.Close()
+	if r := a.chat(t, pinned, "m", false); r.status < 500 {
+		t.Fatalf("%d where nothing serves", r.status)
+	}
+	o.answer(nil, strings.TrimSuffix(b.BaseURL(), "/v1"))
+	eventually(t, "the gateway is found and answers", func() bool {
+		s := a.Status().Cells
+		return len(s) == 1 && s[0].State == cell.Up
+	})
+	if r := a.chat(t, pinned, "m", false); r.status != 200 || r.header.Get("X-Headworks-Region") != "b" {
+		t.Errorf("%d from %q", r.status, r.header.Get("X-Headworks-Region"))
+	}
+	second := serve(t, file("region: b\npeers: {secret: "+ofCells+"}\n", there.URL))
+	o.answer(nil, strings.TrimSuffix(b.BaseURL(), "/v1"), strings.TrimSuffix(second.BaseURL(), "/v1"))
+	eventually(t, "both are up", func() bool {
+		s := a.Status().Cells
+		return len(s) == 2 && s[0].State == cell.Up && s[1].State == cell.Up
+	})
+	o.answer(nil, strings.TrimSuffix(second.BaseURL(), "/v1"))
+	eventually(t, "the first is asked no more", func() bool { return len(a.Status().Cells) == 1 })
+}

@@ -225,7 +225,7 @@ func (c *company) vouch(call *engine.Call, target string) (field, value string, 
 		Caller: &cell.Caller{
 			ID: who.KeyID, Key: who.Key, Tenant: who.Tenant, Project: who.Project,
 			Tier: who.Tier.Name, Class: uint8(who.Tier.Class), Concurrency: who.Tier.Concurrency, Model: call.Model,
-			Bound: who.Residency.Bound, Regions: who.Residency.Regions, Region: who.Region, Zone: who.Zone,
+			Bound: who.Residency.Bound, Regions: who.Residency.Regions, Region: call.Place.Region, Zone: call.Place.Zone,
 			Prefer: uint8(call.Wish.Prefer), TTFT: call.Wish.Objective.TTFT.Microseconds(), TPOT: call.Wish.Objective.TPOT.Microseconds(),
 		},
 	})

@@ -85,8 +85,9 @@ func replicaFinder(d config.Discover) discover.Finder {
 func (f *finding) follow(c *config.Config) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	wanted := finds(c)
 	for name, w := range f.watches {
-		d := c.Upstreams[name].Discover
+		d := wanted[name]
 		if d != nil && reflect.DeepEqual(*d, w.of) {
 			continue
 		}
@@ -96,12 +97,28 @@ func (f *finding) follow(c *config.Config) {
 			f.watches[name] = &watch{of: *d, known: discover.Known{Replicas: w.known.Replicas, Since: w.known.Since}}
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(c.Upstreams)) {
-		if d := c.Upstreams[name].Discover; d != nil && f.watches[name] == nil {
-			f.watches[name] = &watch{of: *d}
+	for _, name := range slices.Sorted(maps.Keys(wanted)) {
+		if f.watches[name] == nil {
+			f.watches[name] = &watch{of: *wanted[name]}
 		}
 	}
 	f.start()
+}
+
+// finds returns what is to be found, by upstream.
+func finds(c *config.Config) map[string]*config.Discover {
+	all := map[string]*config.Discover{}
+	for name, u := range c.Upstreams {
+		if u.Discover != nil {
+			all[name] = u.Discover
+		}
+	}
+	for region, cell := range c.Cells {
+		if cell.Discover != nil {
+			all[cellUpstream(region)] = cell.Discover
+		}
+	}
+	return all
 }
 
 func (w *watch) end() {

@@ -199,7 +199,7 @@ func (r *fleetRoom) build(c *config.Config) (w *gateway.World, take func() moves
 	}
 	cells := slices.Sorted(maps.Keys(c.Cells))
 	for _, region := range cells {
-		u := config.Upstream{Kind: headworksKind, URLs: c.Cells[region].URLs, Region: region}
+		u := config.Upstream{Kind: headworksKind, URLs: c.Cells[region].URLs, Discover: c.Cells[region].Discover, Region: region}
 		name, i := cellUpstream(region), len(s.Upstreams)
 		replicas := r.replicas(name, i, &u)
 		b, err := r.engine(name, u, replicas)

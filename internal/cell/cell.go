@@ -11,6 +11,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/hmac"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"io"
@@ -204,6 +205,7 @@ type link struct {
 	of     *Watch
 	id     fleet.ReplicaID
 	url    string
+	host   string // what it is asked for by; empty: that of url
 	ctx    context.Context
 	stop   context.CancelFunc
 	client *http.Client
@@ -224,6 +226,9 @@ const (
 func newLink(ctx context.Context, w *Watch, r *fleet.Replica, region string) *link {
 	l := &link{of: w, id: r.ID, url: r.URL, state: State{Cell: region, URL: r.URL, State: Trying}}
 	l.ctx, l.stop = context.WithCancel(ctx)
+	if r.Host != "" {
+		l.host = (&url.URL{Host: r.Host}).Hostname()
+	}
 	l.client = &http.Client{
 		Transport: &http.Transport{
 			DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -238,7 +243,7 @@ func newLink(ctx context.Context, w *Watch, r *fleet.Replica, region string) *li
 				return d.Dial(ctx, network, addr)
 			},
 			MaxIdleConns: 1, MaxConnsPerHost: 1, IdleConnTimeout: time.Minute, DisableCompression: true,
-			TLSHandshakeTimeout: latest, ResponseHeaderTimeout: latest,
+			TLSHandshakeTimeout: latest, ResponseHeaderTimeout: latest, TLSClientConfig: &tls.Config{ServerName: l.host},
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
@@ -321,6 +326,7 @@ func (l *link) report(patience time.Duration) (*Report, time.Duration, error) {
 	if err != nil {
 		return nil, 0, err
 	}
+	req.Host = l.host // empty: that of the URL
 	req.Header.Set(Header, pass)
 	resp, err := l.client.Do(req)
 	if err != nil {

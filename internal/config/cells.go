@@ -35,7 +35,8 @@ func (t *PeersTLS) On() bool { return t.Cert != "" }
 
 // Cell is the gateways of another region.
 type Cell struct {
-	URLs []string `json:"urls" jsonschema:"base URL of each of its gateways, or of what stands before them"`
+	URLs     []string  `json:"urls,omitzero" jsonschema:"base URL of each of its gateways, or of what stands before them"`
+	Discover *Discover `json:"discover,omitzero" jsonschema:"where its gateways are found, in the place of urls"`
 }
 
 // Bounds of peers.interval: what another has in flight is forgotten after two seconds.
@@ -93,8 +94,18 @@ func (r *reader) cells() {
 		if region == c.Region {
 			r.at(at, BadValue, "this process is in region "+region+" itself; cells are those of other regions")
 		}
-		if r.given[join(at, "urls")] && len(c.Cells[region].URLs) == 0 {
-			r.at(join(at, "urls"), Missing, "a cell without URLs could not be asked")
+		cell := c.Cells[region]
+		switch {
+		case cell.Discover != nil:
+			r.finds(join(at, "discover"), join(at, "urls"), cell.URLs, cell.Discover)
+			if cell.Discover.Local != "" {
+				r.at(join(at, "discover"), BadValue, "the gateways of another region are not on this machine; find them by dns, srv or kubernetes")
+			}
+			if cell.Discover.Scheme == "http" {
+				r.unencrypted(join(at, "discover"))
+			}
+		case len(cell.URLs) == 0:
+			r.at(at, Missing, "a cell without urls or discover could not be asked")
 		}
 		for i, s := range c.Cells[region].URLs {
 			at := join(at, "urls") + "[" + strconv.Itoa(i) + "]"
@@ -103,10 +114,15 @@ func (r *reader) cells() {
 			case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.Trim(u.Path, "/") != "" && strings.Trim(u.Path, "/") != "v1":
 				r.at(at, BadValue, r.shown(at, s)+" is no URL of a gateway; write one as https://us-east.example.com, without a path")
 			case u.Scheme == "http" && !loopback(u.Hostname()):
-				r.warn(at, Pointless, "requests go there unencrypted, and whoever is in between can read and change them; give the gateways there a certificate and write https://")
+				r.unencrypted(at)
 			}
 		}
 	}
+}
+
+// unencrypted warns of a way to another region that anybody can listen to.
+func (r *reader) unencrypted(path string) {
+	r.warn(path, Pointless, "requests go there unencrypted, and whoever is in between can read and change them; give the gateways there a certificate and say https")
 }
 
 func loopback(host string) bool {

@@ -235,8 +235,13 @@ func (r *reader) discover(path, urls string, u Upstream) {
 		r.at(path, BadValue, "discover is for engines of your own; kind "+u.Kind+" has urls or needs none")
 		return
 	}
-	if len(u.URLs) > 0 {
-		r.at(path, BadValue, urls+" and discover: replicas are either listed or found")
+	r.finds(path, urls, u.URLs, d)
+}
+
+// finds checks where replicas, or gateways of another cell, are found.
+func (r *reader) finds(path, urls string, listed []string, d *Discover) {
+	if len(listed) > 0 {
+		r.at(path, BadValue, urls+" and discover: they are either listed or found")
 	}
 	ways := 0
 	for _, given := range []bool{d.DNS != "", d.SRV != "", d.Kubernetes != nil, d.Local != ""} {

@@ -13,6 +13,7 @@ import (
 
 	"headworks/internal/fleet"
 	"headworks/internal/inference"
+	"headworks/internal/place"
 	"headworks/internal/scan"
 	"headworks/internal/tenant"
 	"headworks/internal/wire"
@@ -64,9 +65,10 @@ type Call struct {
 	// dialect, in pairs of name and value, from the surface's allow-list.
 	Header []string
 
-	// Caller is who asks, for an engine that has to say so.
+	// Caller is who asks and Place is where he is, for an engine that has to say so.
 	Caller *tenant.Caller
 	Wish   tenant.Wish // what he wants of the answer and may
+	Place  place.Place
 
 	// Trace is the W3C traceparent to send on; empty for none.
 	Trace string
