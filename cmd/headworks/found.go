@@ -8,10 +8,10 @@ import (
 	"headworks/internal/api/admin"
 )
 
-func ago(t time.Time) string { return time.Since(t).Round(time.Second).String() + " ago" }
+func ago(t, now time.Time) string { return now.Sub(t).Round(time.Second).String() + " ago" }
 
 // unfound says what is wrong with how the replicas of an upstream are found.
-func unfound(u *admin.Upstream) string {
+func unfound(u *admin.Upstream, now time.Time) string {
 	f := u.Finding
 	words := fmt.Sprintf("%s: %s by %s", u.Name, count(len(u.Replicas), "replica"), f.By)
 	if f.Why != "" {
@@ -21,14 +21,14 @@ func unfound(u *admin.Upstream) string {
 	case f.Answered.IsZero():
 		words += "; there was no answer yet"
 	case f.Why != "":
-		words += "; the last known ones of " + ago(f.Answered) + " stay"
+		words += "; the last known ones of " + ago(f.Answered, now) + " stay"
 	}
 	return words
 }
 
 // found writes where the replicas that were found are, by what, and since when, and
 // what went wrong last.
-func found(w io.Writer, upstreams []admin.Upstream) {
+func found(w io.Writer, upstreams []admin.Upstream, now time.Time) {
 	var rows [][]string
 	var failures []string
 	for _, u := range upstreams {
@@ -39,12 +39,12 @@ func found(w io.Writer, upstreams []admin.Upstream) {
 		for _, r := range u.Replicas {
 			since := "-"
 			if !r.Found.IsZero() {
-				since = ago(r.Found)
+				since = ago(r.Found, now)
 			}
 			rows = append(rows, []string{u.Name, r.Name, r.URL, f.By, since})
 		}
 		if f.Why == "" && !f.Failed.IsZero() {
-			failures = append(failures, fmt.Sprintf("%s: %s of %s did not count, the last one %s: %s", u.Name, count(int(f.Failures), "answer"), f.By, ago(f.Failed), f.Failure))
+			failures = append(failures, fmt.Sprintf("%s: %s of %s did not count, the last one %s: %s", u.Name, count(int(f.Failures), "answer"), f.By, ago(f.Failed, now), f.Failure))
 		}
 		if f.Left > 0 {
 			failures = append(failures, fmt.Sprintf("%s: %s left out, beyond max_replicas or without an address that can be asked", u.Name, count(f.Left, "replica")))

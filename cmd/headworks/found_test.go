@@ -22,7 +22,7 @@ func TestFound(t *testing.T) {
 		{Name: "none", Finding: &admin.Finding{By: "dns", Why: "DNS did not answer", Failed: now, Failure: "DNS did not answer"}},
 	}
 	var b strings.Builder
-	found(&b, upstreams)
+	found(&b, upstreams, now)
 	want := `
 UPSTREAM  REPLICA  URL                   FOUND BY    SINCE
 gpu       r1       http://10.0.0.1:8000  kubernetes  1m30s ago
@@ -33,15 +33,15 @@ gpu: 1 replica left out, beyond max_replicas or without an address that can be a
 	if b.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", b.String(), want)
 	}
-	if got, want := unfound(&upstreams[2]), "none: 0 replicas by dns, DNS did not answer; there was no answer yet"; got != want {
+	if got, want := unfound(&upstreams[2], now), "none: 0 replicas by dns, DNS did not answer; there was no answer yet"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	upstreams[1].Finding.Why = "it is away"
-	if got := unfound(&upstreams[1]); !strings.HasPrefix(got, "gpu: 2 replicas by kubernetes, it is away; the last known ones of ") {
+	if got := unfound(&upstreams[1], now); got != "gpu: 2 replicas by kubernetes, it is away; the last known ones of 0s ago stay" {
 		t.Errorf("%q", got)
 	}
 	b.Reset()
-	if found(&b, upstreams[:1]); b.Len() > 0 {
+	if found(&b, upstreams[:1], now); b.Len() > 0 {
 		t.Errorf("of listed ones: %s", b.String())
 	}
 }

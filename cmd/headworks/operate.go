@@ -160,7 +160,7 @@ func newStatusCommand(t *terminal) *cobra.Command {
 				var rows [][]string
 				for _, u := range s.Upstreams {
 					if f := u.Finding; f != nil && (len(u.Replicas) == 0 || f.Why != "") {
-						fmt.Fprintln(w, unfound(&u))
+						fmt.Fprintln(w, unfound(&u, time.Now()))
 					}
 				}
 				for _, u := range s.Upstreams {
@@ -178,7 +178,7 @@ func newStatusCommand(t *terminal) *cobra.Command {
 					fmt.Fprintln(w)
 					list(w, []string{"UPSTREAM", "REPLICA", "GPU", "USE", "MEMORY", "POWER", "STATE"}, rows)
 				}
-				found(w, s.Upstreams)
+				found(w, s.Upstreams, time.Now())
 				if len(s.Drains) > 0 {
 					fmt.Fprintln(w)
 					drains(w, s.Drains)
