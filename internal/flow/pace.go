@@ -58,7 +58,7 @@ func (p *Policy) wants(t *Ticket, s *fleet.Snapshot, now time.Time) *route.Ask {
 func (p *Policy) Foresee(target *fleet.Target, s *fleet.Snapshot, input int, now time.Time) route.Pace {
 	u := &s.Upstreams[target.Upstream]
 	if k, ok := p.Learned(u); ok && k.Trusted() {
-		return p.rolled(u, input, now)
+		return p.rolled(u, target.Model, input, now)
 	}
 	seen := p.seen(target.ID, now)
 	rate := u.Pace.Rate
@@ -66,7 +66,7 @@ func (p *Policy) Foresee(target *fleet.Target, s *fleet.Snapshot, input int, now
 		rate = u.Rate
 	}
 	if rate > 0 {
-		seen.Queued = time.Duration(float64(p.waiting(u)) / rate * float64(time.Second))
+		seen.Queued = time.Duration(float64(p.waiting(u, target.Model, now)) / rate * float64(time.Second))
 	}
 	foreseen := seen.Queued
 	if rate > 0 {
@@ -107,17 +107,28 @@ func (p *Policy) trust(id fleet.TargetID, now time.Time) float64 {
 }
 
 // waiting returns the prompt tokens that wait at a replica of a pool, of the one with
-// the fewest among those that are looked at.
-func (p *Policy) waiting(u *fleet.Upstream) int {
+// the fewest among those that are looked at and serve. All that is known of counts,
+// whoever sent it.
+func (p *Policy) waiting(u *fleet.Upstream, model string, now time.Time) int {
 	least := math.MaxInt
 	step := (len(u.Replicas) + queueLook - 1) / queueLook
 	for i := 0; i < len(u.Replicas); i += max(step, 1) {
-		least = min(least, p.Load(u.Replicas[i].ID).Prefill)
+		if id := u.Replicas[i].ID; p.serves(id, model, now) {
+			least = min(least, p.InFlight(id).Prefill+p.foreign(id, now).Prefill)
+		}
 	}
 	if least == math.MaxInt {
 		return 0
 	}
 	return least
+}
+
+// serves reports whether a replica gets requests now.
+func (p *Policy) serves(id fleet.ReplicaID, model string, now time.Time) bool {
+	if _, calm := p.Health.Calm(id, now); calm {
+		return true
+	}
+	return p.Health.Of(id, model, now).In()
 }
 
 // began notes that content came of the attempt under way.

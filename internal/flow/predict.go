@@ -187,10 +187,13 @@ func (v *view) preempted(d latency.Decoded, ev *Event) bool {
 // rolled returns how soon the soonest of an upstream's replicas would answer a prompt
 // that none holds, of those that are looked at; what is learned of its engines is to be
 // trusted.
-func (p *Policy) rolled(u *fleet.Upstream, input int, now time.Time) route.Pace {
+func (p *Policy) rolled(u *fleet.Upstream, model string, input int, now time.Time) route.Pace {
 	soonest := route.Pace{}
 	step := (len(u.Replicas) + queueLook - 1) / queueLook
 	for i := 0; i < len(u.Replicas); i += max(step, 1) {
+		if !p.serves(u.Replicas[i].ID, model, now) {
+			continue
+		}
 		v := p.view(u.Replicas[i].ID, u)
 		o := v.ahead.Outlook(now, p.at(u.Replicas[i].ID, now))
 		if first := o.First(input); soonest.TTFT == 0 || first < soonest.TTFT {
