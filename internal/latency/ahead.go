@@ -24,6 +24,9 @@ type Ahead struct {
 	since   float64 // sum of what grown was when each decode began
 	area    float64 // KV tokens in decode over time, in token seconds
 	pace    float64 // seconds a token, of late; 0 is not known
+
+	late   float64   // seconds by which first tokens came later than the constants say, of late
+	lateAt time.Time // when the last of them came
 }
 
 // Mark is what is kept of a request between its calls of Ahead.
@@ -36,6 +39,7 @@ type Mark struct {
 	grown   float64
 	area    float64
 	done    float64
+	first   float64   // seconds to its first token, as the constants say
 	began   time.Time // to decode
 	reading bool
 	decodes bool
@@ -52,6 +56,7 @@ type Outlook struct {
 	token    float64 // seconds a prompt token
 	budget   float64 // prompt tokens that a step has room for
 	half     float64 // of the running step
+	late     float64 // what the constants do not explain, by the first tokens of late
 }
 
 // kv is how many tokens of KV the decodes hold now.
@@ -108,6 +113,9 @@ func (a *Ahead) outlook(now time.Time, c *Constants) Outlook {
 	if a.read < a.sent && a.ready.After(now) {
 		o.busy = a.ready.Sub(now).Seconds()
 	}
+	if a.late != 0 {
+		o.late = a.late * math.Exp(-now.Sub(a.lateAt).Seconds()/lateFades)
+	}
 	return o
 }
 
@@ -120,6 +128,12 @@ func (a *Ahead) Outlook(now time.Time, c *Constants) Outlook {
 // First returns when a prompt of which so many tokens are to be read would have its
 // first token, if it were sent now.
 func (o Outlook) First(tokens int) time.Duration {
+	first := o.first(tokens)
+	return seconds(max(first+o.late, first/2))
+}
+
+// first returns what the constants say.
+func (o Outlook) first(tokens int) float64 {
 	work := func(tokens float64) float64 {
 		steps := math.Ceil(tokens / o.budget)
 		return steps*(o.step+o.growth*(steps-1)/2) + tokens*o.token
@@ -127,7 +141,7 @@ func (o Outlook) First(tokens int) time.Duration {
 	whole := work(o.tokens + float64(max(tokens, 1)))
 	own := work(float64(max(tokens, 1)))
 	// While it is on its way, the engine reads what came before.
-	return seconds(max(o.overhead+o.half, o.busy+whole-own) + own)
+	return max(o.overhead+o.half, o.busy+whole-own) + own
 }
 
 // Each returns how long a token of an answer takes there, while no prompt is read.
@@ -147,6 +161,7 @@ func (a *Ahead) Sent(now time.Time, c *Constants, tokens, prompt int, streamed b
 		a.ready = now.Add(c.Overhead)
 	}
 	m := Mark{tokens: float64(max(tokens, 0)), prompt: float64(max(prompt, 0)), kv: a.kv(), reading: true}
+	m.first = a.outlook(now, c).first(tokens)
 	a.sent += m.tokens
 	m.end, m.ahead = a.sent, a.sent-a.read
 	a.waiting++
@@ -179,6 +194,9 @@ func (a *Ahead) Began(now time.Time, c *Constants, m *Mark, took, predicted time
 	}
 	if !m.decodes {
 		a.decode(now, m)
+		late := a.outlook(now, c).late // what is left of it
+		by := lateStep * (m.first + math.Abs(late))
+		a.late, a.lateAt = late+math.Copysign(by, took.Seconds()-m.first-late), now
 	}
 	return Begun{Took: took, Predicted: predicted, Tokens: m.ahead, KV: m.kv, Idle: idle}
 }
@@ -223,6 +241,16 @@ func (a *Ahead) Ended(now time.Time, c *Constants, m *Mark, tokens int, first, l
 	}
 	return d, told
 }
+
+// What the constants do not explain lasts for some time: an engine waits for room in its
+// KV cache or for a place in its batch, others send requests there too, or it is slower
+// than the rest of its class. So by how much first tokens come later, or sooner, than
+// the constants say is followed: its median, by small steps, since single ones tell
+// little, and some of them too much.
+const (
+	lateStep  = 0.02 // of what is foreseen
+	lateFades = 60   // seconds until 1/e of it is left, while none comes
+)
 
 // Waiting returns how many prompts have no first token yet, of how many tokens that
 // are not read as far as is known.

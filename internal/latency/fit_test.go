@@ -207,10 +207,49 @@ func TestFirstMeetsWhatIsBefore(t *testing.T) {
 	now = now.Add(100*time.Millisecond + 220*time.Millisecond)
 	want("half of them read", 1000, 3*110*time.Millisecond)
 	a.Began(now, &c, &first, 320*time.Millisecond, 0)
+	a.late = 0 // see TestWhatIsNotExplained
 	// Half of the step that runs, one of its own beside 4,000 tokens of KV, 999 to read.
 	want("all read sooner than thought, and one decodes", 999, 215500*time.Microsecond)
 	a.Ended(now, &c, &first, 1, now, now)
 	want("idle again", 500, 160*time.Millisecond)
+}
+
+// TestWhatIsNotExplained: an engine that is later than the constants say, whyever, is
+// foreseen to be so again; once nothing comes, that is forgotten, and a single one that
+// is late tells nothing.
+func TestWhatIsNotExplained(t *testing.T) {
+	c := Constants{Base: 10 * time.Millisecond, Rate: 10_000, Overhead: 100 * time.Millisecond, Budget: 1000}
+	now := time.Unix(100, 0)
+	var a Ahead
+	ask := func(extra time.Duration) time.Duration {
+		foreseen := a.Outlook(now, &c).First(500)
+		m := a.Sent(now, &c, 500, 500, true)
+		took := 160*time.Millisecond + extra
+		now = now.Add(took)
+		a.Began(now, &c, &m, took, foreseen)
+		a.Ended(now, &c, &m, 1, now, now)
+		return foreseen
+	}
+	for range 400 {
+		ask(time.Second)
+	}
+	if got := ask(time.Second); got < 900*time.Millisecond || got > 1300*time.Millisecond {
+		t.Errorf("late each time: %v, want about 1.16 s", got)
+	}
+	now = now.Add(10 * time.Minute)
+	if got := a.Outlook(now, &c).First(500); got > 161*time.Millisecond {
+		t.Errorf("ten minutes later: %v", got)
+	}
+	ask(time.Minute)
+	if got := a.Outlook(now, &c).First(500); got > 170*time.Millisecond {
+		t.Errorf("after a single one: %v", got)
+	}
+	for range 400 {
+		ask(-100 * time.Millisecond)
+	}
+	if got := ask(-100 * time.Millisecond); got < 60*time.Millisecond || got > 100*time.Millisecond {
+		t.Errorf("sooner each time: %v", got)
+	}
 }
 
 // TestNothingIsLeftBehind: whatever is sent, begins and ends in any order, no figure is
