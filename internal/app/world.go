@@ -496,7 +496,7 @@ func model(name string, m config.Model) fleet.Model {
 	case config.Best:
 		f.Policy, f.Choice = fleet.Best, choice(&m.Choice)
 	}
-	f.Aim = tenant.Objective(m.Objectives)
+	f.Aim, f.RefuseLate = tenant.Objective(m.Objectives), m.Late == config.LateRefuse
 	f.Cascade = cascade(m.Cascade)
 	f.Sticky = sticks[m.Sticky]
 	switch m.Dropped {

@@ -297,7 +297,8 @@ type Model struct {
 	Cascade    *Cascade   `json:"cascade,omitzero" jsonschema:"the answer of each target but the last is looked at before anybody gets it; what does not pass is asked of the next one"`
 	Timeouts   Timeouts   `json:"timeouts,omitzero" jsonschema:"bounds on the phases of an answer; 0s is no bound"`
 	Choice     Choice     `json:"choice,omitzero" jsonschema:"what counts under policy best"`
-	Objectives Objectives `json:"objectives,omitzero" jsonschema:"how soon answers should come; under policy best they count"`
+	Objectives Objectives `json:"objectives,omitzero" jsonschema:"how soon answers should come; under policy best they count, and replicas that are predicted to miss them are passed over"`
+	Late       string     `json:"late,omitzero" enum:"serve,refuse" jsonschema:"what becomes of a stream that no replica is predicted to begin within its objective"`
 	Tries      int        `json:"tries,omitzero" min:"1" max:"3" jsonschema:"tries on one target, once an engine got the work"`
 	Card       string     `json:"card,omitzero" enum:"on,off" jsonschema:"whether what the file does not say of a target is taken from the model card inside the program: price, window, longest answer, capabilities"`
 	Dropped    string     `json:"dropped,omitzero" enum:"warn,drop,reject" jsonschema:"fields that a target cannot be told: named in x-headworks-dropped, left out without a word, or a reason to ask another target or none"`
@@ -309,6 +310,12 @@ const (
 	BySession = "session"
 	ByUser    = "user"
 	ByKey     = "key"
+)
+
+// What becomes of streams that no replica is predicted to begin within their objective.
+const (
+	LateServe  = "serve"
+	LateRefuse = "refuse"
 )
 
 // Whether the model card counts.
@@ -325,7 +332,7 @@ const (
 )
 
 func (m *Model) defaults() {
-	m.Policy, m.Sticky, m.Tries, m.Dropped, m.Card = ByOrder, ByRequest, 2, DroppedWarn, CardOn
+	m.Policy, m.Sticky, m.Tries, m.Dropped, m.Card, m.Late = ByOrder, ByRequest, 2, DroppedWarn, CardOn, LateServe
 }
 
 // DefaultModel returns what holds for a model that the file does not name, as one

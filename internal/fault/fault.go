@@ -57,6 +57,7 @@ const (
 	TotalTimeout      // the whole answer took longer than the model allows
 	NoReplica         // nothing healthy can serve this
 	Overloaded        // the queue is full, or the wait was too long
+	TooLate           // nobody is predicted to begin the answer in time
 	Draining          // this process is going away
 	BudgetUnavailable // the ledger cannot be written
 	Internal          // a defect
@@ -149,6 +150,7 @@ var table = [kinds]Info{
 	TotalTimeout:      {Name: "total_timeout", Code: "answer_timeout", Status: 504, Owner: Headworks},
 	NoReplica:         {Name: "no_replica", Code: "no_healthy_upstream", Status: 503, Owner: Headworks, Retry: true},
 	Overloaded:        {Name: "overloaded", Code: "overloaded", Status: 503, Owner: Headworks, Retry: true},
+	TooLate:           {Name: "too_late", Code: "deadline_unreachable", Status: 503, Owner: Headworks},
 	Draining:          {Name: "draining", Code: "server_draining", Status: 503, Owner: Headworks, Retry: true},
 	BudgetUnavailable: {Name: "budget_unavailable", Code: "budget_unavailable", Status: 503, Owner: Headworks},
 	Internal:          {Name: "internal", Code: "internal_error", Status: 500, Owner: Headworks},

@@ -265,8 +265,11 @@ type Model struct {
 	Loss     Loss
 	Choice   *Choice // under Best
 	Aim      tenant.Objective
-	Tries    int  // on one target, once an engine got the work; 0 counts as 1
-	Asked    bool // the caller asked for an upstream's model by name
+	// RefuseLate tells to refuse a stream that no replica is predicted to begin within
+	// its objective.
+	RefuseLate bool
+	Tries      int  // on one target, once an engine got the work; 0 counts as 1
+	Asked      bool // the caller asked for an upstream's model by name
 }
 
 // MaxTargets bounds the targets of one model.

@@ -232,7 +232,6 @@ type Rules struct {
 	RetryShare   float64       // of the requests inside that may be second tries
 	RetryFloor   int           // that many may always
 	MaxClientTry time.Duration // a longer wait is not worth a client's retry
-	RefuseLate   bool          // a request that nobody is predicted to begin within its objective
 }
 
 // DefaultRules returns the rules that hold without configuration.

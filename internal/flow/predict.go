@@ -282,9 +282,8 @@ func (p *Policy) timing(t *Ticket, u *fleet.Upstream, ask *schedule.Ask) (timing
 
 // late refuses a request that nobody would begin to answer in time.
 func (p *Policy) late(t *Ticket, soonest time.Duration, now time.Time) Action {
-	f := fault.New(fault.Overloaded, "no replica of this model is predicted to begin its answer within the objective of "+
-		t.Aim.TTFT.String()+": the soonest would after "+soonest.Round(time.Millisecond).String()+"; send the request again a little later, or allow more time")
-	f.After = max(soonest-t.Aim.TTFT, time.Second)
+	f := fault.New(fault.TooLate, "no replica of this model is predicted to begin its answer within the objective of "+
+		t.Aim.TTFT.String()+": the soonest would after "+soonest.Round(time.Millisecond).String()+"; allow more time, or send it when there is less load")
 	t.Left = Late
 	return p.done(t, f, now)
 }

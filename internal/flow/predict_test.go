@@ -115,16 +115,16 @@ func TestATargetThatWouldBeLateIsPassedOver(t *testing.T) {
 		t.Errorf("where nobody keeps it, it went to %d", got.Replica.ID)
 	}
 	r = busy(t, true)
-	r.p.Rules.RefuseLate = true
+	r.s.Models[0].RefuseLate = true
 	got, a = r.ask(100, time.Second)
-	if a.Kind != Done || a.Fault.Kind != fault.Overloaded || a.Fault.After < time.Second || a.Fault.After > 3*time.Second || got.Left != Late {
+	if a.Kind != Done || a.Fault.Kind != fault.TooLate || got.Left != Late {
 		t.Errorf("%v: %v", a.Kind, a.Fault)
 	}
 	if _, a = r.ask(100, 0); a.Kind != Send {
 		t.Errorf("without an objective: %v", a.Fault)
 	}
 	r = busy(t, false)
-	r.p.Rules.RefuseLate = true
+	r.s.Models[0].RefuseLate = true
 	if _, a = r.ask(100, time.Second); a.Kind != Send {
 		t.Errorf("nothing is known of the second: %v", a.Fault)
 	}

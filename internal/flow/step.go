@@ -331,7 +331,7 @@ func (p *Policy) send(t *Ticket, s *fleet.Snapshot, now time.Time) Action {
 			p.sent(t, u, target, choice)
 			return p.sendTo(t, target, &pool[choice.Place], choice, i == 0, now)
 		}
-		if pass == punctual && late > 0 && p.Rules.RefuseLate && t.Tries == 0 {
+		if pass == punctual && late > 0 && t.Model.RefuseLate && t.Tries == 0 {
 			t.leaveOut()
 			return p.late(t, late, now)
 		}

@@ -130,7 +130,7 @@ func (t *Ticket) tell(f *fault.Error, now time.Time) {
 // them alike.
 func blames(k fault.Kind) bool {
 	switch k {
-	case fault.ClientClosed, fault.Draining, fault.Internal, fault.BudgetUnavailable, fault.NoReplica, fault.Overloaded:
+	case fault.ClientClosed, fault.Draining, fault.Internal, fault.BudgetUnavailable, fault.NoReplica, fault.Overloaded, fault.TooLate:
 		return false
 	default:
 		return true

@@ -249,7 +249,7 @@ func (a *Ahead) Ended(now time.Time, c *Constants, m *Mark, tokens int, first, l
 // little, and some of them too much.
 const (
 	lateStep  = 0.02 // of what is foreseen
-	lateFades = 60   // seconds until 1/e of it is left, while none comes
+	lateFades = 5    // seconds until 1/e of it is left, while none comes
 )
 
 // Waiting returns how many prompts have no first token yet, of how many tokens that
