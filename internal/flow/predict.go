@@ -70,7 +70,7 @@ func (p *Policy) First(id fleet.ReplicaID, tokens int, now time.Time) (time.Dura
 		return 0, false
 	}
 	v := &p.views[id]
-	return v.ahead.Outlook(now, &v.of.known).First(tokens), true
+	return v.ahead.Outlook(now, p.at(id, now)).First(tokens), true
 }
 
 // Outstanding returns what a replica has, of chats.
