@@ -334,6 +334,7 @@ func (s *State) Row(g Signal) Row {
 	t := &s.tests[g]
 	r := Row{N: t.n, Yes: t.yes, Evidence: max(0, min(t.ratio/reject, 1))}
 	switch g {
+	case Signals:
 	case Errors:
 		r.Others = s.rates[0].yes / max(s.rates[0].n, 1)
 	case Quality:

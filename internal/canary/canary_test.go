@@ -92,7 +92,11 @@ func TestAsGoodGoesOn(t *testing.T) {
 		burst float64 // in every tenth minute
 		most  float64 // go back
 	}{
-		{"never", 0, 0, 0}, {"seldom", 0.001, 0, 0.02}, {"at times", 0.01, 0, 0.02}, {"often", 0.05, 0, 0.02}, {"very often", 0.2, 0, 0.02},
+		{"never", 0, 0, 0},
+		{"seldom", 0.001, 0, 0.02},
+		{"at times", 0.01, 0, 0.02},
+		{"often", 0.05, 0, 0.02},
+		{"very often", 0.2, 0, 0.02},
 		{"outages of all, one in each step", 0.001, 0.5, 0.1},
 	} {
 		back := 0
