@@ -244,7 +244,7 @@ func (p *Policy) count(s *fleet.Snapshot, now time.Time) int {
 		for k := range u.Replicas {
 			id := u.Replicas[k].ID
 			if p.Health.Of(id, "", now).In() {
-				free += max(cmp.Or(p.holds(u, id), unknownKV)-p.InFlight(id).KV-p.foreign(id, now).KV, 0) / usual
+				free += max(cmp.Or(p.holds(u, id), unknownKV)-p.InFlight(id).KV-p.Foreign(id, now).KV, 0) / usual
 			}
 		}
 	}

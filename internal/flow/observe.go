@@ -82,9 +82,9 @@ func (p *Policy) toldOf(id fleet.ReplicaID) *told {
 	return &p.told[id]
 }
 
-// foreign returns what others have in flight at a replica, as far as that was told
+// Foreign returns what others have in flight at a replica, as far as that was told
 // lately.
-func (p *Policy) foreign(id fleet.ReplicaID, now time.Time) Load {
+func (p *Policy) Foreign(id fleet.ReplicaID, now time.Time) Load {
 	if int(id) >= len(p.told) {
 		return Load{}
 	}

@@ -854,7 +854,7 @@ func (b *board) Standing(r *fleet.Replica) schedule.Standing {
 		}
 	}
 	l := b.policy.InFlight(id)
-	f := b.policy.foreign(id, b.now)
+	f := b.policy.Foreign(id, b.now)
 	l.add(&f, 1)
 	st := schedule.Standing{Load: l.Requests, Prefill: l.Prefill, KV: l.KV, Capacity: b.policy.holds(b.upstream, id)}
 	if b.round > 0 && b.policy.views[id].late == b.round {

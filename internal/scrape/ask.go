@@ -104,6 +104,9 @@ func (e *Engine) ask(ctx context.Context, s *Scraper, p *probe) time.Duration {
 		if anew {
 			policy.Restarted(e.Upstream, e.Replica)
 		}
+		// What the engine said is of a moment in between.
+		now := policy.InFlight(e.Replica)
+		counted.Requests, counted.KV = max(counted.Requests, now.Requests), max(counted.KV, now.KV)
 		policy.Observe(e.Replica, told(&report), counted, asked)
 		if report.Slots > 0 {
 			policy.Adapted(e.Replica, report.Adapters, report.Slots)

@@ -377,6 +377,44 @@ func TestRouter(t *testing.T) {
 	})
 }
 
+// TestOwnIsNotForeign: requests of ours that come or go while the engine answers are not
+// taken for those of others.
+func TestOwnIsNotForeign(t *testing.T) {
+	for name, tt := range map[string]struct {
+		before, after, says, want int
+	}{
+		"none of ours":        {0, 0, 5, 5},
+		"all are ours":        {5, 5, 5, 0},
+		"ours came meanwhile": {1, 5, 5, 0},
+		"ours went meanwhile": {5, 1, 5, 0},
+		"others beside ours":  {2, 3, 7, 4},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var l *lab
+				have := func(n int) {
+					l.Scraper.policy(func(p *flow.Policy) {
+						p.Hear(1, []flow.InFlight{{Replica: 0, Load: flow.Load{Requests: n}}}, nil, time.Now())
+					})
+				}
+				l = newLab(t, func(*http.Request) (int, string) {
+					have(tt.after)
+					return 200, vllm(tt.says, 0, 0.5, 1)
+				})
+				have(tt.before)
+				l.use(t, engine)
+				time.Sleep(50 * time.Millisecond)
+				synctest.Wait()
+				l.Scraper.policy(func(p *flow.Policy) {
+					if n := p.Foreign(0, time.Now()).Requests; n != tt.want {
+						t.Errorf("%d requests of others, want %d", n, tt.want)
+					}
+				})
+			})
+		})
+	}
+}
+
 // TestOllama: its models come and go, and what was known of the cache goes with them.
 func TestOllama(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
