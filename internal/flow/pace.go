@@ -114,7 +114,7 @@ func (p *Policy) waiting(u *fleet.Upstream, model string, now time.Time) int {
 	step := (len(u.Replicas) + queueLook - 1) / queueLook
 	for i := 0; i < len(u.Replicas); i += max(step, 1) {
 		if id := u.Replicas[i].ID; p.serves(id, model, now) {
-			least = min(least, p.InFlight(id).Prefill+p.foreign(id, now).Prefill)
+			least = min(least, p.InFlight(id).Prefill+p.Foreign(id, now).Prefill)
 		}
 	}
 	if least == math.MaxInt {
