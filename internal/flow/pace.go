@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"headworks/internal/fleet"
+	"headworks/internal/inference"
+	"headworks/internal/prefix"
 	"headworks/internal/route"
 )
 
@@ -47,10 +49,30 @@ func (p *Policy) wants(t *Ticket, s *fleet.Snapshot, now time.Time) *route.Ask {
 		return &p.want
 	}
 	for i := range t.Model.Targets[:min(len(t.Model.Targets), route.MaxTargets)] {
-		p.ahead[i] = p.Foresee(&t.Model.Targets[i], s, t.Request.Input, now)
+		target := &t.Model.Targets[i]
+		held := p.held(t.Request, target, s)
+		p.ahead[i] = p.Foresee(target, s, t.Request.Input-held, now)
+		if p.ahead[i].Held = held; held > 0 {
+			p.ahead[i].Saved = max(p.Foresee(target, s, t.Request.Input, now).TTFT-p.ahead[i].TTFT, 0)
+		}
 	}
 	p.want.Paces = &p.ahead
 	return &p.want
+}
+
+// held returns how much of a prompt some replica of a target is thought to hold in its
+// cache, in tokens.
+func (p *Policy) held(r *inference.Request, target *fleet.Target, s *fleet.Snapshot) int {
+	u := &s.Upstreams[target.Upstream]
+	c := p.caches[u.Name]
+	if c == nil || len(r.Blocks) == 0 {
+		return 0
+	}
+	for len(p.hits) < len(c.ids) {
+		p.hits = append(p.hits, 0)
+	}
+	blocks := c.index.Match(p.hits[:len(c.ids)], seed(target), r.Blocks)
+	return min(int(blocks)*prefix.Block/bytesPerToken, r.Input-1)
 }
 
 // Foresee returns how soon a target would answer a prompt: by what is known of its

@@ -8,6 +8,7 @@ import (
 	"headworks/internal/fault"
 	"headworks/internal/fleet"
 	"headworks/internal/inference"
+	"headworks/internal/route"
 	"headworks/internal/tenant"
 )
 
@@ -36,6 +37,38 @@ func TestForesee(t *testing.T) {
 	}
 	if got := p.Foresee(target, s, 500, start); got.Queued <= 3*time.Second {
 		t.Errorf("one is out: %v of waiting, as if it were not", got.Queued)
+	}
+}
+
+// TestConversationStays: a target that holds what was said before is better than a
+// cheaper one that would have to read it.
+func TestConversationStays(t *testing.T) {
+	p, s := NewPolicy(admit.Limits{InFlight: 10}), world(1, 1)
+	m := &s.Models[0]
+	m.Policy, m.Choice = fleet.Best, &fleet.Choice{Quality: 0.1, Price: 1, Latency: 1, Objective: 2}
+	for i := range m.Targets {
+		s.Upstreams[i].Rate, s.Upstreams[i].Pace = 10_000, fleet.Pace{First: 20 * time.Millisecond, Each: time.Millisecond, Rate: 10_000}
+		m.Targets[i].ID = fleet.TargetID(i + 1)
+		m.Targets[i].Price = inference.Price{Known: true, Input: 0.1 + 0.01*float64(i), Output: 0.2, CacheRead: 0.1 + 0.01*float64(i)}
+	}
+	blocks := make([]uint64, 800)
+	for i := range blocks {
+		blocks[i] = uint64(i + 1)
+	}
+	ask := func() (string, string) {
+		var k Ticket
+		p.Begin(&k, &inference.Request{Model: "assistant", Input: 52_000, Blocks: blocks}, &tenant.Caller{}, nil)
+		a := p.Step(&k, Event{Kind: Arrived}, s, start)
+		p.Step(&k, Event{Kind: Finished}, s, start)
+		return s.Upstreams[a.Target.Upstream].Name, k.Why
+	}
+	if at, why := ask(); at != "up0" {
+		t.Fatalf("a new prompt goes to %s since %q", at, why)
+	}
+	p.caches["up0"].index.Purge(0)
+	p.cachesOf(&s.Upstreams[1]).index.Insert(0, seed(&m.Targets[1]), blocks)
+	if at, why := ask(); at != "up1" || why != route.Warm {
+		t.Errorf("the one that holds it does not get it: %s since %q", at, why)
 	}
 }
 

@@ -22,6 +22,7 @@ type Score struct {
 const (
 	Complex  = "complexity: the request looks hard, so quality counts more"
 	Simple   = "complexity: the request looks easy, so price counts more"
+	Warm     = "cache: those that would be better otherwise would have to read what it holds of the prompt"
 	Kept     = "latency objective: those that would be better otherwise are thought to miss it"
 	Load     = "load: those that would be better otherwise have too much to do"
 	LoadKept = "load: those that would be better otherwise have too much to do to keep the latency objective"
@@ -62,6 +63,15 @@ const (
 	pushLatency = 8
 )
 
+// supposed is what is supposed of the targets.
+type supposed uint8
+
+const (
+	asItIs supposed = iota
+	ifIdle          // nothing waits for others
+	ifCold          // nothing is in a cache
+)
+
 // losses are what each target loses by each term, before weights.
 type losses [MaxTargets][inference.Terms]float64
 
@@ -90,8 +100,8 @@ func (o *Order) best(m *fleet.Model, ask *Ask) {
 	o.demand(m, least)
 
 	aim := Aim(m, ask.Wish)
-	var l, idle losses
-	o.lose(m, ask, aim, &l, false)
+	var l, other losses
+	o.lose(m, ask, aim, &l, asItIs)
 	w := weigh(c, hard, o.Prefer)
 	var all [MaxTargets]float64
 	for i := range n {
@@ -120,7 +130,9 @@ func (o *Order) best(m *fleet.Model, ask *Ask) {
 	switch easy, tough := with(0, o.Prefer), with(1, o.Prefer); {
 	case o.Prefer != tenant.NoPreference && o.turns(&l, c, hard, first):
 		o.Why = preferred[whose][o.Prefer]
-	case o.queued(ask) && o.lose(m, ask, aim, &idle, true) && o.winner(&idle, &w) != first:
+	case o.any(ask, func(p *Pace) bool { return p.Held > 0 }) && o.lose(m, ask, aim, &other, ifCold) && o.winner(&other, &w) != first:
+		o.Why = Warm
+	case o.any(ask, func(p *Pace) bool { return p.Queued > 0 }) && o.lose(m, ask, aim, &other, ifIdle) && o.winner(&other, &w) != first:
 		o.Why = Load
 		if o.without(&l, w, inference.ByObjective) != first {
 			o.Why = LoadKept
@@ -202,9 +214,10 @@ func weigh(c *fleet.Choice, hard float64, p tenant.Preference) [inference.Terms]
 }
 
 // lose fills in what each target loses against the best of those that can serve. What
-// is not known of one is taken to be as it is with the others on average. Idle leaves
-// out what waits for others.
-func (o *Order) lose(m *fleet.Model, ask *Ask, aim tenant.Objective, l *losses, idle bool) bool {
+// is not known of one is taken to be as it is with the others on average. It returns
+// true.
+func (o *Order) lose(m *fleet.Model, ask *Ask, aim tenant.Objective, l *losses, how supposed) bool {
+	*l = losses{}
 	req := ask.Request
 	output := req.MaxTokens
 	if output == 0 || output > usualOutput {
@@ -218,15 +231,23 @@ func (o *Order) lose(m *fleet.Model, ask *Ask, aim tenant.Objective, l *losses, 
 		if t.Quality > 0 {
 			l[i][inference.ByQuality], unknown[i][inference.ByQuality] = -t.Quality/qualityStep, false
 		}
-		if cost, ok := cost(t, req.Input, output); ok {
+		held := 0
+		if ask.Paces != nil && how != ifCold {
+			held = ask.Paces[i].Held
+		}
+		if cost, ok := cost(t, req.Input, held, output); ok {
 			l[i][inference.ByPrice], unknown[i][inference.ByPrice] = math.Log2(cost)/ratioStep, false
 		}
 		if ask.Paces == nil {
 			continue
 		}
 		p := ask.Paces[i]
-		if idle {
+		switch how {
+		case ifIdle:
 			p.TTFT -= p.Queued
+		case ifCold:
+			p.TTFT += p.Saved
+		case asItIs:
 		}
 		if p.TTFT > 0 && p.TPOT > 0 {
 			whole := p.TTFT + time.Duration(output)*p.TPOT
@@ -263,17 +284,18 @@ func (o *Order) lose(m *fleet.Model, ask *Ask, aim tenant.Objective, l *losses, 
 // cheapest keeps the logarithm of a price finite: USD for a million requests.
 const cheapest = 0.01
 
-// cost returns what a request costs at a target, in USD for a million of them.
-func cost(t *fleet.Target, input, output int) (float64, bool) {
+// cost returns what a request costs at a target that holds a part of the prompt, in USD
+// for a million of them.
+func cost(t *fleet.Target, input, held, output int) (float64, bool) {
 	p := &t.Price
 	if !p.Known {
 		return 0, false
 	}
-	in, out := p.Input, p.Output
+	r := inference.Rates{Input: p.Input, Output: p.Output, CacheRead: p.CacheRead}
 	if p.Above > 0 && input > p.Above {
-		in, out = p.Long.Input, p.Long.Output
+		r = p.Long
 	}
-	return max(in*float64(input)+out*float64(output), cheapest), true
+	return max(r.Input*float64(input-held)+r.CacheRead*float64(held)+r.Output*float64(output), cheapest), true
 }
 
 // over returns by how many factors of two a pace misses an objective: 0 if it does
@@ -322,13 +344,13 @@ func (o *Order) without(l *losses, w [inference.Terms]float64, t inference.Term)
 	return o.winner(l, &w)
 }
 
-// queued reports whether anything waits at some target.
-func (o *Order) queued(ask *Ask) bool {
+// any reports whether something holds of some target.
+func (o *Order) any(ask *Ask, holds func(*Pace) bool) bool {
 	if ask.Paces == nil {
 		return false
 	}
 	for _, i := range o.Targets[:o.N] {
-		if ask.Paces[i].Queued > 0 {
+		if holds(&ask.Paces[i]) {
 			return true
 		}
 	}

@@ -77,6 +77,16 @@ func TestEachFactor(t *testing.T) {
 				a.Paces, a.Wish.Objective.TTFT = paces(2*time.Second, time.Second/2), 600*time.Millisecond
 			}, want: "large", why: Kept},
 		},
+		"cache": {
+			{ask: func(a *Ask) { a.Request.Input, a.Paces = 50_000, paces(time.Second, time.Second) }, want: "small", why: Simple},
+			{
+				model: func(m *fleet.Model) { m.Targets[1].Price.CacheRead = 0.1 },
+				ask: func(a *Ask) {
+					a.Request.Input, a.Paces = 50_000, paces(4*time.Second, time.Second)
+					a.Paces[1].Held, a.Paces[1].Saved = 49_000, 3*time.Second
+				}, want: "large", why: Warm,
+			},
+		},
 		"load": {
 			{
 				model: func(m *fleet.Model) { m.Targets[1].Price.Input, m.Targets[1].Price.Output = 0.3, 1.2 },

@@ -29,8 +29,8 @@ func (o *Order) Spare(m *fleet.Model, req *inference.Request, passes *[MaxTarget
 	}
 	at := 0
 	for at+1 < o.sure {
-		small, known := cost(&m.Targets[o.Targets[at]], req.Input, output)
-		large, also := cost(&m.Targets[o.Targets[at+1]], req.Input, output)
+		small, known := cost(&m.Targets[o.Targets[at]], req.Input, 0, output)
+		large, also := cost(&m.Targets[o.Targets[at+1]], req.Input, 0, output)
 		if !known || !also || passes[o.Targets[at]] >= small/large {
 			break
 		}

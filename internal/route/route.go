@@ -45,6 +45,8 @@ type Ask struct {
 type Pace struct {
 	TTFT, TPOT time.Duration // 0 is not known
 	Queued     time.Duration // of TTFT, what is waiting for others
+	Held       int           // tokens of the prompt that are thought to be in a cache there
+	Saved      time.Duration // by them: how much later TTFT would be without
 }
 
 // Set is a set of targets, by their place in the model's list.
