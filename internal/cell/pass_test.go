@@ -1,6 +1,7 @@
 package cell
 
 import (
+	"errors"
 	"reflect"
 	"strings"
 	"testing"
@@ -36,7 +37,7 @@ func TestPass(t *testing.T) {
 		p := drawPass(t)
 		field, err := Seal(secret, p)
 		if err != nil {
-			if len(field) != 0 || err != errLong {
+			if len(field) != 0 || !errors.Is(err, errLong) {
 				t.Fatalf("%+v: %q, %v", p, field, err)
 			}
 			return

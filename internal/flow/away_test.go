@@ -290,10 +290,10 @@ func TestServes(t *testing.T) {
 // TestNear: the order of cells does not change with every round trip.
 func TestNear(t *testing.T) {
 	r := newTown(t, false, 1)
-	for _, c := range []struct{ rtt, want time.Duration }{{50, 50}, {55, 50}, {45, 50}, {61, 61}, {52, 61}, {20, 20}} {
-		r.hear(1, Cell{Room: 1, RTT: c.rtt * time.Millisecond})
-		if got := r.p.cell(1).near; got != c.want*time.Millisecond {
-			t.Errorf("after %v it counts as %v away", c.rtt, got)
+	for _, c := range []struct{ rtt, want int }{{50, 50}, {55, 50}, {45, 50}, {61, 61}, {52, 61}, {20, 20}} {
+		r.hear(1, Cell{Room: 1, RTT: time.Duration(c.rtt) * time.Millisecond})
+		if got := r.p.cell(1).near; got != time.Duration(c.want)*time.Millisecond {
+			t.Errorf("after %d ms it counts as %v away", c.rtt, got)
 		}
 	}
 }

@@ -89,7 +89,7 @@ func (s *Server) Run(ctx context.Context, udp net.PacketConn, tcp net.Listener) 
 			begun++
 		case err = <-served:
 			running--
-			udp.Close()
+			_ = udp.Close() // what follows is that the other ends too
 			tcp.Close()
 			begun++
 		}
@@ -109,8 +109,8 @@ func (s *Server) Run(ctx context.Context, udp net.PacketConn, tcp net.Listener) 
 		}
 		cancel()
 	}
-	if ctx.Err() != nil {
-		return nil
+	if stopped == nil { // it was asked to
+		err = nil
 	}
 	return err
 }

@@ -90,7 +90,7 @@ func (w *row) count(home string, c *Call) {
 const named = "the one name"
 
 func (r *report) print(to io.Writer) error {
-	fmt.Fprintf(to, "Three regions, %v between each two and back, %v requests a second of the callers of each and of those who know the one name; us cut off for %v.\n\n", r.Options.Trip, r.Options.Rate, r.Options.Cut)
+	fmt.Fprintf(to, "Three regions, %v between each two and back (10ms more to ap), %v requests a second of the callers of each and of those who know the one name; us cut off for %v.\n\n", r.Options.Trip, r.Options.Rate, r.Options.Cut)
 	t := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "requests sent while\tby callers of\tsent\twhole\tmoved\tretried\tsent again\tcut\tsilently\tlost\tslowest\tanswered by")
 	for _, p := range r.Phases {

@@ -103,7 +103,7 @@ func (t *troupe) close() {
 		_ = p.end() // how it ends is no matter any more
 	}
 	t.net.close()
-	os.RemoveAll(t.dir)
+	_ = os.RemoveAll(t.dir) // it is the system's to clean, at the latest
 }
 
 // gateway starts the gateway of a region.
