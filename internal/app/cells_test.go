@@ -191,6 +191,17 @@ func TestCells(t *testing.T) {
 	if home := a.ask(t, "GET", "/api/requests?limit=1", "").body; !strings.Contains(home, `"cost":null,`) {
 		t.Errorf("the cell that has none keeps a cost: %s", home)
 	}
+	message := `{"model":"m","max_tokens":2000,"thinking":{"type":"enabled","budget_tokens":1024},"messages":[{"role":"user","content":"hello"}]}`
+	if r := a.send(t, "POST", a.BaseURL()+"/messages", pinned, message); r.status != 200 || !strings.Contains(r.header.Get("X-Headworks-Dropped"), "thinking.budget_tokens") {
+		t.Errorf("%d; of what the other cell could not tell its engine the caller hears %q", r.status, r.header.Get("X-Headworks-Dropped"))
+	}
+	const trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+	a.send(t, "POST", a.BaseURL()+"/chat/completions", pinned, question("m", false), "traceparent", "00-"+trace+"-00f067aa0ba902b7-01")
+	for _, i := range []*instance{a, there} {
+		eventually(t, "both cells keep the trace", func() bool {
+			return strings.Contains(i.ask(t, "GET", "/api/requests?limit=1", "").body, trace)
+		})
+	}
 
 	town.labs["b"].Close()
 	town.labs["c"].Close()

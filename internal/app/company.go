@@ -246,7 +246,7 @@ func (c *company) Report(pass []byte, now time.Time) (body []byte, proof string,
 		r.Room = p.Room(w.Fleet, now)
 		for i := range w.Fleet.Models {
 			m := &w.Fleet.Models[i]
-			if soon, ok := p.Serves(m, w.Fleet, now); ok {
+			if soon, ok := p.Serves(m, w.Fleet, true, now); ok {
 				r.Models[m.Name] = cell.Model{TTFT: float64(soon.Microseconds()) / 1000}
 			}
 		}
@@ -260,7 +260,7 @@ func (a *App) serves() (ok bool) {
 	s, now := a.gateway.World().Fleet, time.Now()
 	a.gateway.Policy(func(p *flow.Policy) {
 		for i := range s.Models {
-			if _, ok = p.Serves(&s.Models[i], s, now); ok {
+			if _, ok = p.Serves(&s.Models[i], s, false, now); ok {
 				return
 			}
 		}

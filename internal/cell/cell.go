@@ -352,8 +352,12 @@ func (l *link) report(patience time.Duration) (*Report, time.Duration, error) {
 	return r, first.Sub(sent), nil
 }
 
-// fresh is what the newest round trip counts of the mean.
-const fresh = 0.3
+// What the newest round trip counts of the mean: more where it is the shorter, since
+// much makes one longer than the way is, and nothing shorter.
+const (
+	rises = 0.1
+	falls = 0.5
+)
 
 // hear takes in a report.
 func (l *link) hear(r *Report, took time.Duration) {
@@ -372,7 +376,11 @@ func (l *link) hear(r *Report, took time.Duration) {
 		case s.RTT == 0:
 			s.RTT = took
 		default:
-			s.RTT += time.Duration(fresh * float64(took-s.RTT))
+			weight := rises
+			if took < s.RTT {
+				weight = falls
+			}
+			s.RTT += time.Duration(weight * float64(took-s.RTT))
 		}
 		s.Room, s.Models = r.Room, len(r.Models)
 	})

@@ -339,6 +339,9 @@ func (s *stream) head(until time.Time) error {
 		s.whole = time.Now()
 		return nil
 	}
+	if s.engine.options.Vouch != nil {
+		s.droppedThere()
+	}
 	kind, _ := s.response.Header("content-type")
 	want := "application/json"
 	if s.call.Request.Stream {
@@ -361,6 +364,16 @@ func (s *stream) head(until time.Time) error {
 		return s.err
 	}
 	return nil
+}
+
+// droppedThere adds what the gateway that was asked could not tell its engine.
+func (s *stream) droppedThere() {
+	names, _ := s.response.Header("x-headworks-dropped")
+	for name := range strings.SplitSeq(string(names), ",") {
+		if name = strings.TrimSpace(name); name != "" && !slices.Contains(s.dropped, name) {
+			s.dropped = append(s.dropped, name)
+		}
+	}
 }
 
 // passes reports whether an answer of that type passes as it is.

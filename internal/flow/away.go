@@ -17,6 +17,7 @@ const (
 	CellEnds = "its cell is going away"
 	CellFull = "its cell has no room for requests of others"
 	CellElse = "its cell does not serve this model now"
+	BuiltIn  = "it is built in, and the request came from another cell, which has it itself"
 )
 
 // Spill is why another cell is first, though this one could serve.
@@ -62,7 +63,7 @@ func (p *Policy) Cell(id fleet.ReplicaID, c Cell, now time.Time) {
 
 // shift is the part of a round trip by which it has to change, or cells that are as
 // far as each other would take turns at being the nearest.
-const shift = 5
+const shift = 16
 
 // leastBack is the least share of its room that a cell gets which is back.
 const leastBack = 0.1
@@ -115,14 +116,11 @@ func (p *Policy) away(t *Ticket, s *fleet.Snapshot, now time.Time) {
 		first++
 	}
 	far := t.Order.Targets[first:t.Order.N]
-	if len(far) == 0 {
+	if t.Caller.Cell != "" {
+		p.guest(t, s)
 		return
 	}
-	if t.Caller.Cell != "" {
-		for _, place := range far {
-			t.Order.Left[place] = Farther
-		}
-		t.Order.N = first
+	if len(far) == 0 {
 		return
 	}
 	slices.SortStableFunc(far, func(a, b uint8) int {
@@ -134,6 +132,34 @@ func (p *Policy) away(t *Ticket, s *fleet.Snapshot, now time.Time) {
 		t.Order.Targets[0], t.Order.Why = nearest, Spill
 	}
 }
+
+// refuge reports whether another cell may be asked for a request.
+func (p *Policy) refuge(t *Ticket, s *fleet.Snapshot) bool {
+	return slices.ContainsFunc(t.Order.Targets[:t.Order.N], func(place uint8) bool {
+		return t.Model.Targets[place].Away && p.closed(t, place, s) == ""
+	})
+}
+
+// guest leaves out what does not serve a request that came from another cell: cells, and
+// what is built in, which the other one has itself and would have to say so.
+func (p *Policy) guest(t *Ticket, s *fleet.Snapshot) {
+	for i := t.Order.N - 1; i >= 0; i-- {
+		place, why := t.Order.Targets[i], ""
+		switch u := &s.Upstreams[t.Model.Targets[place].Upstream]; {
+		case u.Away:
+			why = Farther
+		case builtIn(u):
+			why = BuiltIn
+		default:
+			continue
+		}
+		if !t.Order.Leave(place, why) { // it is the last one
+			t.Order.N, t.Order.Left[place] = 0, why
+		}
+	}
+}
+
+func builtIn(u *fleet.Upstream) bool { return u.Simulated || u.Lexical }
 
 // closed says why no gateway of a target's cell is asked; empty if one may be.
 func (p *Policy) closed(t *Ticket, place uint8, s *fleet.Snapshot) (why string) {
@@ -272,14 +298,16 @@ func (p *Policy) turnAway(t *Ticket, s *fleet.Snapshot, now time.Time) *fault.Er
 }
 
 // Serves returns whether a model can be served here now, by this cell alone, and how
-// soon it answered lately; 0 is not known.
-func (p *Policy) Serves(m *fleet.Model, s *fleet.Snapshot, now time.Time) (soon time.Duration, ok bool) {
+// soon it answered lately; 0 is not known. Of guests, whom other cells send, less is
+// served.
+func (p *Policy) Serves(m *fleet.Model, s *fleet.Snapshot, guests bool, now time.Time) (soon time.Duration, ok bool) {
 	for i := range m.Targets {
 		target := &m.Targets[i]
-		if target.Away {
+		u := &s.Upstreams[target.Upstream]
+		if u.Away || guests && builtIn(u) {
 			continue
 		}
-		pool := s.Upstreams[target.Upstream].Replicas
+		pool := u.Replicas
 		for k := range pool {
 			if p.Health.Of(pool[k].ID, target.Model, now).In() {
 				return p.seen(target.ID, now).TTFT, true

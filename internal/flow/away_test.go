@@ -112,6 +112,13 @@ func TestOnce(t *testing.T) {
 		rt.Fatal("it does not end")
 	})
 	r := newTown(t, false, 1)
+	r.s.Upstreams[0].Simulated = true
+	r.t.Caller = &tenant.Caller{Cell: "us"}
+	r.wantFault(r.step(Event{Kind: Arrived}), fault.NoReplica)
+	if r.t.Order.Left[0] != BuiltIn {
+		t.Errorf("a simulated model was left out since %q", r.t.Order.Left[0])
+	}
+	r = newTown(t, false, 1)
 	r.s.Models[0].Targets[0].Window = 10
 	r.req.Input = 100
 	r.t.Caller = &tenant.Caller{Cell: "us"}
@@ -172,6 +179,25 @@ func TestLost(t *testing.T) {
 		t.Errorf("an answer that began: %v", a.Kind)
 	}
 	r.wantFault(r.after(time.Minute, Event{Kind: Quiet, Progress: now, Said: now, Wrote: now}), fault.Stalled)
+}
+
+// TestRefuge: when the engines here are lost their requests go to a cell, beyond the
+// retry budget, and each once.
+func TestRefuge(t *testing.T) {
+	interrupted := Event{Kind: Failed, Fault: fault.New(fault.Interrupted, "the connection broke off")}
+	r := newTown(t, false, 2)
+	r.p.Rules.RetryFloor, r.p.Rules.RetryShare = 0, 0
+	r.s.Models[0].Tries = 1
+	r.step(Event{Kind: Arrived})
+	if at := r.where(r.step(interrupted)); at != 1 {
+		t.Errorf("it went to %d", at)
+	}
+	r.want(r.step(interrupted), Done)
+	r = newTown(t, false, 1)
+	r.p.Rules.RetryFloor, r.p.Rules.RetryShare = 0, 0
+	r.hear(1, Cell{Down: true})
+	r.step(Event{Kind: Arrived})
+	r.want(r.step(interrupted), Done)
 }
 
 // TestSpill: a request goes to a cell first where this one would miss the objective
@@ -277,12 +303,20 @@ func TestRoom(t *testing.T) {
 func TestServes(t *testing.T) {
 	r := newTown(t, false, 1)
 	m := &r.s.Models[0]
-	if _, ok := r.p.Serves(m, r.s, r.now); !ok {
+	if _, ok := r.p.Serves(m, r.s, true, r.now); !ok {
 		t.Error("it is not served where all is well")
 	}
+	r.s.Upstreams[0].Lexical = true
+	if _, ok := r.p.Serves(m, r.s, true, r.now); ok {
+		t.Error("what is built in serves guests")
+	}
+	if _, ok := r.p.Serves(m, r.s, false, r.now); !ok {
+		t.Error("what is built in serves nobody")
+	}
+	r.s.Upstreams[0].Lexical = false
 	r.step(Event{Kind: Arrived})
 	r.step(refused)
-	if _, ok := r.p.Serves(m, r.s, r.now); ok {
+	if _, ok := r.p.Serves(m, r.s, true, r.now); ok {
 		t.Error("it is served where no replica is in")
 	}
 }
@@ -290,7 +324,7 @@ func TestServes(t *testing.T) {
 // TestNear: the order of cells does not change with every round trip.
 func TestNear(t *testing.T) {
 	r := newTown(t, false, 1)
-	for _, c := range []struct{ rtt, want int }{{50, 50}, {55, 50}, {45, 50}, {61, 61}, {52, 61}, {20, 20}} {
+	for _, c := range []struct{ rtt, want int }{{500, 500}, {520, 500}, {480, 500}, {540, 540}, {510, 540}, {20, 20}} {
 		r.hear(1, Cell{Room: 1, RTT: time.Duration(c.rtt) * time.Millisecond})
 		if got := r.p.cell(1).near; got != time.Duration(c.want)*time.Millisecond {
 			t.Errorf("after %d ms it counts as %v away", c.rtt, got)

@@ -357,7 +357,7 @@ func unfit(t *Ticket) *fault.Error {
 	if out(t) {
 		return Outside()
 	}
-	if slices.Contains(t.Order.Left[:], Farther) {
+	if slices.Contains(t.Order.Left[:], Farther) || slices.Contains(t.Order.Left[:], BuiltIn) {
 		return fault.New(fault.NoReplica, "nothing in this cell can serve the request, and it came from another one already")
 	}
 	if slices.Contains(t.Order.Left[:], route.TooLong) {
@@ -479,6 +479,9 @@ func (p *Policy) failed(t *Ticket, f *fault.Error, s *fleet.Snapshot, now time.T
 	case f.Kind == fault.Interrupted && t.gone == 0 && t.leave(true):
 		// Who lost the connection works no longer for it; a region may be lost with all
 		// that was in it.
+		return p.send(t, s, now)
+	case f.Kind == fault.Interrupted && !t.moved && p.refuge(t, s):
+		t.moved = true // all engines here may be lost
 		return p.send(t, s, now)
 	case t.retrying || p.budget():
 		t.leave(cutOff(f.Kind))
