@@ -55,6 +55,9 @@ func trial(model string, m config.Model) *fleet.Canary {
 		Every:  c.Every, Min: c.Min, Errors: float64(c.Errors), TTFT: float64(c.TTFT), TPOT: float64(c.TPOT),
 		Quality: float64(c.Quality), Salt: hashed(model, m.Salt, "canary", c.Target),
 	}
+	if len(c.Verify) > 0 && c.Quality > 0 {
+		f.Verify = cascade(&config.Cascade{Verify: c.Verify})
+	}
 	for _, s := range c.Steps {
 		f.Steps = append(f.Steps, float64(s))
 	}

@@ -4,7 +4,7 @@
 //
 // Each signal is a row of yes and no: the attempt failed; the first token, or a token,
 // took longer than so many times the median of the others' latest; a judge found the
-// answer wanting. Of each row a sequential probability ratio test (A. Wald, Sequential
+// answer wanting, or its form tells so. Of each row a sequential probability ratio test (A. Wald, Sequential
 // Analysis, 1947) asks whether yes comes as often as it does among the others, or more
 // often by what the operator will not bear. It may be asked after every answer: by
 // Ville's inequality a canary that is no worse goes back with a chance of at most one
@@ -47,12 +47,13 @@ const (
 	Errors Signal = iota
 	TTFT
 	TPOT
-	Quality
+	Quality // somebody's verdicts
+	Form    // what answers look like, by themselves
 
 	Signals
 )
 
-func (s Signal) String() string { return [...]string{"errors", "ttft", "tpot", "quality"}[s] }
+func (s Signal) String() string { return [...]string{"errors", "ttft", "tpot", "quality", "form"}[s] }
 
 // Why a canary went back.
 const (
@@ -61,6 +62,7 @@ const (
 	ByTTFT     = "slower to the first token than the others"
 	ByTPOT     = "slower by the token than the others"
 	ByQuality  = "worse answers than the others"
+	ByForm     = "more answers that do not pass than the others"
 )
 
 // Outcome is what came of one attempt. A time of zero is not measured.
@@ -96,7 +98,7 @@ type State struct {
 	Why   string    // of RolledBack
 
 	tests [Signals]test
-	rates [2]rate // of Errors and Quality
+	rates [3]rate // of Errors, Quality and Form
 	times [2]times
 }
 
@@ -263,15 +265,25 @@ func (s *State) Observe(c *fleet.Canary, own bool, o Outcome, now time.Time) boo
 // Judge learns what somebody thinks of an answer, of the canary's or of another
 // target's: good enough or not. It reports whether the canary went back or on.
 func (s *State) Judge(c *fleet.Canary, own, good bool, now time.Time) bool {
+	return s.judge(c, Quality, own, good, now)
+}
+
+// Look learns whether an answer passed what answers are looked at for.
+func (s *State) Look(c *fleet.Canary, own, passed bool, now time.Time) bool {
+	return s.judge(c, Form, own, passed, now)
+}
+
+func (s *State) judge(c *fleet.Canary, g Signal, own, good bool, now time.Time) bool {
 	if s.Phase != Running || c.Quality <= 0 {
 		return false
 	}
+	r := &s.rates[1+g-Quality]
 	if own {
-		s.rates[1].own(!good)
+		r.own(!good)
 	} else {
-		s.rates[1].other(!good)
+		r.other(!good)
 	}
-	s.rates[1].compare(&s.tests[Quality], c.Quality)
+	r.compare(&s.tests[g], c.Quality)
 	return s.decide(c, now)
 }
 
@@ -279,7 +291,7 @@ func (s *State) Judge(c *fleet.Canary, own, good bool, now time.Time) bool {
 // leans that way.
 func (s *State) decide(c *fleet.Canary, now time.Time) bool {
 	on := true
-	for g, why := range [Signals]string{ByErrors, ByTTFT, ByTPOT, ByQuality} {
+	for g, why := range [Signals]string{ByErrors, ByTTFT, ByTPOT, ByQuality, ByForm} {
 		switch t := &s.tests[g]; {
 		case t.ratio >= reject:
 			s.set(RolledBack, 0, why, now)
@@ -324,7 +336,7 @@ func (s *State) Restart(now time.Time) {
 // Row is what a signal says, for people.
 type Row struct {
 	N, Yes   int     // answers of the canary's in this step, and how many of them were worse
-	Others   float64 // of Errors and Quality: the others' rate; of times: the others' median, in seconds
+	Others   float64 // of Errors, Quality and Form: the others' rate; of times: the others' median, in seconds
 	Evidence float64 // that the canary is worse: 0 none, 1 enough
 }
 
@@ -337,8 +349,9 @@ func (s *State) Row(g Signal) Row {
 	case Signals:
 	case Errors:
 		r.Others = s.rates[0].yes / max(s.rates[0].n, 1)
-	case Quality:
-		r.Others = s.rates[1].yes / max(s.rates[1].n, 1)
+	case Quality, Form:
+		at := &s.rates[1+g-Quality]
+		r.Others = at.yes / max(at.n, 1)
 	case TTFT, TPOT:
 		r.Others = s.times[g-TTFT].median().Seconds()
 	}

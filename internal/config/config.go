@@ -369,12 +369,14 @@ type Canary struct {
 	Errors  Share         `json:"errors,omitzero" jsonschema:"an error rate so far above that of the others is too much; 0% is not compared"`
 	TTFT    Factor        `json:"ttft,omitzero" jsonschema:"so many times the others' median time to the first token is too much; 0x is not compared"`
 	TPOT    Factor        `json:"tpot,omitzero" jsonschema:"so many times the others' median time of a token is too much; 0x is not compared"`
-	Quality Share         `json:"quality,omitzero" jsonschema:"a rate of bad verdicts so far above that of the others is too much, where somebody judges answers; 0% is not compared"`
+	Quality Share         `json:"quality,omitzero" jsonschema:"a rate of bad verdicts so far above that of the others is too much, and so is one of answers that verify finds wanting; 0% is not compared"`
+	Verify  []string      `json:"verify,omitzero" enum:"whole,refusal,json" jsonschema:"what each answer is looked at for: that it is neither cut nor empty, that it does not begin as refusals do, that it is JSON where that was asked for, of the schema asked for, and calls tools with arguments that are theirs; an empty list for nothing"`
 }
 
 func (c *Canary) defaults() {
 	c.Steps, c.Every, c.Min = []Share{0.05, 0.25, 0.5, 1}, 10*time.Minute, 50
 	c.Errors, c.TTFT, c.TPOT, c.Quality = 0.05, 1.5, 1.5, 0.05
+	c.Verify = []string{VerifyWhole, VerifyRefusal, VerifyJSON}
 }
 
 // Shadow is another model that gets copies of a model's requests. Nobody sees its

@@ -234,12 +234,13 @@ type Canary struct {
 	Target     int       // place in the model's list
 	Steps      []float64 // shares, 0 to 1; at least one
 	Every      time.Duration
-	Min        int     // answers of its own that a step needs at least
-	Errors     float64 // error rate above that of the others that is not borne; 0: not compared
-	TTFT, TPOT float64 // times the median of the others that is not borne; 0: not compared
-	Quality    float64 // rate of bad verdicts above that of the others that is not borne; 0: not compared
-	Salt       uint64  // sets it apart, for those who are held to their target
-	Definition uint64  // another one is another canary
+	Min        int      // answers of its own that a step needs at least
+	Errors     float64  // error rate above that of the others that is not borne; 0: not compared
+	TTFT, TPOT float64  // times the median of the others that is not borne; 0: not compared
+	Quality    float64  // rate of bad verdicts above that of the others that is not borne; 0: not compared
+	Verify     *Cascade // what answers are looked at for; nil: nothing
+	Salt       uint64   // sets it apart, for those who are held to their target
+	Definition uint64   // another one is another canary
 }
 
 // Cascade says what an answer has to pass where a target comes behind the one that

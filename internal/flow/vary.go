@@ -148,6 +148,22 @@ func (p *Policy) Judge(model, arm string, good bool, now time.Time) bool {
 	return true
 }
 
+// Watched returns what the answer that comes is looked at for, on behalf of a canary;
+// nil where it is not.
+func (t *Ticket) Watched() *fleet.Cascade {
+	if t.trial == nil || t.Copy || !readable(t.Request) {
+		return nil
+	}
+	return t.trial.rules.Verify
+}
+
+// Look tells the canary whether the answer passed.
+func (p *Policy) Look(t *Ticket, passed bool, now time.Time) {
+	if t.trial != nil && t.Target != nil && !t.Target.Away {
+		t.trial.state.Look(t.trial.rules, t.own(), passed, now)
+	}
+}
+
 // Canary is how the canary of a model stands.
 type Canary struct {
 	Model, Arm string

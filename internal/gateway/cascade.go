@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"headworks/internal/engine"
+	"headworks/internal/fleet"
 	"headworks/internal/flow"
 	"headworks/internal/inference"
 	"headworks/internal/price"
@@ -48,7 +49,7 @@ func (x *exchange) keep(a *flow.Action) {
 	case a.Verify:
 		x.cascade = &cascade{verify: true}
 	}
-	x.call.Tell = a.Verify
+	x.call.Tell = a.Verify || x.heard != nil
 }
 
 // verifies reports whether the answer under way is kept until it was looked at.
@@ -56,8 +57,7 @@ func (x *exchange) verifies() bool { return x.cascade != nil && x.cascade.verify
 
 // listen takes the text of what came. What tells the same as the caller's own bytes
 // is not kept twice.
-func (x *exchange) listen(c *engine.Chunk) {
-	k := x.cascade
+func (k *cascade) listen(c *engine.Chunk) {
 	a := &k.answer
 	for i := range c.Deltas {
 		switch d := &c.Deltas[i]; d.Kind {
@@ -96,11 +96,10 @@ func (x *exchange) listen(c *engine.Chunk) {
 func (x *exchange) verdict() flow.Event {
 	c := x.cascade
 	c.verify = false
-	c.answer.Finish, c.answer.Text = x.finish, string(c.text)
-	for i := range c.answer.Calls {
-		c.answer.Calls[i].Arguments = string(c.calls[i])
+	if c.asked == nil {
+		c.asked = x.wants(x.ticket.Model.Cascade.JSON)
 	}
-	if why := quality.Verify(x.ticket.Model.Cascade, &c.answer, x.wants()); why != "" {
+	if why := c.look(x.ticket.Model.Cascade, x.finish); why != "" {
 		u := x.counted()
 		c.last, c.doubted = toll{usage: u}, true
 		c.last.cost, c.last.known = price.Cost(x.ticket.Target.Price, u)
@@ -116,18 +115,23 @@ func (x *exchange) verdict() flow.Event {
 
 // wants returns what the request says of the form of its answer. One that cannot be
 // read asks for nothing here: what it is sent to reads it too.
-func (x *exchange) wants() *quality.Asked {
-	c := x.cascade
-	if c.asked != nil {
-		return c.asked
-	}
-	c.asked = &quality.Asked{}
-	if x.ticket.Model.Cascade.JSON && x.req.Conversation != nil {
+func (x *exchange) wants(form bool) *quality.Asked {
+	asked := &quality.Asked{}
+	if form && x.req.Conversation != nil {
 		if talk, _, err := x.req.Conversation(); err == nil {
-			*c.asked = quality.Asked{JSON: talk.JSON, Schema: talk.Schema, Tools: talk.Tools}
+			*asked = quality.Asked{JSON: talk.JSON, Schema: talk.Schema, Tools: talk.Tools}
 		}
 	}
-	return c.asked
+	return asked
+}
+
+// look returns why the answer that was listened to does not pass; empty where it does.
+func (k *cascade) look(rules *fleet.Cascade, finish inference.Finish) string {
+	k.answer.Finish, k.answer.Text = finish, string(k.text)
+	for i := range k.answer.Calls {
+		k.answer.Calls[i].Arguments = string(k.calls[i])
+	}
+	return quality.Verify(rules, &k.answer, k.asked)
 }
 
 // doubtful reports whether the answer that is given is one that did not pass, or that

@@ -71,6 +71,7 @@ type life struct {
 	offered bool              // ... and is on its way
 	copy    *duplicate        // the copy that it is
 	cascade *cascade          // nil: no answer is looked at
+	heard   *cascade          // of the answer under way, where a canary wants to know of it
 	apart   inference.Request // as it is asked where its prompt is read for another replica
 	reading bool              // that is under way
 	head    Head
@@ -193,6 +194,7 @@ func (x *exchange) send(a *flow.Action) flow.Event {
 		Whole: x.ticket.Model.Loss == fleet.Rejected, Header: x.req.Header, Caller: x.req.Caller, Place: x.ticket.From, Wish: x.req.Caller.Tier.Grant(x.req.Wish), Trace: x.req.Trace,
 	}
 	x.sign = x.g.signs.at(a.Replica.ID)
+	x.observe(a)
 	x.keep(a)
 	if x.reading = a.Prefill; a.Prefill {
 		x.apart = x.req.Request
@@ -209,6 +211,9 @@ func (x *exchange) send(a *flow.Action) flow.Event {
 		return x.failed(err)
 	}
 	x.stream = s
+	if x.heard != nil {
+		x.asks()
+	}
 	if x.ticket.Shadowed {
 		x.ticket.Shadowed = false
 		x.shadow = x.copied()
@@ -253,8 +258,11 @@ func (x *exchange) read(until time.Time) flow.Event {
 			continue
 		}
 		x.note(c, now)
+		if x.heard != nil {
+			x.overhear(c)
+		}
 		if x.verifies() {
-			x.listen(c)
+			x.cascade.listen(c)
 			if c.Last {
 				return x.verdict()
 			}
@@ -485,6 +493,7 @@ func (x *exchange) finishWith(f *fault.Error) {
 	}
 	if err == nil && f == nil {
 		x.begun()
+		x.looked()
 	}
 	x.times(now)
 	x.report(f)
