@@ -222,9 +222,11 @@ func TestResidencyFailsClosed(t *testing.T) {
 		}
 	}
 	for name, fail := range map[string]func(http.ResponseWriter){
-		"an error":      func(w http.ResponseWriter) { http.Error(w, `{"error":{"message":"no"}}`, 500) },
-		"too many":      func(w http.ResponseWriter) { http.Error(w, `{"error":{"message":"no"}}`, 429) },
-		"no credential": func(w http.ResponseWriter) { http.Error(w, `{"error":{"message":"no"}}`, 401) },
+		"an error": func(w http.ResponseWriter) {
+			http.Error(w, `{"error":{"message":"no"}}`, http.StatusInternalServerError)
+		},
+		"too many":      func(w http.ResponseWriter) { http.Error(w, `{"error":{"message":"no"}}`, http.StatusTooManyRequests) },
+		"no credential": func(w http.ResponseWriter) { http.Error(w, `{"error":{"message":"no"}}`, http.StatusUnauthorized) },
 		"a cut":         cut,
 		"no JSON":       func(w http.ResponseWriter) { fmt.Fprint(w, "hello") },
 	} {

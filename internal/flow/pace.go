@@ -18,7 +18,8 @@ type pace struct {
 
 	looked, passed float64 // answers that were looked at for a cascade, and those that passed; old ones fade
 
-	best   time.Duration // the least that tpot was; slowly forgotten
+	each   time.Duration // as tpot, and slower to follow
+	best   time.Duration // the least that each was; slowly forgotten
 	load   float64       // requests in flight for each replica, over the last seconds
 	loadAt time.Time
 }
@@ -202,13 +203,21 @@ func (p *Policy) ended(t *Ticket, tokens int, now time.Time) {
 	at.learned(now)
 }
 
+// calm is how fast each follows: what moves requests to other regions should not be
+// noise.
+const calm = 0.05
+
 // learned notes when something was learned, and the shortest time of a token, which is
 // forgotten over hours.
 func (p *pace) learned(now time.Time) {
-	if p.best == 0 || p.tpot < p.best {
-		p.best = p.tpot
+	if p.each == 0 {
+		p.each = p.tpot
+	}
+	p.each += time.Duration(calm / follow * float64(p.tpot-p.each))
+	if p.best == 0 || p.each < p.best {
+		p.best = p.each
 	} else {
-		p.best += time.Duration(float64(p.tpot-p.best) * min(1, now.Sub(p.at).Hours()))
+		p.best += time.Duration(float64(p.each-p.best) * min(1, now.Sub(p.at).Hours()))
 	}
 	p.at = now
 }

@@ -296,7 +296,7 @@ func (p *Policy) slow(t *Ticket, target *fleet.Target, load float64, now time.Ti
 	if objective == 0 {
 		objective = spillEach * float64(at.best)
 	}
-	return more*float64(at.tpot) > slowAt*objective
+	return objective > 0 && more*float64(at.each) > slowAt*objective
 }
 
 // soft reports whether a replica is kept out by too many failures alone, and somebody

@@ -452,7 +452,7 @@ func TestSpillWhereTokensAreSlow(t *testing.T) {
 	}{
 		"fast":                      {30 * time.Millisecond, 0, 50 * time.Millisecond, 9, "eu"},
 		"slow":                      {40 * time.Millisecond, 0, 50 * time.Millisecond, 9, "us"},
-		"slow and idle":             {40 * time.Millisecond, 0, 50 * time.Millisecond, 1, "eu"},
+		"slow and idle":             {40 * time.Millisecond, 0, 50 * time.Millisecond, 4, "eu"},
 		"as usual, no objective":    {40 * time.Millisecond, 40 * time.Millisecond, 0, 9, "eu"},
 		"slower than usual, no aim": {80 * time.Millisecond, 40 * time.Millisecond, 0, 9, "us"},
 		"nothing was seen":          {0, 0, 50 * time.Millisecond, 9, "eu"},
@@ -464,7 +464,7 @@ func TestSpillWhereTokensAreSlow(t *testing.T) {
 		for i := range r.s.Models[0].Targets {
 			r.s.Models[0].Targets[i].ID = fleet.TargetID(i + 1)
 			if at := r.p.paceOf(fleet.TargetID(i + 1)); tt.tpot > 0 {
-				*at = pace{tpot: tt.tpot, best: tt.best, at: r.now, load: float64(tt.busy), loadAt: r.now}
+				*at = pace{tpot: tt.tpot, each: tt.tpot, best: tt.best, at: r.now, load: float64(tt.busy), loadAt: r.now}
 			}
 		}
 		r.p.Occupy(0, Load{Requests: tt.busy})

@@ -92,11 +92,13 @@ const (
 	lateAt    = 0.7
 	gainShare = 0.2
 	gainLeast = 200 * time.Millisecond
-	// evenShare and evenLeast are how much busier a place may be than another one: the
-	// caller's zone than the rest of its region, since between zones it is a millisecond
-	// and a queue is worth many; and its region than others once tokens come slowly.
+	// evenShare is how many times as busy a place may be as another one: the caller's
+	// zone as the rest of its region, and its region as others once tokens come slowly.
+	// So many requests for each replica are no reason: between zones it is a
+	// millisecond, and a queue is worth many.
 	evenShare = 1.25
-	evenLeast = 1
+	evenZone  = 1
+	evenFar   = 4
 )
 
 // Plan is in which order sites are asked. It may be made again and again, and then
@@ -145,7 +147,7 @@ func even(sites []Site) {
 		case Elsewhere, Anywhere:
 		}
 	}
-	if open == 0 || !busier(busy, others/open) {
+	if open == 0 || !busier(busy, others/open, evenZone) {
 		return
 	}
 	for i := range sites {
@@ -303,7 +305,7 @@ func (p *Plan) better(sites []Site, first int, objective time.Duration) (int, st
 		case !nearer(local, s) || s.Class == Anywhere || p.open(s) == 0:
 		case late && s.TTFT > 0 && comes(s) <= most:
 			return i, Late
-		case local.Slow && busier(local.Load, s.Load):
+		case local.Slow && busier(local.Load, s.Load, evenFar):
 			return i, Slow
 		}
 	}
@@ -311,7 +313,7 @@ func (p *Plan) better(sites []Site, first int, objective time.Duration) (int, st
 }
 
 // busier reports whether one place is busier than another by enough to tell.
-func busier(load, other float64) bool { return load > evenShare*other+evenLeast }
+func busier(load, other, least float64) bool { return load > evenShare*other+least }
 
 // comes returns when the caller would see the first token of a site.
 func comes(s *Site) time.Duration {

@@ -179,10 +179,10 @@ func TestSpillBeforeTokensAreSlow(t *testing.T) {
 	}{
 		"fast":                       {false, 80, 0, 0},
 		"slow":                       {true, 80, 0, 1},
-		"about as busy over there":   {true, 80, 64, 0},
-		"less busy by a quarter":     {true, 80, 63, 1},
+		"about as busy over there":   {true, 80, 61, 0},
+		"less busy by a quarter":     {true, 80, 60, 1},
 		"busier over there":          {true, 80, 90, 0},
-		"slow with nothing to do it": {true, 1, 0, 0},
+		"slow with nothing to do it": {true, 4, 0, 0},
 	} {
 		local, remote := site(SameRegion, 0, 1, 1, 100), site(Elsewhere, 80*ms, 1, 1, 100)
 		local.Slow, local.Load, remote.Load = tt.slow, tt.load, tt.remote
@@ -200,8 +200,13 @@ func TestNear(t *testing.T) {
 		trip     time.Duration
 		want     Class
 	}{
-		{"eu/a", "eu/a", 0, SameZone}, {"eu/a", "eu/b", 0, SameRegion}, {"eu", "eu/b", 0, SameRegion}, {"eu/a", "eu", 0, SameRegion},
-		{"eu/a", "us/a", ms, Elsewhere}, {"eu/a", "us/a", place.Far, Anywhere}, {"eu", "eu", place.Far, SameRegion},
+		{"eu/a", "eu/a", 0, SameZone},
+		{"eu/a", "eu/b", 0, SameRegion},
+		{"eu", "eu/b", 0, SameRegion},
+		{"eu/a", "eu", 0, SameRegion},
+		{"eu/a", "us/a", ms, Elsewhere},
+		{"eu/a", "us/a", place.Far, Anywhere},
+		{"eu", "eu", place.Far, SameRegion},
 	} {
 		from, _ := place.Parse(tt.from)
 		at, _ := place.Parse(tt.at)

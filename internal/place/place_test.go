@@ -33,9 +33,16 @@ func TestDistances(t *testing.T) {
 		from, to string
 		want     time.Duration
 	}{
-		{"eu", "eu", 0}, {"eu", "us", 80 * time.Millisecond}, {"us", "eu", 80 * time.Millisecond},
-		{"eu", "ap", 200 * time.Millisecond}, {"ap", "eu", 210 * time.Millisecond},
-		{"us", "ap", Far}, {"eu", "moon", Far}, {"moon", "moon", 0}, {"eu", "nowhere", Far}, {"", "", Far},
+		{"eu", "eu", 0},
+		{"eu", "us", 80 * time.Millisecond},
+		{"us", "eu", 80 * time.Millisecond},
+		{"eu", "ap", 200 * time.Millisecond},
+		{"ap", "eu", 210 * time.Millisecond},
+		{"us", "ap", Far},
+		{"eu", "moon", Far},
+		{"moon", "moon", 0},
+		{"eu", "nowhere", Far},
+		{"", "", Far},
 	} {
 		if got := a.Trip(a.Region(tt.from), a.Region(tt.to)); got != tt.want {
 			t.Errorf("from %q to %q it is %v, want %v", tt.from, tt.to, got, tt.want)

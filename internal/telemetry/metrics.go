@@ -64,6 +64,7 @@ type Metrics struct {
 	predicted *prometheus.CounterVec
 	cached    *prometheus.CounterVec
 	arms      *prometheus.CounterVec
+	moved     *prometheus.CounterVec
 	armTimes  *prometheus.HistogramVec
 	shadows   shadows
 	closed    prometheus.Counter
@@ -129,6 +130,7 @@ func New(b Buckets, sources Sources) *Metrics {
 		predicted: counters("prefix_predicted_tokens_total", "Tokens of prompts that a replica was thought to hold in its cache when it was chosen.", "upstream"),
 		cached:    counters("prefix_cached_tokens_total", "Tokens of the same prompts that it then says it had.", "upstream"),
 		arms:      counters("arm_requests_total", "Requests that ended, by the name of their target.", "model", "arm", "end"),
+		moved:     counters("moved_total", "Requests that were served in another region than the caller's.", "from", "to"),
 		armTimes:  histogram("arm_first_token_seconds", "From arrival to the first content sent, by the name of the target.", "arm"),
 		shadows:   newShadows(counters, histogram),
 		closed:    prometheus.NewCounter(prometheus.CounterOpts{Namespace: namespace, Name: "client_closed_total", Help: "Requests whose caller left."}),
@@ -147,7 +149,7 @@ func New(b Buckets, sources Sources) *Metrics {
 		byName: make(map[string]*series),
 	}
 	m.registry.MustRegister(
-		m.requests, m.tokens, m.cost, m.attempts, m.failovers, m.abnormal, m.predicted, m.cached, m.arms, m.armTimes, m.closed, m.overflow,
+		m.requests, m.tokens, m.cost, m.attempts, m.failovers, m.abnormal, m.predicted, m.cached, m.arms, m.moved, m.armTimes, m.closed, m.overflow,
 		m.shadows.copies, m.shadows.unsent, m.shadows.same, m.shadows.tokens, m.shadows.cost, m.shadows.first, m.shadows.whole,
 		&sources,
 		collectors.NewGoCollector(),
@@ -190,6 +192,9 @@ func (m *Metrics) Observe(r *record.Record) {
 	}
 	m.tries(r)
 	m.foresight(r)
+	if r.Region != "" && r.FromRegion != "" && r.Region != r.FromRegion {
+		m.moved.WithLabelValues(r.FromRegion, r.Region).Inc()
+	}
 	if r.Arm != "" {
 		m.arms.WithLabelValues(name, r.Arm, r.End.String()).Inc()
 		if r.TTFT >= 0 {
