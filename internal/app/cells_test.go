@@ -179,8 +179,8 @@ func TestCells(t *testing.T) {
 	there := town.cells[from]
 	var kept string
 	eventually(t, "the other cell keeps a record", func() bool {
-		kept = there.ask(t, "GET", "/api/requests?limit=1", "").body
-		return strings.Contains(kept, `"key":"tests"`)
+		kept = there.ask(t, "GET", "/api/requests?limit=1", "").body // of this request, not of one before
+		return strings.Contains(kept, `"key":"tests"`) && strings.Contains(kept, `"stream":false`) && !strings.Contains(kept, `"objective_ttft":null`)
 	})
 	if want := int64(11*1000 + 7*2000); !strings.Contains(kept, fmt.Sprintf(`"cost":%d,`, want)) {
 		t.Errorf("the cell that has the engine keeps another cost than %d: %s", want, kept)
