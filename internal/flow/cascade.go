@@ -31,7 +31,7 @@ func (p *Policy) cascades(t *Ticket) {
 		return
 	}
 	if !readable(t.Request) {
-		t.Order.Leap(route.Unread)
+		t.Order.Leap(t.Model, route.Unread)
 		return
 	}
 	var passes [route.MaxTargets]float64
@@ -58,10 +58,10 @@ func (t *Ticket) verifies() bool {
 }
 
 // behind reports whether a target is left behind a place of the model's list that is
-// as wanted.
+// as wanted. Another cell is none: it has a cascade of its own, from its beginning.
 func (t *Ticket) behind(place int, as func(place uint8) bool) bool {
 	for _, stop := range t.stops[:t.stopped] {
-		if int(stop.place) > place && int(t.used[stop.place]) < max(t.Model.Tries, 1) && as(stop.place) {
+		if int(stop.place) > place && !t.Model.Targets[stop.place].Away && int(t.used[stop.place]) < max(t.Model.Tries, 1) && as(stop.place) {
 			return true
 		}
 	}

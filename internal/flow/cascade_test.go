@@ -225,3 +225,17 @@ func TestCascadeNeverGoesBack(t *testing.T) {
 		r.empty()
 	})
 }
+
+// TestCascadeOfACell: another cell is for when nothing here can serve, and no target to
+// go on to.
+func TestCascadeOfACell(t *testing.T) {
+	r := cascaded(t, false, 1, 1, 1)
+	r.s.Models[0].Targets[2].Away = true
+	r.sends(r.step(Event{Kind: Arrived}), 0, true)
+	r.sends(r.step(doubt()), 1, false)
+
+	r = cascaded(t, false, 1, 1, 1)
+	r.s.Models[0].Targets[2].Away = true
+	r.req.N = 2
+	r.sends(r.step(Event{Kind: Arrived}), 1, false)
+}

@@ -12,10 +12,14 @@ const (
 	Spared    = "cascade: answers of those before it pass too seldom to save anything"
 )
 
-// Leap puts the last target first, of those that surely can serve.
-func (o *Order) Leap(why string) {
-	if o.sure > 1 {
-		o.Lead(o.Targets[o.sure-1], why)
+// Leap puts the last target first, of those that surely can serve here: another cell
+// has a cascade of its own.
+func (o *Order) Leap(m *fleet.Model, why string) {
+	for i := o.sure - 1; i > 0; i-- {
+		if place := o.Targets[i]; !m.Targets[place].Away {
+			o.Lead(place, why)
+			return
+		}
 	}
 }
 
@@ -28,7 +32,7 @@ func (o *Order) Spare(m *fleet.Model, req *inference.Request, passes *[MaxTarget
 		output = usualOutput
 	}
 	at := 0
-	for at+1 < o.sure {
+	for at+1 < o.sure && !m.Targets[o.Targets[at+1]].Away {
 		small, known := cost(&m.Targets[o.Targets[at]], req.Input, 0, output)
 		large, also := cost(&m.Targets[o.Targets[at+1]], req.Input, 0, output)
 		if !known || !also || passes[o.Targets[at]] >= small/large {
