@@ -456,6 +456,7 @@ func newExplainCommand(t *terminal) *cobra.Command {
 					fmt.Fprintf(w, "first token of the replica: foreseen after %s ms, came after %s ms\n\n", millis(e.Predicted), millis(e.UpstreamTTFT))
 				}
 				tellChoice(w, e.Judged, e.Objective)
+				tellClassifier(w, e.Classifier)
 				names := []string{"CANDIDATE", "REPLICA", "SCORE", "IN CACHE", "WHY NOT"}
 				if e.Judged != nil {
 					names = append(names, "WORTH", "OF WHICH")
@@ -487,6 +488,22 @@ func newExplainCommand(t *terminal) *cobra.Command {
 	}
 	d.flags(c)
 	return c
+}
+
+// tellClassifier says what the model's classifier said.
+func tellClassifier(w io.Writer, c *record.Classifier) {
+	switch {
+	case c == nil:
+		return
+	case c.Label == "":
+		fmt.Fprintf(w, "classifier: no verdict, %s; %s ms\n\n", c.WhyNot, millis(c.Time))
+		return
+	}
+	fmt.Fprintf(w, "classifier: %s; %s ms", c.Label, millis(c.Time))
+	if c.Cost != nil {
+		fmt.Fprintf(w, ", %s", dollars(*c.Cost))
+	}
+	fmt.Fprint(w, "\n\n")
 }
 
 // looked says why a cascade does not vouch for an answer, and what that took.

@@ -3,6 +3,7 @@ package app
 import (
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -76,6 +77,24 @@ func adapt(t *fleet.Target, kind, adapter string) {
 	if t.Model = adapter; kind == config.SGLang {
 		t.Model = t.Base + ":" + adapter
 	}
+}
+
+// classifier returns who says how hard a request is; nil where nobody does.
+func classifier(c *config.Config, of *config.Classifier, upstreams map[string]int) *fleet.Classifier {
+	if of == nil {
+		return nil
+	}
+	f := &fleet.Classifier{
+		Upstream: upstreams[of.Upstream], Model: of.Model, Timeout: of.Timeout,
+		Chat: !of.Classes(c.Upstreams[of.Upstream].Kind),
+	}
+	for _, name := range slices.Sorted(maps.Keys(of.Labels)) {
+		f.Labels = append(f.Labels, fleet.Label{Name: name, Hard: of.Labels[name]})
+	}
+	if of.Price != nil {
+		f.Price = price(of.Price)
+	}
+	return f
 }
 
 // cascade returns what answers have to pass; nil where nobody looks at them.

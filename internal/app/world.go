@@ -240,6 +240,7 @@ func (r *fleetRoom) build(c *config.Config) (w *gateway.World, take func() moves
 		}
 		kin(&m, c.Models[name].Policy == config.ByDistance)
 		m.Canary = trial(name, c.Models[name])
+		m.Classifier = classifier(c, c.Models[name].Classifier, upstreams)
 		for _, region := range cells {
 			if len(m.Targets) < fleet.MaxTargets && !inside(s, m.Targets) {
 				to := fleet.Target{Upstream: upstreams[cellUpstream(region)], Model: name, Away: true}

@@ -34,11 +34,13 @@ func Default() Weights {
 		inference.ByTurns:     0.10,
 		inference.ByTools:     0.10,
 		inference.ByEffort:    0.30,
+
+		inference.ByClassifier: 0.50,
 	}
 }
 
 // Score is how hard a request looks: Total from 0 to 1, and what each signal
-// contributed to it. Effort may take away.
+// contributed to it. Effort and a classifier may take away.
 type Score struct {
 	Total float32
 	Parts [inference.Signals]float32
@@ -103,6 +105,11 @@ func Of(r *inference.Request, w *Weights) Score {
 	case inference.NoEffort, inference.MediumEffort:
 	}
 	s.Parts[inference.ByEffort] = float32(effort)
-	s.Total = float32(max(0, min(1, total+effort)))
+	verdict := 0.0
+	if r.Verdict.Known {
+		verdict = w[inference.ByClassifier] * (2*float64(r.Verdict.Hard) - 1)
+		s.Parts[inference.ByClassifier] = float32(verdict)
+	}
+	s.Total = float32(max(0, min(1, total+effort+verdict)))
 	return s
 }

@@ -30,18 +30,19 @@ func (c *Choice) defaults() { c.Quality, c.Price, c.Latency, c.Objective = 1, 1,
 
 // Complexity are the weights of package complexity.
 type Complexity struct {
-	Length    float64 `json:"length,omitzero" min:"0" max:"1" jsonschema:"words of the last question"`
-	Clauses   float64 `json:"clauses,omitzero" min:"0" max:"1" jsonschema:"its commas, colons and sentences"`
-	Logic     float64 `json:"logic,omitzero" min:"0" max:"1" jsonschema:"words that tie statements together: if, unless, each, not"`
-	Code      float64 `json:"code,omitzero" min:"0" max:"1" jsonschema:"fenced code"`
-	Math      float64 `json:"math,omitzero" min:"0" max:"1" jsonschema:"operators"`
-	Verbs     float64 `json:"verbs,omitzero" min:"0" max:"1" jsonschema:"instructions: explain, compare, prove"`
-	Questions float64 `json:"questions,omitzero" min:"0" max:"1" jsonschema:"question marks"`
-	Items     float64 `json:"items,omitzero" min:"0" max:"1" jsonschema:"items of lists"`
-	Languages float64 `json:"languages,omitzero" min:"0" max:"1" jsonschema:"writing systems beside the first"`
-	Turns     float64 `json:"turns,omitzero" min:"0" max:"1" jsonschema:"turns of the conversation before this one"`
-	Tools     float64 `json:"tools,omitzero" min:"0" max:"1" jsonschema:"tools that are offered"`
-	Effort    float64 `json:"effort,omitzero" min:"0" max:"1" jsonschema:"how hard the caller asks to think: much adds it, little takes it away"`
+	Length     float64 `json:"length,omitzero" min:"0" max:"1" jsonschema:"words of the last question"`
+	Clauses    float64 `json:"clauses,omitzero" min:"0" max:"1" jsonschema:"its commas, colons and sentences"`
+	Logic      float64 `json:"logic,omitzero" min:"0" max:"1" jsonschema:"words that tie statements together: if, unless, each, not"`
+	Code       float64 `json:"code,omitzero" min:"0" max:"1" jsonschema:"fenced code"`
+	Math       float64 `json:"math,omitzero" min:"0" max:"1" jsonschema:"operators"`
+	Verbs      float64 `json:"verbs,omitzero" min:"0" max:"1" jsonschema:"instructions: explain, compare, prove"`
+	Questions  float64 `json:"questions,omitzero" min:"0" max:"1" jsonschema:"question marks"`
+	Items      float64 `json:"items,omitzero" min:"0" max:"1" jsonschema:"items of lists"`
+	Languages  float64 `json:"languages,omitzero" min:"0" max:"1" jsonschema:"writing systems beside the first"`
+	Turns      float64 `json:"turns,omitzero" min:"0" max:"1" jsonschema:"turns of the conversation before this one"`
+	Tools      float64 `json:"tools,omitzero" min:"0" max:"1" jsonschema:"tools that are offered"`
+	Classifier float64 `json:"classifier,omitzero" min:"0" max:"1" jsonschema:"what the model's classifier says: hard adds it, easy takes it away"`
+	Effort     float64 `json:"effort,omitzero" min:"0" max:"1" jsonschema:"how hard the caller asks to think: much adds it, little takes it away"`
 }
 
 // at returns where the weight of a signal is kept.
@@ -50,6 +51,7 @@ func (c *Complexity) at(s inference.Signal) *float64 {
 		inference.ByLength: &c.Length, inference.ByClauses: &c.Clauses, inference.ByLogic: &c.Logic, inference.ByCode: &c.Code,
 		inference.ByMath: &c.Math, inference.ByVerbs: &c.Verbs, inference.ByQuestions: &c.Questions, inference.ByItems: &c.Items,
 		inference.ByLanguages: &c.Languages, inference.ByTurns: &c.Turns, inference.ByTools: &c.Tools, inference.ByEffort: &c.Effort,
+		inference.ByClassifier: &c.Classifier,
 	}[s]
 }
 

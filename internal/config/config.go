@@ -288,20 +288,21 @@ const (
 
 // Model is what callers ask for by name.
 type Model struct {
-	Targets    []Target   `json:"targets" jsonschema:"ways to serve it"`
-	Policy     string     `json:"policy,omitzero" enum:"order,weight,nearest,best" jsonschema:"the first available target, drawn by weight, the nearest to the caller that has capacity, or the best for each request"`
-	Sticky     string     `json:"sticky,omitzero" enum:"request,session,user,key" jsonschema:"whom a target is drawn for, so that the same one comes first each time"`
-	Salt       string     `json:"salt,omitzero" jsonschema:"what sets an experiment apart: another one draws everybody anew"`
-	Canary     *Canary    `json:"canary,omitzero" jsonschema:"a target that gets a growing share of the requests, and none once it does worse than the others"`
-	Shadow     *Shadow    `json:"shadow,omitzero" jsonschema:"another model that is asked the same, whose answers nobody sees"`
-	Cascade    *Cascade   `json:"cascade,omitzero" jsonschema:"the answer of each target but the last is looked at before anybody gets it; what does not pass is asked of the next one"`
-	Timeouts   Timeouts   `json:"timeouts,omitzero" jsonschema:"bounds on the phases of an answer; 0s is no bound"`
-	Choice     Choice     `json:"choice,omitzero" jsonschema:"what counts under policy best"`
-	Objectives Objectives `json:"objectives,omitzero" jsonschema:"how soon answers should come; under policy best they count, and replicas that are predicted to miss them are passed over"`
-	Late       string     `json:"late,omitzero" enum:"serve,refuse" jsonschema:"what becomes of a stream that no replica is predicted to begin within its objective"`
-	Tries      int        `json:"tries,omitzero" min:"1" max:"3" jsonschema:"tries on one target, once an engine got the work"`
-	Card       string     `json:"card,omitzero" enum:"on,off" jsonschema:"whether what the file does not say of a target is taken from the model card inside the program: price, window, longest answer, capabilities"`
-	Dropped    string     `json:"dropped,omitzero" enum:"warn,drop,reject" jsonschema:"fields that a target cannot be told: named in x-headworks-dropped, left out without a word, or a reason to ask another target or none"`
+	Targets    []Target    `json:"targets" jsonschema:"ways to serve it"`
+	Policy     string      `json:"policy,omitzero" enum:"order,weight,nearest,best" jsonschema:"the first available target, drawn by weight, the nearest to the caller that has capacity, or the best for each request"`
+	Sticky     string      `json:"sticky,omitzero" enum:"request,session,user,key" jsonschema:"whom a target is drawn for, so that the same one comes first each time"`
+	Salt       string      `json:"salt,omitzero" jsonschema:"what sets an experiment apart: another one draws everybody anew"`
+	Canary     *Canary     `json:"canary,omitzero" jsonschema:"a target that gets a growing share of the requests, and none once it does worse than the others"`
+	Shadow     *Shadow     `json:"shadow,omitzero" jsonschema:"another model that is asked the same, whose answers nobody sees"`
+	Cascade    *Cascade    `json:"cascade,omitzero" jsonschema:"the answer of each target but the last is looked at before anybody gets it; what does not pass is asked of the next one"`
+	Classifier *Classifier `json:"classifier,omitzero" jsonschema:"a model that says how hard a request is, as one more signal under policy best"`
+	Timeouts   Timeouts    `json:"timeouts,omitzero" jsonschema:"bounds on the phases of an answer; 0s is no bound"`
+	Choice     Choice      `json:"choice,omitzero" jsonschema:"what counts under policy best"`
+	Objectives Objectives  `json:"objectives,omitzero" jsonschema:"how soon answers should come; under policy best they count, and replicas that are predicted to miss them are passed over"`
+	Late       string      `json:"late,omitzero" enum:"serve,refuse" jsonschema:"what becomes of a stream that no replica is predicted to begin within its objective"`
+	Tries      int         `json:"tries,omitzero" min:"1" max:"3" jsonschema:"tries on one target, once an engine got the work"`
+	Card       string      `json:"card,omitzero" enum:"on,off" jsonschema:"whether what the file does not say of a target is taken from the model card inside the program: price, window, longest answer, capabilities"`
+	Dropped    string      `json:"dropped,omitzero" enum:"warn,drop,reject" jsonschema:"fields that a target cannot be told: named in x-headworks-dropped, left out without a word, or a reason to ask another target or none"`
 }
 
 // Whom a target is drawn for.
@@ -341,6 +342,33 @@ func DefaultModel() Model {
 	var m Model
 	fill(&m)
 	return m
+}
+
+// How a classifier is asked.
+const (
+	AsClasses = "classify"
+	AsChat    = "chat"
+)
+
+// Classifier is a model that says how hard a request is. It is one more signal: without
+// its word requests are served all the same.
+type Classifier struct {
+	Upstream string             `json:"upstream" jsonschema:"name of an upstream"`
+	Model    string             `json:"model" jsonschema:"the upstream's name for the model"`
+	As       string             `json:"as,omitzero" enum:"classify,chat" jsonschema:"by the path of vLLM and SGLang for models that classify, or as a chat that answers with a label; classify for those kinds unless given, chat for others"`
+	Labels   map[string]float64 `json:"labels" min:"0" max:"1" jsonschema:"what it may say, and how hard a request is then, 0 to 1"`
+	Timeout  time.Duration      `json:"timeout,omitzero" jsonschema:"how long its word is waited for"`
+	Price    *Price             `json:"price,omitzero" jsonschema:"what its tokens cost, USD per million"`
+}
+
+func (c *Classifier) defaults() { c.Timeout = 50 * time.Millisecond }
+
+// Classes reports whether it is asked by the path of models that classify.
+func (c *Classifier) Classes(kind string) bool {
+	if c.As == "" {
+		return kind == VLLM || kind == SGLang
+	}
+	return c.As == AsClasses
 }
 
 // What the answer of a target has to pass.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // arms checks the names of a model's targets, and whom they are drawn for.
@@ -30,6 +31,9 @@ func (r *reader) arms(path string, m Model) {
 	if m.Canary != nil {
 		r.canary(join(path, "canary"), m)
 	}
+	if m.Classifier != nil {
+		r.classifier(join(path, "classifier"), m)
+	}
 	if m.Cascade != nil {
 		r.cascade(join(path, "cascade"), m)
 	}
@@ -42,6 +46,39 @@ func (r *reader) arms(path string, m Model) {
 				r.warn(join(path, name), Pointless, name+" counts where targets are drawn, under policy: weight, and the policy here is "+m.Policy)
 			}
 		}
+	}
+}
+
+// classifier checks that there is somebody to ask, and something to learn from it.
+func (r *reader) classifier(path string, m Model) {
+	c := m.Classifier
+	at := join(path, "upstream")
+	u, known := r.cfg.Upstreams[c.Upstream]
+	switch {
+	case c.Upstream == "": // reported where it was read
+	case !known:
+		names := slices.Sorted(maps.Keys(r.cfg.Upstreams))
+		r.at(at, UnknownName, "no upstream has the name "+r.shown(at, c.Upstream)+meant(c.Upstream, names, "upstreams are"))
+	case c.As == AsClasses && u.Kind != VLLM && u.Kind != SGLang:
+		r.at(join(path, "as"), BadValue, "upstreams of kind "+u.Kind+" have no path to classify; those of vllm and sglang have, others are asked as: chat")
+	}
+	if m.Policy != Best {
+		r.warn(path, Pointless, "a classifier counts under policy: best, and the policy here is "+m.Policy)
+	}
+	low, high := 1.0, 0.0
+	for name, hard := range c.Labels {
+		low, high = min(low, hard), max(high, hard)
+		if strings.TrimSpace(name) == "" {
+			r.at(join(path, "labels"), BadValue, "a label without a name")
+		}
+	}
+	if len(c.Labels) > 0 && (low < 0 || high > 1) {
+		r.at(join(path, "labels"), BadValue, "how hard a request is stands from 0, easy, to 1")
+	} else if len(c.Labels) > 0 && low >= high || len(c.Labels) > 32 {
+		r.at(join(path, "labels"), BadValue, "a classifier tells between 2 and 32 labels, of which one is harder than another, as {easy: 0, hard: 1}")
+	}
+	if c.Timeout < time.Millisecond || c.Timeout > 10*time.Second {
+		r.at(join(path, "timeout"), BadValue, "every request waits for it, so it is 1ms at least and 10s at most")
 	}
 }
 

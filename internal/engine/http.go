@@ -141,6 +141,9 @@ type Options struct {
 	Connect   time.Duration
 	Listing   *Listing // nil: it has no list of models
 
+	// Classes says where a text is classified; nil: nowhere.
+	Classes func(dst []byte, base string) []byte
+
 	// Vouch, where set, returns a field that says on whose behalf a request is sent,
 	// which goes to a path with a query perhaps.
 	Vouch func(c *Call, target string) (name, value string, err error)

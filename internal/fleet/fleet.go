@@ -243,6 +243,22 @@ type Canary struct {
 	Definition uint64   // another one is another canary
 }
 
+// Classifier is a model that says how hard a request is.
+type Classifier struct {
+	Upstream int    // index into Snapshot.Upstreams
+	Model    string // the upstream's name for it
+	Chat     bool   // it answers with a label in words; else it is one that classifies
+	Labels   []Label
+	Timeout  time.Duration
+	Price    inference.Price
+}
+
+// Label is what a classifier may say.
+type Label struct {
+	Name string
+	Hard float64 // how hard a request is then, 0 to 1
+}
+
 // Cascade says what an answer has to pass where a target comes behind the one that
 // gave it; what does not pass is asked of the next one.
 type Cascade struct {
@@ -255,17 +271,18 @@ type Cascade struct {
 
 // Model is what callers ask for by name.
 type Model struct {
-	Name     string
-	Targets  []Target
-	Policy   Policy
-	Sticky   Sticky   // of Policy Weighted, and of Canary
-	Canary   *Canary  // nil: none
-	Cascade  *Cascade // nil: none
-	Shadow   *Shadow  // nil: none
-	Timeouts Timeouts
-	Loss     Loss
-	Choice   *Choice // under Best
-	Aim      tenant.Objective
+	Name       string
+	Targets    []Target
+	Policy     Policy
+	Sticky     Sticky      // of Policy Weighted, and of Canary
+	Canary     *Canary     // nil: none
+	Cascade    *Cascade    // nil: none
+	Classifier *Classifier // nil: none
+	Shadow     *Shadow     // nil: none
+	Timeouts   Timeouts
+	Loss       Loss
+	Choice     *Choice // under Best
+	Aim        tenant.Objective
 	// RefuseLate tells to refuse a stream that no replica is predicted to begin within
 	// its objective.
 	RefuseLate bool
@@ -281,7 +298,7 @@ const MaxTargets = 16
 // the first.
 func Join(name string, models []*Model) *Model {
 	m := *models[0]
-	m.Name, m.Policy, m.Canary, m.Shadow, m.Cascade, m.Targets = name, Ordered, nil, nil, nil, make([]Target, 0, MaxTargets)
+	m.Name, m.Policy, m.Canary, m.Shadow, m.Cascade, m.Classifier, m.Targets = name, Ordered, nil, nil, nil, nil, make([]Target, 0, MaxTargets)
 	for _, of := range models {
 		m.Asked = m.Asked || of.Asked
 		for place, t := range of.Targets {

@@ -31,22 +31,23 @@ type EventKind uint8
 
 // The events that a driver reports.
 const (
-	Arrived  EventKind = iota // the request came in
-	Entered                   // the place it waited for is its own
-	Content                   // the first bytes that commit the answer are here
-	Unseen                    // content is here of which the client sees nothing yet, and it is kept
-	Quiet                     // the moment Action.Until came, and nothing else
-	Finished                  // the answer is whole
-	Doubted                   // the answer is whole, was kept, and did not pass what its model asks of it
-	Failed                    // the attempt failed, see Event.Fault
-	Left                      // the client is gone
-	Drained                   // this process goes away and waits no longer
+	Arrived    EventKind = iota // the request came in
+	Entered                     // the place it waited for is its own
+	Classified                  // the classifier gave its verdict, or none
+	Content                     // the first bytes that commit the answer are here
+	Unseen                      // content is here of which the client sees nothing yet, and it is kept
+	Quiet                       // the moment Action.Until came, and nothing else
+	Finished                    // the answer is whole
+	Doubted                     // the answer is whole, was kept, and did not pass what its model asks of it
+	Failed                      // the attempt failed, see Event.Fault
+	Left                        // the client is gone
+	Drained                     // this process goes away and waits no longer
 
 	eventKinds
 )
 
 func (k EventKind) String() string {
-	return [...]string{"arrived", "entered", "content", "unseen", "quiet", "finished", "doubted", "failed", "left", "drained"}[k]
+	return [...]string{"arrived", "entered", "classified", "content", "unseen", "quiet", "finished", "doubted", "failed", "left", "drained"}[k]
 }
 
 // Event is what just happened to a request.
@@ -55,6 +56,7 @@ type Event struct {
 	Fault    *fault.Error  // of Failed
 	Progress time.Time     // of Quiet: when the upstream last gave a sign; zero if never
 	Said     time.Time     // of Quiet and Finished: when content last came; zero if never, and of Finished where Tokens is not what came
+	Class    *Class        // of Classified: Verdict, Label, WhyNot, Cached and Cost
 	Doubt    string        // of Doubted: why it did not pass; of Content: why nobody looked at what was kept, empty where it passed
 	Tokens   int           // of Finished and Doubted: of the answer, as far as known
 	Handed   bool          // of Finished, of a send with Prefill: what was read can be handed over
@@ -68,31 +70,32 @@ type ActionKind uint8
 
 // The actions that a driver carries out.
 const (
-	Queue  ActionKind = iota // wait for a place until Until: report Entered, Quiet, Left or Drained
-	Send                     // send to Target and Replica, then read
-	Read                     // read on until Until: report Content, Unseen, Quiet, Finished, Doubted, Failed, Left or Drained
-	Commit                   // let the client have the content, then read
-	Open                     // send the client its status before any content, then read
-	Alive                    // tell the client that the connection lives, then read
-	Done                     // end the answer: Fault says how; nothing follows
-	Ignore                   // the request is over: nothing to do
+	Queue    ActionKind = iota // wait for a place until Until: report Entered, Quiet, Left or Drained
+	Classify                   // ask the model's classifier at Replica, until Until: report Classified, Left or Drained
+	Send                       // send to Target and Replica, then read
+	Read                       // read on until Until: report Content, Unseen, Quiet, Finished, Doubted, Failed, Left or Drained
+	Commit                     // let the client have the content, then read
+	Open                       // send the client its status before any content, then read
+	Alive                      // tell the client that the connection lives, then read
+	Done                       // end the answer: Fault says how; nothing follows
+	Ignore                     // the request is over: nothing to do
 )
 
 func (k ActionKind) String() string {
-	return [...]string{"queue", "send", "read", "commit", "open", "alive", "done", "ignore"}[k]
+	return [...]string{"queue", "classify", "send", "read", "commit", "open", "alive", "done", "ignore"}[k]
 }
 
 // Action is what to do next.
 type Action struct {
 	Kind    ActionKind
-	Target  *fleet.Target // of Send
-	Replica *fleet.Replica
-	Verify  bool         // of Send: keep the answer, look at it once it is whole, and report Content or Finished where it passes, Doubted where it does not
-	Prefill bool         // of Send: the replica, of another upstream than Target, is to read the prompt alone
-	Handed  bool         // of Send: what another replica read is handed over
-	Until   time.Time    // report Quiet if nothing happens until then; zero: wait for ever
-	Fault   *fault.Error // of Done: nil if the answer is whole
-	Wake    *Ticket      // of Done: this ticket may enter now; tell its driver
+	Target  *fleet.Target  // of Send
+	Replica *fleet.Replica // of Send and Classify
+	Verify  bool           // of Send: keep the answer, look at it once it is whole, and report Content or Finished where it passes, Doubted where it does not
+	Prefill bool           // of Send: the replica, of another upstream than Target, is to read the prompt alone
+	Handed  bool           // of Send: what another replica read is handed over
+	Until   time.Time      // report Quiet if nothing happens until then; zero: wait for ever
+	Fault   *fault.Error   // of Done: nil if the answer is whole
+	Wake    *Ticket        // of Done: this ticket may enter now; tell its driver
 }
 
 // state is how far a request came.
@@ -101,6 +104,7 @@ type state uint8
 const (
 	fresh     state = iota // nothing happened yet
 	queued                 // waits at the gate
+	asking                 // a classifier has it
 	held                   // sent; the client has nothing
 	opened                 // the client has a status and keep-alives
 	committed              // the client has content
@@ -110,7 +114,7 @@ const (
 )
 
 func (s state) String() string {
-	return [...]string{"fresh", "queued", "held", "opened", "committed", "ended"}[s]
+	return [...]string{"fresh", "queued", "asking", "held", "opened", "committed", "ended"}[s]
 }
 
 // Bounds of what is kept of one request.
@@ -167,6 +171,7 @@ type Ticket struct {
 	Model      *fleet.Model // nil until found
 	Order      route.Order
 	Aim        tenant.Objective
+	Class      Class
 	Target     *fleet.Target // of the last send
 	Replica    *fleet.Replica
 	Why        string // why Target and Replica
@@ -268,8 +273,9 @@ type Policy struct {
 	sites   []locality.Site
 	stops   []stop // of sites
 	asked   schedule.Ask
-	spent   []float32         // of callers' budgets, by tenant.Caller.Slot
-	trials  map[string]*trial // canaries, by the model's name
+	spent   []float32          // of callers' budgets, by tenant.Caller.Slot
+	trials  map[string]*trial  // canaries, by the model's name
+	doctors map[string]*doctor // classifiers that failed, by the model's name
 	hits    []int32
 	others  others
 	cells   []Cell // by fleet.ReplicaID of those that are another cell's gateways

@@ -106,6 +106,12 @@ func (t *Ticket) placeOf(target *fleet.Target) int {
 
 // recordChoice writes down what the choice of the target went by.
 func (t *Ticket) recordChoice(r *record.Record) {
+	if c := &t.Class; c.Replica != nil || c.WhyNot != "" {
+		r.Classified, r.Unclassified, r.ClassifierCost = c.Label, c.WhyNot, c.Cost
+		if c.Replica != nil {
+			r.ClassifierTime = c.Took.Microseconds()
+		}
+	}
 	if t.Aim.TTFT > 0 {
 		r.ObjectiveTTFT = t.Aim.TTFT.Microseconds()
 	}

@@ -26,7 +26,8 @@ import (
 //	committed  -        -        read     -       read, alive, done  done      done             done
 //	ended      ignore   ignore   ignore   ignore  ignore             ignore    ignore           ignore
 //
-// Doubted, while held or opened, sends to the next target of the cascade, or gives the
+// Where the model has a classifier, arrived and entered lead to classify, and classified
+// to send. Doubted, while held or opened, sends to the next target of the cascade, or gives the
 // answer as it is: commit, done. Where the table has "-" the driver is at fault, and the request is done with
 // fault.Internal. Retry stands for send, or done where no other try can help.
 func (p *Policy) Step(t *Ticket, ev Event, s *fleet.Snapshot, now time.Time) Action {
@@ -60,10 +61,14 @@ func (p *Policy) Step(t *Ticket, ev Event, s *fleet.Snapshot, now time.Time) Act
 			if f := p.owed(now); f != nil {
 				return p.done(t, f, now)
 			}
-			return p.send(t, s, now)
+			return p.enter(t, s, now)
 		case Quiet:
 			t.Waited = now.Sub(t.arrived)
 			return p.done(t, p.overloaded("waited too long for a place"), now)
+		}
+	case asking:
+		if ev.Kind == Classified {
+			return p.classified(t, &ev, s, now)
 		}
 	case held, opened:
 		if t.reading && (ev.Kind == Content || ev.Kind == Unseen) {
@@ -161,7 +166,7 @@ func (p *Policy) arrive(t *Ticket, s *fleet.Snapshot, now time.Time) Action {
 	if f := p.owed(now); f != nil {
 		return p.done(t, f, now)
 	}
-	return p.send(t, s, now)
+	return p.enter(t, s, now)
 }
 
 // owed returns why no work may begin: what it costs could not be written down. It
@@ -615,6 +620,7 @@ func (p *Policy) elsewhere(t *Ticket, now time.Time) bool {
 // done ends the request and gives back all that it holds.
 func (p *Policy) done(t *Ticket, f *fault.Error, now time.Time) Action {
 	p.settle(t, f, now)
+	p.dismiss(t)
 	if t.state == queued {
 		t.Waited = now.Sub(t.arrived)
 	}

@@ -134,6 +134,8 @@ func (x *exchange) run() {
 		switch a.Kind {
 		case flow.Queue:
 			ev = x.wait(a.Until)
+		case flow.Classify:
+			ev = x.classify(&a)
 		case flow.Send:
 			ev = x.send(&a)
 		case flow.Read:

@@ -126,9 +126,10 @@ type Gateway struct {
 	idle   sync.Pool // of *exchange
 	blank  sync.Pool // of *record.Record
 
-	streams atomic.Int64
-	shadows *Shadows // nil: there are none
-	signs   signs
+	streams  atomic.Int64
+	verdicts verdicts // of classifiers
+	shadows  *Shadows // nil: there are none
+	signs    signs
 
 	mu     sync.Mutex // guards policy; a step is short and never blocks
 	policy *flow.Policy

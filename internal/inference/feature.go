@@ -18,6 +18,12 @@ type Features struct {
 	Turns     int32 // of the whole conversation
 }
 
+// Verdict is how hard a classifier says that a request is, 0 to 1.
+type Verdict struct {
+	Known bool
+	Hard  float32
+}
+
 // Effort is how hard the caller asks a model to think.
 type Effort uint8
 
@@ -81,11 +87,12 @@ const (
 	ByTurns
 	ByTools
 	ByEffort
+	ByClassifier
 	Signals // how many there are
 )
 
 var signalNames = [Signals]string{
-	"length", "clauses", "logic", "code", "math", "verbs", "questions", "items", "languages", "turns", "tools", "effort",
+	"length", "clauses", "logic", "code", "math", "verbs", "questions", "items", "languages", "turns", "tools", "effort", "classifier",
 }
 
 func (s Signal) String() string { return signalNames[s] }

@@ -28,6 +28,7 @@ type Request struct {
 	Effort    Effort
 	Service   Service
 	Features  Features // where somebody decides by them
+	Verdict   Verdict  // of a classifier, where somebody asked one
 }
 
 // Need notes that r cannot be served as it is meant without an ability.

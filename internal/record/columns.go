@@ -114,6 +114,10 @@ var table = []Column{
 	texts(57, "gave_up", func(r *Record) *string { return &r.GaveUp }),
 	ints(70, "complexity", "thousandths", func(r *Record) *int64 { return &r.Complexity }),
 	texts(71, "prefer", func(r *Record) *string { return &r.Prefer }),
+	texts(100, "classified", func(r *Record) *string { return &r.Classified }),
+	texts(101, "unclassified", func(r *Record) *string { return &r.Unclassified }),
+	ints(102, "classifier_time", "us", func(r *Record) *int64 { return &r.ClassifierTime }),
+	ints(103, "classifier_cost", "micro_usd", func(r *Record) *int64 { return &r.ClassifierCost }),
 	ints(72, "objective_ttft", "us", func(r *Record) *int64 { return &r.ObjectiveTTFT }),
 	ints(73, "objective_tpot", "us", func(r *Record) *int64 { return &r.ObjectiveTPOT }),
 

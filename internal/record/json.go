@@ -87,6 +87,7 @@ type Explanation struct {
 	At           string       `json:"at,omitempty"`        // region or region/zone of the replica
 	Locality     string       `json:"locality,omitempty"`  // why there
 	Judged       *Judged      `json:"judged,omitempty"`    // where the best target was chosen
+	Classifier   *Classifier  `json:"classifier,omitempty"`
 	Objective    *Objective   `json:"objective,omitempty"` // how soon the answer should come
 	Candidates   []Considered `json:"candidates"`
 	Considered   int64        `json:"considered"` // of whom the best are listed
@@ -147,6 +148,14 @@ type Considered struct {
 
 	Worth         *float64           `json:"worth,omitempty"` // of the target, where the best was chosen: 0 is best, less is worse
 	Contributions map[string]float64 `json:"contributions,omitempty"`
+}
+
+// Classifier is what the model's classifier said of a request, or why it did not.
+type Classifier struct {
+	Label  string `json:"label,omitempty"`
+	WhyNot string `json:"why_not,omitempty"`
+	Time   int64  `json:"took_us"`
+	Cost   *int64 `json:"cost_micro_usd,omitempty"`
 }
 
 // Tried is an Attempt as people see it.
@@ -211,6 +220,12 @@ func (r *Record) Explain() Explanation {
 			if v != 0 {
 				e.Judged.Signals[inference.Signal(i).String()] = float64(v) / 1000
 			}
+		}
+	}
+	if r.Classified != "" || r.Unclassified != "" {
+		e.Classifier = &Classifier{Label: r.Classified, WhyNot: r.Unclassified, Time: max(r.ClassifierTime, 0)}
+		if r.ClassifierCost >= 0 {
+			e.Classifier.Cost = &r.ClassifierCost
 		}
 	}
 	if r.ObjectiveTTFT > 0 || r.ObjectiveTPOT > 0 {

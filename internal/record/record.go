@@ -139,9 +139,16 @@ type Record struct {
 
 	// How hard the request looked, in thousandths, and what each signal contributed;
 	// what counted most, and how soon the answer should come.
-	Complexity    int64
-	Signals       [inference.Signals]int16
-	Prefer        string
+	Complexity int64
+	Signals    [inference.Signals]int16
+	Prefer     string
+
+	// What a classifier said, or why it did not, how long it took and what it cost.
+	Classified     string
+	Unclassified   string
+	ClassifierTime int64
+	ClassifierCost int64
+
 	ObjectiveTTFT int64
 	ObjectiveTPOT int64
 

@@ -377,3 +377,10 @@ func (o *Order) leading(m *fleet.Model, l *losses, w *[inference.Terms]float64) 
 	}
 	return why
 }
+
+// Weighs reports whether the order of a model's targets depends on how hard a request
+// is, and a classifier may say so.
+func Weighs(m *fleet.Model, req *inference.Request) bool {
+	return m.Policy == fleet.Best && m.Choice != nil && len(m.Targets) > 1 &&
+		m.Choice.Signals[inference.ByClassifier] > 0 && req.Dialect.Operation() == inference.Chat
+}

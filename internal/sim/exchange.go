@@ -96,6 +96,9 @@ func (s *run) step(x *exchange, ev flow.Event) {
 			a.Wake.Owner.Grant()
 		}
 		switch a.Kind {
+		case flow.Classify: // there are no texts here
+			ev = flow.Event{Kind: flow.Classified, Class: &flow.Class{WhyNot: "the simulator has no texts"}}
+			continue
 		case flow.Send:
 			s.drop(x)
 			if f := s.send(x, &a); f != nil {

@@ -1,5 +1,5 @@
 // Package sglang speaks to SGLang's OpenAI server. Of its paths only chat completions,
-// completions, embeddings and rerank are ever asked: most others are open to anybody
+// completions, embeddings, rerank and classify are ever asked: most others are open to anybody
 // and some change the engine.
 //
 // A failure in mid-stream comes as an error event with [DONE] behind it; the dialect's
@@ -30,7 +30,7 @@ func New(replicas []fleet.Replica, keys []string) (*engine.HTTP, error) {
 			protocols[i].Handover = ours()
 		}
 	}
-	return engine.NewHTTP(protocols, replicas, engine.Options{Keys: engine.Bearer(keys), Listing: engine.Models()})
+	return engine.NewHTTP(protocols, replicas, engine.Options{Keys: engine.Bearer(keys), Listing: engine.Models(), Classes: engine.Classes(true)})
 }
 
 // bootstrap are the fields that say between which servers a prompt is handed over

@@ -1,6 +1,6 @@
 // Package vllm speaks to vLLM's OpenAI server. Of its paths only chat
-// completions, completions, embeddings, rerank, transcriptions and translations are
-// ever asked: most others are open to anybody and some change the engine.
+// completions, completions, embeddings, rerank, transcriptions, translations and
+// classify are ever asked: most others are open to anybody and some change the engine.
 //
 // A failure in mid-stream comes as an error event with [DONE] behind it; the
 // dialect's reader lets the error decide.
@@ -20,5 +20,5 @@ func New(replicas []fleet.Replica, keys []string) (*engine.HTTP, error) {
 			protocols[i].Handover = handover()
 		}
 	}
-	return engine.NewHTTP(protocols, replicas, engine.Options{Keys: engine.Bearer(keys), Listing: engine.Models()})
+	return engine.NewHTTP(protocols, replicas, engine.Options{Keys: engine.Bearer(keys), Listing: engine.Models(), Classes: engine.Classes(false)})
 }

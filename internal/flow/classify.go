@@ -1,0 +1,126 @@
+package flow
+
+import (
+	"time"
+
+	"headworks/internal/fleet"
+	"headworks/internal/inference"
+	"headworks/internal/route"
+)
+
+// Why a classifier gave no verdict.
+const (
+	NoVerdict  = "it gave no verdict"
+	TooSlow    = "it took too long"
+	Resting    = "it failed before, and rests"
+	NobodyThen = "no replica of it is available"
+)
+
+// Class is what a classifier said of a request.
+type Class struct {
+	Replica *fleet.Replica // that was asked; nil: none
+	At      time.Time
+	Took    time.Duration
+	Verdict inference.Verdict
+	Label   string // of the configuration
+	WhyNot  string // there is no verdict
+	Cached  bool   // the verdict is that of the same text a little earlier
+	Cost    int64  // micro-USD; -1: not known
+}
+
+// How long a classifier rests that failed so many times in a row.
+const (
+	tolerated = 3
+	restFirst = 5 * time.Second
+	restMost  = time.Minute
+)
+
+// doctor is what is known of a classifier.
+type doctor struct {
+	failed int // in a row
+	rests  time.Time
+}
+
+// enter begins the work on a request that has its place: a classifier is asked where
+// its word counts, else the first target.
+func (p *Policy) enter(t *Ticket, s *fleet.Snapshot, now time.Time) Action {
+	c := t.Model.Classifier
+	if c == nil || t.Copy || !route.Weighs(t.Model, t.Request) {
+		return p.send(t, s, now)
+	}
+	t.Class.Cost = -1
+	if d := p.doctors[t.Model.Name]; d != nil && now.Before(d.rests) {
+		t.Class.WhyNot = Resting
+		return p.send(t, s, now)
+	}
+	r := p.consultant(t, &s.Upstreams[c.Upstream], c.Model, now)
+	if r == nil {
+		t.Class.WhyNot = NobodyThen
+		return p.send(t, s, now)
+	}
+	for int(r.ID) >= len(p.load) {
+		p.load = append(p.load, Load{})
+	}
+	p.load[r.ID].Requests++
+	p.went(r.ID)
+	t.state, t.Class.Replica, t.Class.At = asking, r, now
+	return Action{Kind: Classify, Replica: r, Until: now.Add(c.Timeout)}
+}
+
+// consultant returns the replica of a classifier with the fewest requests that may see
+// the request; nil where there is none.
+func (p *Policy) consultant(t *Ticket, u *fleet.Upstream, model string, now time.Time) (best *fleet.Replica) {
+	least := 0
+	for i := range u.Replicas {
+		r := &u.Replicas[i]
+		if !t.Caller.Residency.Allows(r.Place.Region) || !p.Health.Of(r.ID, model, now).In() {
+			continue
+		}
+		if n := p.InFlight(r.ID).Requests; best == nil || n < least {
+			best, least = r, n
+		}
+	}
+	return best
+}
+
+// classified takes a classifier's word, or none: no request fails of it.
+func (p *Policy) classified(t *Ticket, ev *Event, s *fleet.Snapshot, now time.Time) Action {
+	p.dismiss(t)
+	c := &t.Class
+	c.Took = now.Sub(c.At)
+	if said := ev.Class; said != nil {
+		c.Verdict, c.Label, c.WhyNot, c.Cached, c.Cost = said.Verdict, said.Label, said.WhyNot, said.Cached, said.Cost
+	}
+	t.Request.Verdict = c.Verdict
+	if c.Cached {
+		return p.send(t, s, now)
+	}
+	d := p.doctors[t.Model.Name]
+	switch {
+	case c.Verdict.Known && d != nil:
+		*d = doctor{}
+	case !c.Verdict.Known:
+		if c.WhyNot == "" {
+			c.WhyNot = NoVerdict
+		}
+		if d == nil {
+			d = &doctor{}
+			if p.doctors == nil {
+				p.doctors = map[string]*doctor{}
+			}
+			p.doctors[t.Model.Name] = d
+		}
+		if d.failed++; d.failed >= tolerated {
+			d.rests = now.Add(min(restFirst<<min(d.failed-tolerated, 10), restMost))
+		}
+	}
+	return p.send(t, s, now)
+}
+
+// dismiss gives back what the classifier's replica was counted to have.
+func (p *Policy) dismiss(t *Ticket) {
+	if t.state == asking {
+		p.load[t.Class.Replica.ID].Requests--
+		t.state = fresh
+	}
+}
