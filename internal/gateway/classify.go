@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -174,7 +175,7 @@ func (x *exchange) converse(ctx context.Context, c *fleet.Classifier, a *flow.Ac
 	if err != nil {
 		return opinion{}, err
 	}
-	defer stream.Close()
+	defer func() { _ = stream.Close() }() // an error here can only be that the connection is gone already
 	for {
 		chunk, err := stream.Next(a.Until)
 		switch {
@@ -187,13 +188,13 @@ func (x *exchange) converse(ctx context.Context, c *fleet.Classifier, a *flow.Ac
 		case chunk.Answer == nil:
 			return opinion{}, fault.New(fault.Malformed, "the classifier's answer is no text")
 		}
-		said := ""
+		var said strings.Builder
 		for i := range chunk.Answer.Parts {
 			if p := &chunk.Answer.Parts[i]; p.Kind == inference.Text {
-				said += p.Text
+				said.WriteString(p.Text)
 			}
 		}
-		return opinion{engine.Class{Label: quality.Said(said), P: 1}, chunk.Event.Usage}, nil
+		return opinion{engine.Class{Label: quality.Said(said.String()), P: 1}, chunk.Event.Usage}, nil
 	}
 }
 
@@ -226,8 +227,8 @@ func (x *exchange) question() string {
 	if err != nil { // what it is sent to says so in its own time
 		return ""
 	}
-	for i := len(talk.Messages) - 1; i >= 0; i-- {
-		if m := &talk.Messages[i]; m.Role == inference.User {
+	for _, m := range slices.Backward(talk.Messages) {
+		if m.Role == inference.User {
 			var b strings.Builder
 			for j := range m.Parts {
 				if p := &m.Parts[j]; p.Kind == inference.Text {
