@@ -65,7 +65,7 @@ func newEvalCommand(t *terminal) *cobra.Command {
 	f.IntVar(&o.max, "max-tokens", 1024, "tokens of the longest answer; 0 leaves it to the target")
 	f.BoolVar(&o.write, "write", false, "put the variant's quality into the file of --config, after asking")
 	f.BoolVar(&o.yes, "yes", false, "do not ask")
-	return group("eval", "Measure how good answers are", c)
+	return group("eval", "Measure how good answers are", c, newWorthCommand(t))
 }
 
 // check refuses wishes that make no sense.

@@ -1,8 +1,11 @@
 package app
 
 import (
+	"errors"
+	"fmt"
 	"time"
 
+	"headworks/internal/complexity"
 	"headworks/internal/config"
 	"headworks/internal/fleet"
 	"headworks/internal/latency"
@@ -28,6 +31,23 @@ func choice(c *config.Choice) *fleet.Choice {
 func preference(name string) tenant.Preference {
 	p, _ := tenant.ParsePreference(name)
 	return p
+}
+
+// ErrNoModel marks that a configuration has no model of a name.
+var ErrNoModel = errors.New("no such model")
+
+// ComplexityWeights returns by which weights a model of a file judges how hard requests
+// are.
+func ComplexityWeights(file, model string) (complexity.Weights, error) {
+	c, report := config.Load(file)
+	if !report.OK() {
+		return complexity.Weights{}, fmt.Errorf("%w\n%s", ErrConfig, report.Text(""))
+	}
+	m, ok := c.Models[model]
+	if !ok {
+		return complexity.Weights{}, fmt.Errorf("%w: the file has no model %q; name one with --model", ErrNoModel, model)
+	}
+	return m.Choice.Complexity.Weights(), nil
 }
 
 // tier returns a tier as decisions have it.
