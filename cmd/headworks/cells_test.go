@@ -40,18 +40,33 @@ func (r *resolver) lookUp(t *testing.T, name string) string {
 	return r.addr
 }
 
+// freePort returns a port that nobody has on the addresses of the cells.
+func freePort(t *testing.T) int {
+	t.Helper()
+	for range 100 {
+		one, err := net.Listen("tcp", "127.0.0.2:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		port := one.Addr().(*net.TCPAddr).Port
+		two, err := net.Listen("tcp", fmt.Sprintf("127.0.0.3:%d", port))
+		one.Close()
+		if err == nil {
+			two.Close()
+			return port
+		}
+	}
+	t.Fatal("no port is free on both addresses")
+	return 0
+}
+
 // TestHomeCellIsKilled: a client that knows one name asks its home cell, the other one
 // within 10 s of its home cell's end, and its home cell again once that is back.
 func TestHomeCellIsKilled(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("the cells have addresses of 127.0.0.0/8 of their own, which only Linux has without being told")
 	}
-	free, err := net.Listen("tcp", "127.0.0.2:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := free.Addr().(*net.TCPAddr).Port
-	free.Close()
+	port, questions := freePort(t), freePort(t)
 	regions := []string{"eu", "us"}
 	hosts := map[string]string{"eu": "127.0.0.2", "us": "127.0.0.3"}
 	cells := map[string]*process{}
@@ -71,11 +86,11 @@ cells: {%[3]s: {urls: ["http://%[4]s:%[5]d"]}}
 dns: {listen: "%[6]s:%[7]d", name: llm.example.com, cells: {eu: [%[8]s], us: [%[9]s]}}
 places: {eu: [127.0.0.0/8]}
 distances: {eu: {us: 80ms}}
-`, region, engine.URL, other, hosts[other], port, hosts[region], port+1, hosts["eu"], hosts["us"]))
+`, region, engine.URL, other, hosts[other], port, hosts[region], questions, hosts["eu"], hosts["us"]))
 		p.addr = fmt.Sprintf("%s:%d", hosts[region], port)
 		p.begin()
 		cells[region] = p
-		servers = append(servers, fmt.Sprintf("%s:%d", hosts[region], port+1))
+		servers = append(servers, fmt.Sprintf("%s:%d", hosts[region], questions))
 	}
 
 	r := &resolver{servers: servers}

@@ -101,7 +101,7 @@ func (r *reader) cells() {
 			if cell.Discover.Local != "" {
 				r.at(join(at, "discover"), BadValue, "the gateways of another region are not on this machine; find them by dns, srv or kubernetes")
 			}
-			if cell.Discover.Scheme == "http" {
+			if cell.Discover.Scheme == "http" && !r.told(join(at, "discover")) {
 				r.unencrypted(join(at, "discover"))
 			}
 		case len(cell.URLs) == 0:
