@@ -744,19 +744,51 @@ func TestStepDoesNotAllocate(t *testing.T) {
 	}
 }
 
+// TestForeseeingDoesNotAllocate: a stream with an objective, of engines that are known
+// well enough for that to decide.
+func TestForeseeingDoesNotAllocate(t *testing.T) {
+	p, s := NewPolicy(admit.Limits{InFlight: 10_000}), world(8, 100)
+	s.Models[0].Aim = tenant.Objective{TTFT: time.Second}
+	for i := range s.Upstreams {
+		learnt(p, &s.Upstreams[i])
+	}
+	tk, c := &Ticket{}, &tenant.Caller{}
+	req := &inference.Request{Model: "assistant", Stream: true, Input: 1000}
+	now := start
+	if n := testing.AllocsPerRun(200, func() {
+		now = now.Add(20 * time.Second)
+		p.Begin(tk, req, c, nil)
+		p.Step(tk, Event{Kind: Arrived}, s, now)
+		if tk.Predicted == 0 {
+			t.Fatal("nothing is foreseen")
+		}
+		p.Step(tk, Event{Kind: Quiet}, s, now.Add(11*time.Second))
+		p.Step(tk, Event{Kind: Content}, s, now.Add(12*time.Second))
+		p.Step(tk, Event{Kind: Finished, Tokens: 100, Said: now.Add(13 * time.Second), Gap: time.Second}, s, now.Add(13*time.Second))
+	}); n != 0 {
+		t.Errorf("it allocates %v times", n)
+	}
+}
+
+// BenchmarkStep takes a stream from its arrival to its end, with an objective by which
+// replicas are passed over and without.
 func BenchmarkStep(b *testing.B) {
 	for _, n := range []int{1, 8, 100} {
-		b.Run(fmt.Sprintf("replicas=%d", n), func(b *testing.B) {
-			p, s := NewPolicy(admit.Limits{InFlight: 10_000}), world(n)
-			t, c := &Ticket{}, &tenant.Caller{}
-			req := &inference.Request{Model: "assistant", Stream: true}
-			b.ReportAllocs()
-			for b.Loop() {
-				p.Begin(t, req, c, nil)
-				p.Step(t, Event{Kind: Arrived}, s, start)
-				p.Step(t, Event{Kind: Content}, s, start)
-				p.Step(t, Event{Kind: Finished}, s, start)
-			}
-		})
+		for _, aim := range []time.Duration{0, time.Second} {
+			b.Run(fmt.Sprintf("replicas=%d/objective=%v", n, aim), func(b *testing.B) {
+				p, s := NewPolicy(admit.Limits{InFlight: 10_000}), world(n)
+				s.Models[0].Aim = tenant.Objective{TTFT: aim}
+				learnt(p, &s.Upstreams[0])
+				t, c := &Ticket{}, &tenant.Caller{}
+				req := &inference.Request{Model: "assistant", Stream: true}
+				b.ReportAllocs()
+				for b.Loop() {
+					p.Begin(t, req, c, nil)
+					p.Step(t, Event{Kind: Arrived}, s, start)
+					p.Step(t, Event{Kind: Content}, s, start)
+					p.Step(t, Event{Kind: Finished}, s, start)
+				}
+			})
+		}
 	}
 }

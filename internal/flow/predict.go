@@ -229,55 +229,42 @@ func (p *Policy) slack(t *Ticket, u *fleet.Upstream) int {
 	return int(rate * most.Seconds())
 }
 
-// timing is what is foreseen of a pool for one request with an objective.
-type timing uint8
-
-const (
-	unforeseen timing = iota // there is no objective, or nothing to be trusted
-	inTime                   // somebody is predicted to keep it
-	tooLate                  // nobody is
-)
-
-// timing marks the replicas of a pool that are predicted to begin the answer too late,
-// where another one is not: the board shows them as not available. The ask is of the
-// pool. Nobody is marked where all are too late; the soonest says when it would be.
-func (p *Policy) timing(t *Ticket, u *fleet.Upstream, ask *schedule.Ask) (timing, time.Duration) {
+// punctual marks the replicas of a pool that are predicted to begin the answer too late:
+// the board shows them as not available. The ask is of the pool. Nobody is marked where
+// there is no objective, or nothing to be trusted.
+func (p *Policy) punctual(t *Ticket, u *fleet.Upstream, ask *schedule.Ask) {
+	if !t.Request.Stream || t.Request.Dialect.Operation() != inference.Chat || u.Away || !p.known(u).Trusted() {
+		return
+	}
 	p.round++
-	if t.Aim.TTFT <= 0 || !t.Request.Stream || t.Request.Dialect.Operation() != inference.Chat || u.Away {
-		return unforeseen, 0
-	}
-	k := p.known(u)
-	if !k.Trusted() {
-		return unforeseen, 0
-	}
+	t.board.round = p.round
 	left := t.Aim.TTFT - t.board.now.Sub(t.asked())
-	met, soonest := false, time.Duration(0)
+	for i := range u.Replicas {
+		v := p.view(u.Replicas[i].ID, u)
+		if v.ahead.Outlook(t.board.now, p.at(u.Replicas[i].ID, t.board.now)).First(ask.Todo(i)) > left {
+			v.late = p.round
+		}
+	}
+}
+
+// soonest returns when the first of the available replicas of a pool would begin the
+// answer, where all are marked; 0 where none is available, or nobody is marked.
+func (p *Policy) soonest(t *Ticket, u *fleet.Upstream, ask *schedule.Ask) (soonest time.Duration) {
+	if t.board.round == 0 {
+		return 0
+	}
+	t.board.round = 0
 	for i := range u.Replicas {
 		id := u.Replicas[i].ID
-		st := t.board.Standing(&u.Replicas[i])
-		if st.Why != "" {
+		if t.board.Standing(&u.Replicas[i]).Why != "" {
 			continue
 		}
-		v := p.view(id, u)
-		first := v.ahead.Outlook(t.board.now, p.at(id, t.board.now)).First(ask.Todo(i))
+		first := p.views[id].ahead.Outlook(t.board.now, p.at(id, t.board.now)).First(ask.Todo(i))
 		if soonest == 0 || first < soonest {
 			soonest = first
 		}
-		switch {
-		case first > left:
-			v.late = p.round
-		case st.Capacity == 0 || st.KV+ask.Todo(i)+ask.Output <= st.Capacity:
-			met = true
-		}
 	}
-	if met {
-		t.board.round = p.round
-		return inTime, soonest
-	}
-	if soonest == 0 {
-		return unforeseen, 0
-	}
-	return tooLate, soonest
+	return soonest
 }
 
 // late refuses a request that nobody would begin to answer in time.

@@ -250,9 +250,9 @@ func (p *Policy) send(t *Ticket, s *fleet.Snapshot, now time.Time) Action {
 	}
 	// The other targets are worth knowing too, and a pool can be large.
 	room := max(MaxCandidates-len(t.Model.Targets), fewestFound)
-	inTime, late := t.Aim.TTFT > 0, time.Duration(0) // the soonest of all; -1: of some nothing is foreseen
+	late := time.Duration(0) // when the soonest of those who would be late would begin
 	for _, pass := range [...]pass{punctual, available, resort} {
-		if pass == punctual && !inTime || pass == resort && t.Copy {
+		if pass == punctual && t.Aim.TTFT <= 0 || pass == resort && t.Copy {
 			continue
 		}
 		t.Considered = 0
@@ -278,19 +278,8 @@ func (p *Policy) send(t *Ticket, s *fleet.Snapshot, now time.Time) Action {
 			}
 			t.board = board{policy: p, ticket: t, upstream: u, model: target.Model, now: now, only: stop.only}
 			ask := p.ask(t, u, target)
-			if inTime {
-				when, soonest := p.timing(t, u, ask)
-				switch {
-				case pass != punctual:
-				case when != tooLate:
-					late = -1
-				case late == 0 || 0 < soonest && soonest < late:
-					late = soonest
-				}
-				if pass == punctual && when == tooLate {
-					t.consider(Candidate{Target: target, WhyNot: Late})
-					continue
-				}
+			if pass == punctual {
+				p.punctual(t, u, ask)
 			}
 			if target.Adapter != "" && len(pool) > 1 && pass != resort {
 				t.board.rank = p.adapt(&t.board, u, target)
@@ -313,6 +302,9 @@ func (p *Policy) send(t *Ticket, s *fleet.Snapshot, now time.Time) Action {
 				})
 			}
 			if !won {
+				if soonest := p.soonest(t, u, ask); soonest > 0 && (late == 0 || soonest < late) {
+					late = soonest
+				}
 				continue
 			}
 			for _, later := range t.stops[i+1 : t.stopped] {

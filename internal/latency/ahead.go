@@ -74,20 +74,20 @@ func (a *Ahead) Roll(now time.Time, c *Constants) {
 	if d <= 0 {
 		return
 	}
-	o := a.outlook(now, c)
+	step, budget := c.Base.Seconds()+c.PerKV*a.kv(), max(float64(c.Budget-a.decodes), 1)
 	if a.read < a.sent {
 		from := a.at
 		if a.ready.After(from) {
 			from = a.ready
 		}
 		if able := now.Sub(from).Seconds(); able > 0 {
-			read := min(able/(o.token+o.step/o.budget), a.sent-a.read)
+			read := min(able/(1/c.Rate+step/budget), a.sent-a.read)
 			a.read += read
-			d = max(d-read*o.token, 0) // the rest is for steps
+			d = max(d-read/c.Rate, 0) // the rest is for steps
 		}
 	}
 	if a.decodes > 0 {
-		grown := d / max(o.step, 1e-4)
+		grown := d / max(step, 1e-4)
 		a.area += grown * (a.kv() + float64(a.decodes)*grown/2)
 		a.grown += grown
 	}
@@ -114,7 +114,7 @@ func (a *Ahead) outlook(now time.Time, c *Constants) Outlook {
 		o.busy = a.ready.Sub(now).Seconds()
 	}
 	if a.late != 0 {
-		o.late = a.late * math.Exp(-now.Sub(a.lateAt).Seconds()/lateFades)
+		o.late = a.late * max(1-now.Sub(a.lateAt).Seconds()/lateFades, 0)
 	}
 	return o
 }
@@ -249,7 +249,7 @@ func (a *Ahead) Ended(now time.Time, c *Constants, m *Mark, tokens int, first, l
 // little, and some of them too much.
 const (
 	lateStep  = 0.02 // of what is foreseen
-	lateFades = 5    // seconds until 1/e of it is left, while none comes
+	lateFades = 10   // seconds until nothing of it is left, while none comes
 )
 
 // Waiting returns how many prompts have no first token yet, of how many tokens that
