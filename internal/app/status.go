@@ -69,6 +69,11 @@ func (a *App) sources() telemetry.Sources {
 		Blocks:         func(yield func(string, uint64)) { a.company.blocks(yield) },
 		Unheard:        func() uint64 { return a.company.unheard() },
 		Engines:        a.engines,
+		Fits: func(yield func(string, float64, float64, bool)) {
+			for _, f := range a.Fits().Fits {
+				yield(f.Class, f.Error, f.First, f.Trusted)
+			}
+		},
 		Scrapes: func(yield func(string, uint64, uint64, uint64)) {
 			a.scraper.Asked(func(upstream string, t scrape.Tally) { yield(upstream, t.Good, t.Bad, t.Restarts) })
 		},

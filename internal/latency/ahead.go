@@ -23,7 +23,6 @@ type Ahead struct {
 	grown   float64 // tokens that a decode has made, since the beginning
 	since   float64 // sum of what grown was when each decode began
 	area    float64 // KV tokens in decode over time, in token seconds
-	pace    float64 // seconds a token, of late; 0 is not known
 
 	late   float64   // seconds by which first tokens came later than the constants say, of late
 	lateAt time.Time // when the last of them came
@@ -47,7 +46,6 @@ type Mark struct {
 
 // Outlook is what an engine's outstanding work means for a prompt that is sent now.
 type Outlook struct {
-	Known    bool
 	overhead float64 // seconds
 	busy     float64 // seconds until prompts sent before can be read at all
 	tokens   float64 // to read before
@@ -94,16 +92,9 @@ func (a *Ahead) Roll(now time.Time, c *Constants) {
 	a.at = now
 }
 
-func (a *Ahead) perToken(c *Constants) float64 {
-	if a.pace > 0 {
-		return a.pace
-	}
-	return max(c.Base.Seconds(), 1e-4)
-}
-
 func (a *Ahead) outlook(now time.Time, c *Constants) Outlook {
 	o := Outlook{
-		Known: true, overhead: c.Overhead.Seconds(), tokens: a.sent - a.read,
+		overhead: c.Overhead.Seconds(), tokens: a.sent - a.read,
 		step: c.Base.Seconds() + c.PerKV*a.kv(), growth: c.PerKV * float64(a.decodes), token: 1 / c.Rate,
 		budget: max(float64(c.Budget-a.decodes), 1),
 	}
@@ -216,11 +207,6 @@ func (a *Ahead) Ended(now time.Time, c *Constants, m *Mark, tokens int, first, l
 			Prompt:   (a.done - m.done) / steps,
 		}
 		told = true
-		if pace := d.PerToken.Seconds(); a.pace == 0 {
-			a.pace = pace
-		} else {
-			a.pace += 0.1 * (pace - a.pace)
-		}
 	}
 	if m.reading {
 		m.reading = false

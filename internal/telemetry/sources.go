@@ -31,6 +31,7 @@ type Sources struct {
 	Questions      func(yield func(answer string, n uint64)) // of DNS
 	Unheard        func() uint64                             // messages of gateways that were not listened to
 	Engines        func(yield func(*Engine))
+	Fits           func(yield func(class string, step, first float64, decides bool)) // of engines: by how much predictions are off
 	Scrapes        func(yield func(upstream string, good, bad, restarts uint64))
 }
 
@@ -76,6 +77,8 @@ var (
 	engineKV       = gauge("engine_kv_use", "Share of an engine's KV cache that requests hold, as it says.", "upstream", "replica")
 	engineAge      = gauge("engine_age_seconds", "Since an engine last said something of itself.", "upstream", "replica")
 	engineRestarts = gauge("engine_restarts_total", "Times that an engine began anew or was gone, by its metrics.", "upstream")
+	fitError       = gauge("prediction_error", "By how much the time of a token, or of the first one, was foreseen wrongly of late: mean of the relative errors.", "class", "of")
+	fitDecides     = gauge("prediction_decides", "Whether what is foreseen of a class of engines is good enough to decide.", "class")
 	scrapes        = gauge("engine_scrapes_total", "Times that engines and exporters of GPUs were asked for their metrics.", "upstream", "outcome")
 	gpuUse         = gauge("gpu_utilization", "Share of time that a replica's GPUs work, on average.", "upstream", "replica")
 	gpuMemory      = gauge("gpu_memory_use", "Share of their memory that is taken, of the fullest.", "upstream", "replica")
@@ -99,7 +102,7 @@ func (s *Sources) Describe(out chan<- *prometheus.Desc) {
 		foundFailures, streamsOpen, dropped, refused, acceptFailures, generation, reloadFailures,
 		conversations, keptBytes, keepFailures, peers, blocks, unheard, cellUp, cellRTT, cellRoom,
 		questions, engineRequests, engineKV, engineAge, scrapes, engineRestarts, gpuUse, gpuMemory,
-		gpuPower, gpuThrottled, gpuErrors,
+		gpuPower, gpuThrottled, gpuErrors, fitError, fitDecides,
 	} {
 		out <- d
 	}
@@ -126,6 +129,17 @@ func (s *Sources) Collect(out chan<- prometheus.Metric) {
 				v = 1
 			}
 			gauge(replicaUp, v, upstream, replica)
+		})
+	}
+	if s.Fits != nil {
+		s.Fits(func(class string, step, first float64, decides bool) {
+			v := 0.
+			if decides {
+				v = 1
+			}
+			gauge(fitError, step, class, "token")
+			gauge(fitError, first, class, "first_token")
+			gauge(fitDecides, v, class)
 		})
 	}
 	if s.Discovery != nil {
