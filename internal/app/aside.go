@@ -11,7 +11,7 @@ import (
 
 // Aside builds a process that serves what a file says, apart from any other that may
 // do so: on free ports of loopback, with a data folder and a key of its own, and
-// without other gateways. The folder is the caller's to remove.
+// without other gateways, other cells or a name in DNS. The folder is the caller's to remove.
 func Aside(file string, log io.Writer) (*App, error) {
 	c, report := config.Load(file)
 	if !report.OK() {
@@ -22,7 +22,8 @@ func Aside(file string, log io.Writer) (*App, error) {
 		return nil, err
 	}
 	c.Override("127.0.0.1:0", "127.0.0.1:0", dir)
-	c.TLS, c.Admin.TLS, c.Peers, c.DrainDelay = config.TLS{}, config.TLS{}, config.Peers{}, 0
+	c.TLS, c.Admin.TLS, c.DrainDelay = config.TLS{}, config.TLS{}, 0
+	c.Peers, c.Cells, c.DNS = config.Peers{}, nil, config.DNS{}
 	a, err := New(Options{Config: c, LocalKey: true, Log: log})
 	if err != nil {
 		_ = os.RemoveAll(dir) // nothing is in it that anybody needs

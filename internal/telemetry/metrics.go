@@ -276,8 +276,11 @@ func (m *Metrics) tries(r *record.Record) {
 	for i := range tries {
 		a := &tries[i]
 		result := "ok"
-		if a.Fault != fault.None {
+		switch {
+		case a.Fault != fault.None:
 			result = a.Fault.String()
+		case a.Doubt != "":
+			result = "unverified"
 		}
 		m.attempts.WithLabelValues(a.Upstream, result).Inc()
 		if i > 0 {

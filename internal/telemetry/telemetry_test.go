@@ -390,3 +390,19 @@ func TestReadIsNoFailover(t *testing.T) {
 		`headworks_failovers_total{upstream="readers"}`:             "",
 	})
 }
+
+// TestUnverified: an answer that a cascade went on from is no success, and no failure
+// of its replica.
+func TestUnverified(t *testing.T) {
+	m := New(Coarse, Sources{})
+	r := answered("assistant")
+	r.Tried = 0
+	r.Try(record.Attempt{Upstream: "small", Replica: "1", Doubt: "it is empty"})
+	r.Try(record.Attempt{Upstream: "eu-vllm", Replica: "1"})
+	m.Observe(r)
+	want(t, scrape(t, m), map[string]string{
+		`headworks_attempts_total{outcome="unverified",upstream="small"}`: "1",
+		`headworks_attempts_total{outcome="ok",upstream="eu-vllm"}`:       "1",
+		`headworks_failovers_total{upstream="small"}`:                     "",
+	})
+}
