@@ -510,10 +510,12 @@ func (t *rehearsal) candidate(k *flow.Ticket, place int) Candidate {
 	if to.Price.Known {
 		c.Price = &Price{to.Price.Input, to.Price.Output}
 	}
+	round := func(v float64) float64 { return math.Round(v*1000) / 1000 }
+	p := t.policy.Foresee(to, t.fleet, t.request.Input, t.now)
+	c.TTFT, c.TPOT = round(float64(p.TTFT)/1e6), round(float64(p.TPOT)/1e6)
 	if !k.Order.Judged {
 		return c
 	}
-	round := func(v float64) float64 { return math.Round(v*1000) / 1000 }
 	s := &k.Order.Scores[place]
 	c.Score, c.Contributions = new(round(float64(s.Total))), map[string]float64{}
 	for term, v := range s.Parts {
@@ -521,8 +523,6 @@ func (t *rehearsal) candidate(k *flow.Ticket, place int) Candidate {
 			c.Contributions[inference.Term(term).String()] = round(float64(v))
 		}
 	}
-	p := t.policy.Foresee(to, t.fleet, t.request.Input, t.now)
-	c.TTFT, c.TPOT = round(float64(p.TTFT)/1e6), round(float64(p.TPOT)/1e6)
 	return c
 }
 
