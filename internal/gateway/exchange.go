@@ -66,14 +66,13 @@ type life struct {
 	usage   inference.Usage
 	g       *Gateway
 	world   *World
-	record  *record.Record    // from the end on: an open answer does without
-	shadow  *duplicate        // the copy that is made of it
-	offered bool              // ... and is on its way
-	copy    *duplicate        // the copy that it is
-	cascade *cascade          // nil: no answer is looked at
-	heard   *cascade          // of the answer under way, where a canary wants to know of it
-	apart   inference.Request // as it is asked where its prompt is read for another replica
-	reading bool              // that is under way
+	record  *record.Record // from the end on: an open answer does without
+	shadow  *duplicate     // the copy that is made of it
+	offered bool           // ... and is on its way
+	copy    *duplicate     // the copy that it is
+	cascade *cascade       // nil: no answer is looked at
+	heard   *cascade       // of the answer under way, where a canary wants to know of it
+	reading bool           // the attempt under way reads the prompt for another replica
 	head    Head
 	call    engine.Call
 	ticket  flow.Ticket
@@ -199,9 +198,9 @@ func (x *exchange) send(a *flow.Action) flow.Event {
 	x.observe(a)
 	x.keep(a)
 	if x.reading = a.Prefill; a.Prefill {
-		x.apart = x.req.Request
-		x.apart.Stream, x.apart.WantUsage = false, false
-		x.call.Request, x.call.Prefill = &x.apart, true
+		apart := x.req.Request
+		apart.Stream, apart.WantUsage = false, false
+		x.call.Request, x.call.Prefill = &apart, true
 	}
 	if a.Handed {
 		x.call.Handed = x.handed
