@@ -223,6 +223,11 @@ func TestCellLost(t *testing.T) {
 	town.labs["a"].Close()
 	town.cables["c"].set(false)
 	eventually(t, "c is lost", func() bool { return town.states("a", cell.Down) == 1 })
+	for _, u := range a.Status().Upstreams {
+		if u.Name == "cell:c" && (u.Replicas[0].Up || u.Replicas[0].Why == "") {
+			t.Errorf("of a cell that is lost the status of upstreams says %+v", u.Replicas[0])
+		}
+	}
 	answers := make(chan reply, 3)
 	for range 3 {
 		go func() {

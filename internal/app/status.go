@@ -1,10 +1,13 @@
 package app
 
 import (
+	"cmp"
+	"slices"
 	"time"
 
 	"headworks/internal/api/admin"
 	"headworks/internal/canary"
+	"headworks/internal/cell"
 	"headworks/internal/flow"
 	"headworks/internal/inference"
 	"headworks/internal/scrape"
@@ -132,6 +135,9 @@ func (a *App) Status() admin.Status {
 			}
 			for _, r := range u.Replicas {
 				st := p.Health.Of(r.ID, "", now)
+				if i := slices.IndexFunc(s.Cells, func(c cell.State) bool { return u.Away && c.Cell == u.Region && c.URL == r.URL }); i >= 0 && s.Cells[i].State != cell.Up {
+					st.Why = cmp.Or(s.Cells[i].Why, s.Cells[i].State)
+				}
 				shown.Replicas = append(shown.Replicas, admin.Replica{
 					Name: r.Name, URL: r.URL, Found: k.FoundAt(r.URL), Region: r.Place.Region, Zone: r.Place.Zone, InFlight: p.Load(r.ID).Requests, Failures: p.Health.Failures(r.ID), Adapters: p.Adapters(r.ID), Up: st.Why == "", Why: st.Why, Until: st.Until,
 				})
