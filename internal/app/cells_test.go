@@ -121,14 +121,15 @@ func newTown(t *testing.T, more string, holds string) *town {
 		town.cables[r] = newCable(t, strings.TrimSuffix(strings.TrimPrefix(town.cells[r].BaseURL(), "http://"), "/v1"))
 	}
 	for _, r := range regions {
-		cells := "cells:\n"
+		var cells strings.Builder
+		cells.WriteString("cells:\n")
 		for _, other := range regions {
 			if other != r {
-				cells += fmt.Sprintf("  %s: {urls: [%s]}\n", other, town.cables[other].url())
+				fmt.Fprintf(&cells, "  %s: {urls: [%s]}\n", other, town.cables[other].url())
 			}
 		}
 		i := town.cells[r]
-		i.write(t, source(r, cells))
+		i.write(t, source(r, cells.String()))
 		if _, err := i.Reload(t.Context()); err != nil {
 			t.Fatal(err)
 		}

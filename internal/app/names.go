@@ -87,7 +87,7 @@ func (n *names) run(ctx context.Context) error {
 
 func (n *names) close() {
 	if n != nil {
-		n.udp.Close()
+		_ = n.udp.Close() // it may be closed already
 		n.tcp.Close()
 	}
 }
