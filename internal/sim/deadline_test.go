@@ -80,6 +80,12 @@ func TestFirstTokensAreForeseen(t *testing.T) {
 			l.Stages = append(l.Stages[:1:1], l.Stages[7:11]...)
 			return w, l
 		},
+		"Mooncake's conversations": func() (World, Load) {
+			w := LadderPool()
+			l := replay(trace(t, "mooncake/conversation.jsonl.gz", 0))
+			l.Start, l.Caller = w.Start, &tenant.Caller{}
+			return w, l
+		},
 	} {
 		w, l := build()
 		within, off, _, r := aimed(t, w, l, 0)
