@@ -297,7 +297,9 @@ func (p *Plan) why(sites []Site, first int) string {
 func (p *Plan) better(sites []Site, first int, objective time.Duration) (int, string) {
 	local := &sites[first]
 	here := comes(local)
-	late := local.TTFT > 0 && objective > 0 && float64(here) > lateAt*float64(objective)
+	// With less than one request for each replica nobody waits, whatever is thought: the
+	// next one finds out, or what once was slow would never be asked again.
+	late := local.Load >= 1 && local.TTFT > 0 && objective > 0 && float64(here) > lateAt*float64(objective)
 	most := here - max(time.Duration(gainShare*float64(here)), gainLeast)
 	for _, i := range p.sorted {
 		s := &sites[i]

@@ -161,12 +161,22 @@ func TestSpillBeforeItIsLate(t *testing.T) {
 		"but out":                  {800 * ms, 100 * ms, 80 * ms, time.Second, 0, 0},
 	} {
 		local, remote := site(SameRegion, 0, 1, 1, 100), site(Elsewhere, tt.trip, 1, 1, tt.open)
-		local.TTFT, remote.TTFT = tt.local, tt.remote
+		local.TTFT, remote.TTFT, local.Load = tt.local, tt.remote, 1
 		var p Plan
 		p.Make([]Site{local, remote}, tt.objective, 0)
 		if p.Order[0] != tt.first || (tt.first == 1) != (p.Why == Late) {
 			t.Errorf("%s: site %d, %q; want %d", name, p.Order[0], p.Why, tt.first)
 		}
+	}
+}
+
+// An idle place is asked, however late it is thought to be.
+func TestIdlePlacesAreAsked(t *testing.T) {
+	local, remote := site(SameRegion, 0, 1, 1, 100), site(Elsewhere, 80*ms, 1, 1, 100)
+	local.TTFT, remote.TTFT, local.Load = time.Minute, 100*ms, 0.9
+	var p Plan
+	if p.Make([]Site{local, remote}, time.Second, 0); p.Order[0] != 0 {
+		t.Errorf("site %d because of %q", p.Order[0], p.Why)
 	}
 }
 

@@ -263,3 +263,31 @@ func TestRegionsHelpOut(t *testing.T) {
 		}
 	}
 }
+
+// A region that hung for a minute is asked again soon after, however long its answers
+// took.
+func TestRegionHangs(t *testing.T) {
+	w := regions()
+	for i := range w.Fleet.Upstreams {
+		w.Fleet.Models[0].Targets[i].ID = fleet.TargetID(i + 1)
+	}
+	w.Fleet.Models[0].Aim.TTFT, w.Fleet.Models[0].Aim.TPOT = time.Second, 50*time.Millisecond
+	e, err := ParseEvent("60s..120s hang region/eu", w.Fleet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Events = []Event{e}
+	_, load := BuiltIn(6000, 1)
+	load.Rate = 25
+	var home, all int // of those that come when it is long over
+	Run(w, flow.NewPolicy(admit.Limits{}), load, func(r *record.Record) {
+		if at := time.UnixMicro(r.Time).Sub(w.Start); at > 200*time.Second {
+			if all++; r.Region == "eu" {
+				home++
+			}
+		}
+	})
+	if home < all*2/3 {
+		t.Errorf("of %d requests %d are served at home", all, home)
+	}
+}
