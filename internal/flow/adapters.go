@@ -37,11 +37,12 @@ func (p *Policy) adapt(b *board, u *fleet.Upstream, target *fleet.Target) lora.R
 	var any [lora.Busy + 1]bool
 	for i := range u.Replicas {
 		r := &u.Replicas[i]
-		if b.Standing(r).Why != "" {
+		st := b.Standing(r)
+		if st.Why != "" {
 			continue
 		}
 		rank := p.loras.Rank(r.ID, target.Adapter, u.Adapters)
-		l := p.Load(r.ID)
+		l := Load{Requests: st.Load, Prefill: st.Prefill}
 		if !any[rank] {
 			any[rank], least[rank] = true, l
 			continue
