@@ -68,12 +68,13 @@ func TestWatchedIsChecked(t *testing.T) {
 		`{kind: simulated, gpu: [":9400/metrics"]}`:                                "has no GPU",
 	} {
 		_, report := Parse("f", []byte("upstreams:\n  u: "+line+"\nmodels:\n  m: {targets: [{upstream: u, model: m}]}\n"), System())
-		said := ""
+		var words strings.Builder
 		for _, p := range report.Problems {
 			if !p.Warning {
-				said += p.Error()
+				words.WriteString(p.Error())
 			}
 		}
+		said := words.String()
 		if (want == "") != (said == "") || !strings.Contains(said, want) {
 			t.Errorf("%s: %q, want %q", line, said, want)
 		}

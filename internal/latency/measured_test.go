@@ -1,6 +1,7 @@
 package latency
 
 import (
+	"errors"
 	"math"
 	"testing"
 	"time"
@@ -61,7 +62,7 @@ func TestMeasuredRefuses(t *testing.T) {
 	} {
 		m := published()
 		tt.change(&m)
-		if _, err := m.Params(); err != tt.want {
+		if _, err := m.Params(); !errors.Is(err, tt.want) {
 			t.Errorf("%s: %v, want %v", name, err, tt.want)
 		}
 	}

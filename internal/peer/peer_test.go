@@ -35,8 +35,10 @@ type knows struct {
 }
 
 func gatewayOf(urls ...string) *knows {
-	s := &fleet.Snapshot{Replicas: len(urls), Foresees: true, Upstreams: []fleet.Upstream{{Name: "pool"}},
-		Models: []fleet.Model{{Name: "m", Targets: []fleet.Target{{Model: "m"}}}}}
+	s := &fleet.Snapshot{
+		Replicas: len(urls), Foresees: true, Upstreams: []fleet.Upstream{{Name: "pool"}},
+		Models: []fleet.Model{{Name: "m", Targets: []fleet.Target{{Model: "m"}}}},
+	}
 	for i, u := range urls {
 		s.Upstreams[0].Replicas = append(s.Upstreams[0].Replicas, fleet.Replica{ID: fleet.ReplicaID(i), URL: u})
 	}

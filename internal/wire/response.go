@@ -239,10 +239,10 @@ func (r *Response) inflate(until time.Time) ([]byte, error) {
 		case err == nil:
 		case errors.Is(err, errHungry):
 			p, err := r.read(until)
-			switch {
-			case err == nil:
+			switch err {
+			case nil:
 				z.feed(p)
-			case err == io.EOF: //nolint:errorlint // a fault may have it as its cause, and is no end
+			case io.EOF: //nolint:errorlint // a fault may have it as its cause, and is no end
 				z.ended = true
 			default:
 				return nil, err

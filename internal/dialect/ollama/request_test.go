@@ -136,8 +136,11 @@ func TestEncodeForeign(t *testing.T) {
 		Messages: []inference.Message{
 			{Parts: []inference.Part{{Kind: inference.Text, Text: "look"}, {Kind: inference.Image, Media: "image/png", Data: "AAAA"}, {Kind: inference.Image, URL: "https://example.com/a.png"}}},
 			{Role: inference.Assistant, Parts: []inference.Part{
-				{Kind: inference.Thinking, Text: "hm", Signature: "s"}, {Kind: inference.Text, Text: "one "}, {Kind: inference.Text, Text: "two"},
-				{Kind: inference.ToolUse, ID: "1", Name: "f", Data: `{"a":1}`}, {Kind: inference.ToolUse, ID: "2", Name: "g", Data: `no`},
+				{Kind: inference.Thinking, Text: "hm", Signature: "s"},
+				{Kind: inference.Text, Text: "one "},
+				{Kind: inference.Text, Text: "two"},
+				{Kind: inference.ToolUse, ID: "1", Name: "f", Data: `{"a":1}`},
+				{Kind: inference.ToolUse, ID: "2", Name: "g", Data: `no`},
 			}},
 			{Parts: []inference.Part{
 				{Kind: inference.ToolResult, ID: "1", Failed: true, Parts: []inference.Part{{Kind: inference.Text, Text: "it broke"}, {Kind: inference.Image, Data: "BBBB"}}},
@@ -236,7 +239,8 @@ func TestEmbedding(t *testing.T) {
 		asks, sends, got string
 	}{
 		{
-			Embedding{Model: "m"}, `{"model":"m","input":["a","caf\u00e9"],"truncate":true,"dimensions":3,"options":{"num_ctx":1},"keep_alive":0}`,
+			Embedding{Model: "m"},
+			`{"model":"m","input":["a","caf\u00e9"],"truncate":true,"dimensions":3,"options":{"num_ctx":1},"keep_alive":0}`,
 			`{"model":"m","input":["a","caf\u00e9"],"dimensions":3,"encoding_format":"float"}`, `{"model":"m","embeddings":[[1],[0.5, 1e-3]],"prompt_eval_count":7}`,
 		},
 		{Embedding{Single: true}, `{"model":"m","prompt":"a"}`, `{"model":"m","input":"a","encoding_format":"float"}`, `{"embedding":[1]}`},

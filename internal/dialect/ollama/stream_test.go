@@ -54,8 +54,11 @@ func TestWriter(t *testing.T) {
 	}{
 		"text and thought": {
 			deltas: []inference.Delta{
-				{Kind: inference.Begin}, {Kind: inference.ThoughtDelta, Text: "hm"}, {Kind: inference.Signed, Text: "s"},
-				{Kind: inference.TextDelta, Index: 1, Text: "a\n"}, {Kind: inference.RefusalDelta, Index: 2, Text: "no"},
+				{Kind: inference.Begin},
+				{Kind: inference.ThoughtDelta, Text: "hm"},
+				{Kind: inference.Signed, Text: "s"},
+				{Kind: inference.TextDelta, Index: 1, Text: "a\n"},
+				{Kind: inference.RefusalDelta, Index: 2, Text: "no"},
 				{Kind: inference.End, Finish: inference.Length, Usage: usage},
 			},
 			want: []string{
@@ -67,9 +70,12 @@ func TestWriter(t *testing.T) {
 		},
 		"calls, mixed": {
 			deltas: []inference.Delta{
-				{Kind: inference.ToolBegin, ID: "1", Name: "f"}, {Kind: inference.ToolBegin, Index: 1, Name: "g"},
-				{Kind: inference.ToolDelta, Text: `{"a":`}, {Kind: inference.ToolDelta, Text: `1}`},
-				{Kind: inference.TextDelta, Index: 2, Text: "b"}, {Kind: inference.ToolBegin, Index: 3, ID: "3", Name: "h"},
+				{Kind: inference.ToolBegin, ID: "1", Name: "f"},
+				{Kind: inference.ToolBegin, Index: 1, Name: "g"},
+				{Kind: inference.ToolDelta, Text: `{"a":`},
+				{Kind: inference.ToolDelta, Text: `1}`},
+				{Kind: inference.TextDelta, Index: 2, Text: "b"},
+				{Kind: inference.ToolBegin, Index: 3, ID: "3", Name: "h"},
 				{Kind: inference.End, Finish: inference.ToolCalls},
 			},
 			want: []string{
@@ -89,11 +95,11 @@ func TestWriter(t *testing.T) {
 		},
 		"the upstream wrote the end": {want: []string{}},
 	} {
-		var want string
+		var want strings.Builder
 		for _, line := range tt.want {
-			want += lineHead + line + "\n"
+			want.WriteString(lineHead + line + "\n")
 		}
-		if diff := cmp.Diff(want, write(&tt.w, tt.deltas...)); diff != "" {
+		if diff := cmp.Diff(want.String(), write(&tt.w, tt.deltas...)); diff != "" {
 			t.Errorf("%s: -want +got\n%s", name, diff)
 		}
 	}
@@ -140,8 +146,11 @@ func TestFail(t *testing.T) {
 // TestStreamsComeBack: what a Writer writes a Reader reads.
 func TestStreamsComeBack(t *testing.T) {
 	sent := []inference.Delta{
-		{Kind: inference.Begin, Model: "m"}, {Kind: inference.ThoughtDelta, Text: "hm"}, {Kind: inference.TextDelta, Index: 1, Text: "a"},
-		{Kind: inference.ToolBegin, Index: 2, ID: "x", Name: "f"}, {Kind: inference.ToolDelta, Index: 2, Text: `{"a":1}`},
+		{Kind: inference.Begin, Model: "m"},
+		{Kind: inference.ThoughtDelta, Text: "hm"},
+		{Kind: inference.TextDelta, Index: 1, Text: "a"},
+		{Kind: inference.ToolBegin, Index: 2, ID: "x", Name: "f"},
+		{Kind: inference.ToolDelta, Index: 2, Text: `{"a":1}`},
 		{Kind: inference.End, Finish: inference.ToolCalls, Usage: inference.Usage{Input: 5, Output: 7, Known: true}},
 	}
 	got, last, err := steps(write(&Writer{}, sent...))

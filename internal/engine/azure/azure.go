@@ -26,6 +26,7 @@ func New(replicas []fleet.Replica, keys []string, version string) (*engine.HTTP,
 			switch p.Dialect {
 			case inference.Images, inference.Speech, inference.Transcriptions, inference.Translations:
 				protocols = append(protocols, p)
+			default: // it has no deployments of
 			}
 		}
 	}
