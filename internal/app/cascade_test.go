@@ -117,3 +117,50 @@ keys:
 		t.Errorf("%s", r.body)
 	}
 }
+
+// TestCascadeJudge: a model looks at what passed the rest.
+func TestCascadeJudge(t *testing.T) {
+	at := speaker(t, map[string]string{"wrong": "it is WRONG", "right": "it is right", "odd": "it is odd", "better": "it is better"})
+	judge := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b, _ := io.ReadAll(r.Body)
+		verdict := "Yes."
+		switch {
+		case !strings.Contains(string(b), "what is it"):
+			t.Errorf("the judge does not know the question: %s", b)
+		case strings.Contains(string(b), "WRONG"):
+			verdict = "no"
+		case strings.Contains(string(b), "odd"):
+			verdict = "perhaps"
+		}
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprintf(w, `{"id":"c","object":"chat.completion","created":1,"model":"j","choices":[{"index":0,"message":{"role":"assistant","content":%q},"finish_reason":"stop"}],"usage":{"prompt_tokens":50,"completion_tokens":1,"total_tokens":51}}`, verdict)
+	}))
+	t.Cleanup(judge.Close)
+	model := "  %s: {cascade: {judge: {upstream: judge, model: j, price: {input: 1000, output: 1000}}}, targets: [{upstream: small, model: %[1]s}, {upstream: large, model: better}]}\n"
+	i := serve(t, fmt.Sprintf(`
+drain_delay: 0s
+upstreams:
+  small: {kind: openai, urls: [%[1]s/v1], key: provider-secret-of-tests}
+  large: {kind: openai, urls: [%[1]s/v1], key: provider-secret-of-tests}
+  judge: {kind: openai, urls: [%[2]s/v1], key: provider-secret-of-tests}
+keys:
+  - {name: tests, secret: %[3]s}
+models:
+%[4]s%[5]s%[6]s`, at, judge.URL, pinned, fmt.Sprintf(model, "wrong"), fmt.Sprintf(model, "right"), fmt.Sprintf(model, "odd")))
+	for name, want := range map[string]struct{ doubt, degraded, body string }{
+		"wrong": {"its judge says no", "", "better"},
+		"right": {"", "", "right"},
+		"odd":   {"its judge gave no verdict", "unverified", "odd"},
+	} {
+		for _, streams := range []bool{false, true} {
+			r := i.send(t, "POST", i.at("/v1/chat/completions"), pinned, fmt.Sprintf(`{"model":%q,"stream":%v,"messages":[{"role":"user","content":"what is it"}]}`, name, streams))
+			x := i.explained(t, r)
+			if r.status != 200 || strings.Contains(r.body, "WRONG") || r.header.Get("X-Headworks-Degraded") != want.degraded || x.Attempts[0].Doubt != want.doubt {
+				t.Errorf("%s, stream %v: %d %s %v %+v", name, streams, r.status, r.body, r.header, x.Attempts)
+			}
+			if !streams && !strings.Contains(r.body, want.body) {
+				t.Errorf("%s: %s", name, r.body)
+			}
+		}
+	}
+}

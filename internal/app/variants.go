@@ -57,7 +57,7 @@ func trial(model string, m config.Model) *fleet.Canary {
 		Quality: float64(c.Quality), Salt: hashed(model, m.Salt, "canary", c.Target),
 	}
 	if len(c.Verify) > 0 && c.Quality > 0 {
-		f.Verify = cascade(&config.Cascade{Verify: c.Verify})
+		f.Verify = cascade(&config.Cascade{Verify: c.Verify}, nil)
 	}
 	for _, s := range c.Steps {
 		f.Steps = append(f.Steps, float64(s))
@@ -98,7 +98,7 @@ func classifier(c *config.Config, of *config.Classifier, upstreams map[string]in
 }
 
 // cascade returns what answers have to pass; nil where nobody looks at them.
-func cascade(c *config.Cascade) *fleet.Cascade {
+func cascade(c *config.Cascade, upstreams map[string]int) *fleet.Cascade {
 	if c == nil {
 		return nil
 	}
@@ -111,6 +111,12 @@ func cascade(c *config.Cascade) *fleet.Cascade {
 	}
 	if c.Reject != "" {
 		f.Reject = regexp.MustCompile(c.Reject)
+	}
+	if j := c.Judge; j != nil {
+		f.Judge = &fleet.Judge{Upstream: upstreams[j.Upstream], Model: j.Model, Timeout: j.Timeout}
+		if j.Price != nil {
+			f.Judge.Price = price(j.Price)
+		}
 	}
 	return f
 }

@@ -240,6 +240,7 @@ func (r *fleetRoom) build(c *config.Config) (w *gateway.World, take func() moves
 		}
 		kin(&m, c.Models[name].Policy == config.ByDistance)
 		m.Canary = trial(name, c.Models[name])
+		m.Cascade = cascade(c.Models[name].Cascade, upstreams)
 		m.Classifier = classifier(c, c.Models[name].Classifier, upstreams)
 		for _, region := range cells {
 			if len(m.Targets) < fleet.MaxTargets && !inside(s, m.Targets) {
@@ -498,7 +499,6 @@ func model(name string, m config.Model) fleet.Model {
 		f.Policy, f.Choice = fleet.Best, choice(&m.Choice)
 	}
 	f.Aim, f.RefuseLate = tenant.Objective(m.Objectives), m.Late == config.LateRefuse
-	f.Cascade = cascade(m.Cascade)
 	f.Sticky = sticks[m.Sticky]
 	switch m.Dropped {
 	case config.DroppedDrop:

@@ -383,9 +383,20 @@ type Cascade struct {
 	Verify []string `json:"verify,omitzero" enum:"whole,refusal,json" jsonschema:"what is looked at: that it is neither cut nor empty, that it does not begin as refusals do, that it is JSON where that was asked for, of the schema asked for, and calls tools with arguments that are theirs"`
 	Match  string   `json:"match,omitzero" jsonschema:"a regular expression (RE2) that finds something in its text"`
 	Reject string   `json:"reject,omitzero" jsonschema:"a regular expression (RE2) that finds nothing in its text"`
+	Judge  *Judge   `json:"judge,omitzero" jsonschema:"a model that is asked whether an answer that passed the rest answers its question"`
 }
 
 func (c *Cascade) defaults() { c.Verify = []string{VerifyWhole, VerifyRefusal, VerifyJSON} }
+
+// Judge is a model that says whether an answer answers its question.
+type Judge struct {
+	Upstream string        `json:"upstream" jsonschema:"name of an upstream"`
+	Model    string        `json:"model" jsonschema:"the upstream's name for the model"`
+	Timeout  time.Duration `json:"timeout,omitzero" jsonschema:"how long its verdict is waited for"`
+	Price    *Price        `json:"price,omitzero" jsonschema:"what its tokens cost, USD per million"`
+}
+
+func (j *Judge) defaults() { j.Timeout = 5 * time.Second }
 
 // Canary is a target that gets a share of a model's requests, which grows by steps as
 // long as the target does no worse than the others.

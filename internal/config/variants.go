@@ -93,7 +93,17 @@ func (r *reader) cascade(path string, m Model) {
 	case m.Canary != nil:
 		r.at(path, BadValue, "a canary comes first or not at all, so it has no place in a cascade; make the canary a model of its own")
 	}
-	if len(c.Verify) == 0 && c.Match == "" && c.Reject == "" {
+	if j := c.Judge; j != nil {
+		at := join(path, "judge.upstream")
+		if _, known := r.cfg.Upstreams[j.Upstream]; !known && j.Upstream != "" {
+			names := slices.Sorted(maps.Keys(r.cfg.Upstreams))
+			r.at(at, UnknownName, "no upstream has the name "+r.shown(at, j.Upstream)+meant(j.Upstream, names, "upstreams are"))
+		}
+		if j.Timeout < time.Millisecond || j.Timeout > time.Minute {
+			r.at(join(path, "judge.timeout"), BadValue, "answers wait for it, so it is 1ms at least and 1m at most")
+		}
+	}
+	if len(c.Verify) == 0 && c.Match == "" && c.Reject == "" && c.Judge == nil {
 		r.at(join(path, "verify"), Missing, "an empty list, so every answer passes; leave verify out for whole, refusal, json")
 	}
 	for _, f := range []struct{ name, text string }{{"match", c.Match}, {"reject", c.Reject}} {

@@ -259,6 +259,14 @@ type Label struct {
 	Hard float64 // how hard a request is then, 0 to 1
 }
 
+// Judge is a model that says whether an answer answers its question.
+type Judge struct {
+	Upstream int    // index into Snapshot.Upstreams
+	Model    string // the upstream's name for it
+	Timeout  time.Duration
+	Price    inference.Price
+}
+
 // Cascade says what an answer has to pass where a target comes behind the one that
 // gave it; what does not pass is asked of the next one.
 type Cascade struct {
@@ -267,6 +275,7 @@ type Cascade struct {
 	JSON    bool           // it is JSON where that was asked for, of the schema asked for; arguments of tools are, of the tool's
 	Match   *regexp.Regexp // is found in its text; nil: nothing has to be
 	Reject  *regexp.Regexp // is not found in its text; nil: anything may be
+	Judge   *Judge         // a model says that it answers the question; nil: none is asked
 }
 
 // Model is what callers ask for by name.

@@ -76,11 +76,7 @@ func (p *Policy) doubted(t *Ticket, ev Event, s *fleet.Snapshot, now time.Time) 
 	ready := func(place uint8) bool { return p.ready(t, &t.Model.Targets[place], s, now) }
 	if t.Tries == MaxAttempts || !t.behind(int(t.choice), ready) {
 		t.Left = "no other target of the cascade can be asked"
-		if !t.Request.Stream {
-			return p.finished(t, ev, now)
-		}
-		t.state, t.Committed = committed, true
-		return Action{Kind: Commit, Until: p.until(t, now, Event{Progress: now, Said: now, Wrote: now})}
+		return p.hand(t, ev, now)
 	}
 	t.output = ev.Tokens
 	p.ended(t, ev.Tokens, now)
@@ -143,4 +139,79 @@ func (p *Policy) looked(t *Ticket, passed bool) {
 	if passed {
 		at.passed++
 	}
+}
+
+// Why an answer was not judged.
+const (
+	NoJudge      = "no replica of its judge is available"
+	JudgeFails   = "its judge failed before, and rests"
+	JudgeTooSlow = "its judge took too long"
+)
+
+// judge has an answer looked at that passed what can be told of it, or gives it
+// unverified where nobody can.
+func (p *Policy) judge(t *Ticket, ev Event, now time.Time) Action {
+	j := t.Model.Cascade.Judge
+	if j == nil {
+		p.looked(t, true)
+		return p.hand(t, ev, now)
+	}
+	why := ""
+	var r *fleet.Replica
+	if d := p.doctors[t.Model.Name+"/judge"]; d != nil && now.Before(d.rests) {
+		why = JudgeFails
+	} else if r = p.consultant(t, &t.fleet.Upstreams[j.Upstream], j.Model, now); r == nil {
+		why = NoJudge
+	}
+	if why != "" {
+		p.passes(t, why)
+		return p.hand(t, ev, now)
+	}
+	p.consult(r)
+	t.judge, t.judgeAt = r, now
+	return Action{Kind: Judge, Replica: r, Until: now.Add(j.Timeout)}
+}
+
+// recess gives back what a judge was counted to have, once something else happens. It
+// reports whether there was one.
+func (p *Policy) recess(t *Ticket, now time.Time) bool {
+	if t.judge == nil {
+		return false
+	}
+	p.load[t.judge.ID].Requests--
+	t.JudgeTime += now.Sub(t.judgeAt)
+	t.judge = nil
+	return true
+}
+
+// judged takes the judge's verdict on an answer.
+func (p *Policy) judged(t *Ticket, ev Event, s *fleet.Snapshot, now time.Time) Action {
+	why := ""
+	if c := ev.Class; c != nil {
+		why = c.WhyNot
+		if c.Cost < 0 || t.JudgeCost < 0 {
+			t.JudgeCost = -1
+		} else {
+			t.JudgeCost += c.Cost
+		}
+	}
+	p.examine(t.Model.Name+"/judge", why == "", now)
+	switch {
+	case why != "":
+		p.passes(t, why)
+	case ev.Doubt != "":
+		return p.doubted(t, ev, s, now)
+	default:
+		p.looked(t, true)
+	}
+	return p.hand(t, ev, now)
+}
+
+// hand gives the answer that is there.
+func (p *Policy) hand(t *Ticket, ev Event, now time.Time) Action {
+	if !t.Request.Stream {
+		return p.finished(t, ev, now)
+	}
+	t.state, t.Committed = committed, true
+	return Action{Kind: Commit, Until: p.until(t, now, Event{Progress: now, Said: now, Wrote: now})}
 }

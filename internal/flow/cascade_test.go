@@ -239,3 +239,62 @@ func TestCascadeOfACell(t *testing.T) {
 	r.req.N = 2
 	r.sends(r.step(Event{Kind: Arrived}), 1, false)
 }
+
+// TestCascadeJudge: the judge's word decides, its silence does not, and whatever
+// happens what it was counted to have is given back.
+func TestCascadeJudge(t *testing.T) {
+	passed := Event{Kind: Passed, Tokens: 9}
+	judged := func(doubt, whyNot string) Event {
+		return Event{Kind: Judged, Tokens: 9, Doubt: doubt, Class: &Class{WhyNot: whyNot, Cost: 2}}
+	}
+	begin := func(stream bool) *rig {
+		r := cascaded(t, stream, 1, 1, 1)
+		r.s.Models[0].Targets = r.s.Models[0].Targets[:2]
+		r.s.Models[0].Cascade.Judge = &fleet.Judge{Upstream: 2, Model: "j", Timeout: 5 * time.Second}
+		r.sends(r.step(Event{Kind: Arrived}), 0, true)
+		return r
+	}
+	for _, stream := range []bool{false, true} {
+		for _, c := range []struct {
+			ev      Event
+			goesOn  bool
+			doubted string
+		}{{judged("", ""), false, ""}, {judged("its judge says no", ""), true, "its judge says no"}, {judged("", JudgeTooSlow), false, JudgeTooSlow}} {
+			r := begin(stream)
+			a := r.want(r.step(passed), Judge)
+			if a.Replica.ID != 2 || r.p.Load(2).Requests != 1 {
+				t.Fatalf("%+v", a)
+			}
+			a = r.after(time.Second, c.ev)
+			switch {
+			case c.goesOn:
+				r.sends(a, 1, false)
+				a = r.after(time.Second, Event{Kind: Finished, Tokens: 9})
+			case stream:
+				r.want(a, Commit)
+				a = r.step(Event{Kind: Finished, Tokens: 9})
+			}
+			r.wantFault(a, fault.None)
+			if r.t.Attempts[0].Doubt != c.doubted || r.t.JudgeTime != time.Second || r.t.JudgeCost != 2 {
+				t.Errorf("%+v, %v, %d", r.t.Attempts[0], r.t.JudgeTime, r.t.JudgeCost)
+			}
+			r.empty()
+		}
+	}
+	r := begin(true)
+	r.want(r.step(passed), Judge)
+	r.wantFault(r.step(Event{Kind: Left}), fault.ClientClosed)
+	r.empty()
+
+	r = begin(false)
+	r.p.Health.Failed(2, "j", nil, fault.New(fault.Connect, "test"), r.now, r.now, 0)
+	r.wantFault(r.step(passed), fault.None)
+	if r.t.Attempts[0].Doubt != NoJudge {
+		t.Errorf("%+v", r.t.Attempts[0])
+	}
+	r.empty()
+
+	r = begin(false)
+	r.wantFault(r.step(judged("", "")), fault.Internal) // nobody asked it
+	r.empty()
+}

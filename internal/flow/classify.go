@@ -58,11 +58,7 @@ func (p *Policy) enter(t *Ticket, s *fleet.Snapshot, now time.Time) Action {
 		t.Class.WhyNot = NobodyThen
 		return p.send(t, s, now)
 	}
-	for int(r.ID) >= len(p.load) {
-		p.load = append(p.load, Load{})
-	}
-	p.load[r.ID].Requests++
-	p.went(r.ID)
+	p.consult(r)
 	t.state, t.Class.Replica, t.Class.At = asking, r, now
 	return Action{Kind: Classify, Replica: r, Until: now.Add(c.Timeout)}
 }
@@ -95,26 +91,40 @@ func (p *Policy) classified(t *Ticket, ev *Event, s *fleet.Snapshot, now time.Ti
 	if c.Cached {
 		return p.send(t, s, now)
 	}
-	d := p.doctors[t.Model.Name]
+	if !c.Verdict.Known && c.WhyNot == "" {
+		c.WhyNot = NoVerdict
+	}
+	p.examine(t.Model.Name, c.Verdict.Known, now)
+	return p.send(t, s, now)
+}
+
+// consult counts a request more at a replica that is asked about another one.
+func (p *Policy) consult(r *fleet.Replica) {
+	for int(r.ID) >= len(p.load) {
+		p.load = append(p.load, Load{})
+	}
+	p.load[r.ID].Requests++
+	p.went(r.ID)
+}
+
+// examine learns from what a classifier or a judge came to.
+func (p *Policy) examine(name string, well bool, now time.Time) {
+	d := p.doctors[name]
 	switch {
-	case c.Verdict.Known && d != nil:
+	case well && d != nil:
 		*d = doctor{}
-	case !c.Verdict.Known:
-		if c.WhyNot == "" {
-			c.WhyNot = NoVerdict
-		}
+	case !well:
 		if d == nil {
 			d = &doctor{}
 			if p.doctors == nil {
 				p.doctors = map[string]*doctor{}
 			}
-			p.doctors[t.Model.Name] = d
+			p.doctors[name] = d
 		}
 		if d.failed++; d.failed >= tolerated {
 			d.rests = now.Add(min(restFirst<<min(d.failed-tolerated, 10), restMost))
 		}
 	}
-	return p.send(t, s, now)
 }
 
 // dismiss gives back what the classifier's replica was counted to have.

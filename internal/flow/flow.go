@@ -39,6 +39,8 @@ const (
 	Quiet                       // the moment Action.Until came, and nothing else
 	Finished                    // the answer is whole
 	Doubted                     // the answer is whole, was kept, and did not pass what its model asks of it
+	Passed                      // the answer is whole, was kept, and passed what can be told of it; the model has a judge besides
+	Judged                      // the judge gave its verdict, or none
 	Failed                      // the attempt failed, see Event.Fault
 	Left                        // the client is gone
 	Drained                     // this process goes away and waits no longer
@@ -47,7 +49,7 @@ const (
 )
 
 func (k EventKind) String() string {
-	return [...]string{"arrived", "entered", "classified", "content", "unseen", "quiet", "finished", "doubted", "failed", "left", "drained"}[k]
+	return [...]string{"arrived", "entered", "classified", "content", "unseen", "quiet", "finished", "doubted", "passed", "judged", "failed", "left", "drained"}[k]
 }
 
 // Event is what just happened to a request.
@@ -56,9 +58,9 @@ type Event struct {
 	Fault    *fault.Error  // of Failed
 	Progress time.Time     // of Quiet: when the upstream last gave a sign; zero if never
 	Said     time.Time     // of Quiet and Finished: when content last came; zero if never, and of Finished where Tokens is not what came
-	Class    *Class        // of Classified: Verdict, Label, WhyNot, Cached and Cost
-	Doubt    string        // of Doubted: why it did not pass; of Content: why nobody looked at what was kept, empty where it passed
-	Tokens   int           // of Finished and Doubted: of the answer, as far as known
+	Class    *Class        // of Classified: Verdict, Label, WhyNot, Cached and Cost; of Judged: WhyNot and Cost
+	Doubt    string        // of Doubted and Judged: why it did not pass; of Content: why nobody looked at what was kept, empty where it passed
+	Tokens   int           // of Finished, Doubted, Passed and Judged: of the answer, as far as known
 	Handed   bool          // of Finished, of a send with Prefill: what was read can be handed over
 	Gap      time.Duration // of Finished: the longest silence within the answer; 0: not known
 	Wrote    time.Time     // of Quiet: when the client last got bytes; zero if never
@@ -72,6 +74,7 @@ type ActionKind uint8
 const (
 	Queue    ActionKind = iota // wait for a place until Until: report Entered, Quiet, Left or Drained
 	Classify                   // ask the model's classifier at Replica, until Until: report Classified, Left or Drained
+	Judge                      // ask the cascade's judge at Replica, until Until: report Judged, Left or Drained
 	Send                       // send to Target and Replica, then read
 	Read                       // read on until Until: report Content, Unseen, Quiet, Finished, Doubted, Failed, Left or Drained
 	Commit                     // let the client have the content, then read
@@ -82,14 +85,14 @@ const (
 )
 
 func (k ActionKind) String() string {
-	return [...]string{"queue", "classify", "send", "read", "commit", "open", "alive", "done", "ignore"}[k]
+	return [...]string{"queue", "classify", "judge", "send", "read", "commit", "open", "alive", "done", "ignore"}[k]
 }
 
 // Action is what to do next.
 type Action struct {
 	Kind    ActionKind
 	Target  *fleet.Target  // of Send
-	Replica *fleet.Replica // of Send and Classify
+	Replica *fleet.Replica // of Send, Classify and Judge
 	Verify  bool           // of Send: keep the answer, look at it once it is whole, and report Content or Finished where it passes, Doubted where it does not
 	Prefill bool           // of Send: the replica, of another upstream than Target, is to read the prompt alone
 	Handed  bool           // of Send: what another replica read is handed over
@@ -172,6 +175,8 @@ type Ticket struct {
 	Order      route.Order
 	Aim        tenant.Objective
 	Class      Class
+	JudgeTime  time.Duration // that judges took
+	JudgeCost  int64         // micro-USD, of judges; -1: not known
 	Target     *fleet.Target // of the last send
 	Replica    *fleet.Replica
 	Why        string // why Target and Replica
@@ -212,14 +217,16 @@ type Ticket struct {
 	lastAt   fleet.ReplicaID // where an attempt is under way
 	trial    *trial          // the canary that this request tells of; nil: none
 	verify   bool            // the answer under way is looked at before anybody gets it
-	owed     bool            // it was drawn for the canary, which did not get it yet
-	output   int             // tokens of the whole answer; 0: not known
-	took     Load            // what it takes there
-	reading  bool            // the attempt under way reads the prompt for another replica
-	since    time.Time       // when that began, or the one did that the attempt under way goes on from
-	handed   bool            // the prompt was read, and is handed over with the next send
-	alone    bool            // no other replica reads the prompt
-	foreseen bool            // mark counts there
+	judge    *fleet.Replica  // that looks at the answer now; nil: none does
+	judgeAt  time.Time
+	owed     bool      // it was drawn for the canary, which did not get it yet
+	output   int       // tokens of the whole answer; 0: not known
+	took     Load      // what it takes there
+	reading  bool      // the attempt under way reads the prompt for another replica
+	since    time.Time // when that began, or the one did that the attempt under way goes on from
+	handed   bool      // the prompt was read, and is handed over with the next send
+	alone    bool      // no other replica reads the prompt
+	foreseen bool      // mark counts there
 	mark     latency.Mark
 	expected time.Duration // to the first token, by whatever is known
 	heardAt  time.Time     // the first content

@@ -152,25 +152,25 @@ func TestEveryStateMeetsEveryEvent(t *testing.T) {
 	ignore := cell{Ignore, fault.None, ended}
 	whole := cell{Done, fault.None, ended}
 	table := [states][eventKinds]cell{
-		fresh:  {Arrived: {Send, fault.None, held}, Entered: wrong, Classified: wrong, Content: wrong, Unseen: wrong, Quiet: wrong, Finished: wrong, Doubted: wrong, Failed: wrong, Left: left, Drained: drained},
-		queued: {Arrived: wrong, Entered: {Send, fault.None, held}, Classified: wrong, Content: wrong, Unseen: wrong, Quiet: {Done, fault.Overloaded, ended}, Finished: wrong, Doubted: wrong, Failed: wrong, Left: left, Drained: drained},
+		fresh:  {Arrived: {Send, fault.None, held}, Entered: wrong, Classified: wrong, Content: wrong, Unseen: wrong, Quiet: wrong, Finished: wrong, Doubted: wrong, Passed: wrong, Judged: wrong, Failed: wrong, Left: left, Drained: drained},
+		queued: {Arrived: wrong, Entered: {Send, fault.None, held}, Classified: wrong, Content: wrong, Unseen: wrong, Quiet: {Done, fault.Overloaded, ended}, Finished: wrong, Doubted: wrong, Passed: wrong, Judged: wrong, Failed: wrong, Left: left, Drained: drained},
 		asking: {
 			Arrived: wrong, Entered: wrong, Classified: {Send, fault.None, held}, Content: wrong, Unseen: wrong, Quiet: wrong,
-			Finished: wrong, Doubted: wrong, Failed: wrong, Left: left, Drained: drained,
+			Finished: wrong, Doubted: wrong, Passed: wrong, Judged: wrong, Failed: wrong, Left: left, Drained: drained,
 		},
 		held: {
 			Arrived: wrong, Entered: wrong, Classified: wrong, Content: {Commit, fault.None, committed}, Unseen: {Read, fault.None, held}, Quiet: {Read, fault.None, held},
-			Finished: whole, Doubted: wrong, Failed: {Send, fault.None, held}, Left: left, Drained: drained,
+			Finished: whole, Doubted: wrong, Passed: wrong, Judged: wrong, Failed: {Send, fault.None, held}, Left: left, Drained: drained,
 		},
 		opened: {
 			Arrived: wrong, Entered: wrong, Classified: wrong, Content: {Commit, fault.None, committed}, Unseen: {Read, fault.None, opened}, Quiet: {Alive, fault.None, opened},
-			Finished: whole, Doubted: wrong, Failed: {Send, fault.None, opened}, Left: left, Drained: drained,
+			Finished: whole, Doubted: wrong, Passed: wrong, Judged: wrong, Failed: {Send, fault.None, opened}, Left: left, Drained: drained,
 		},
 		committed: {
 			Arrived: wrong, Entered: wrong, Classified: wrong, Content: {Read, fault.None, committed}, Unseen: wrong, Quiet: {Read, fault.None, committed},
-			Finished: whole, Doubted: wrong, Failed: {Done, fault.UpstreamError, ended}, Left: left, Drained: drained,
+			Finished: whole, Doubted: wrong, Passed: wrong, Judged: wrong, Failed: {Done, fault.UpstreamError, ended}, Left: left, Drained: drained,
 		},
-		ended: {ignore, ignore, ignore, ignore, ignore, ignore, ignore, ignore, ignore, ignore, ignore},
+		ended: {ignore, ignore, ignore, ignore, ignore, ignore, ignore, ignore, ignore, ignore, ignore, ignore, ignore},
 	}
 	for from := range states {
 		for kind := range eventKinds {

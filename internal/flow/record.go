@@ -112,6 +112,9 @@ func (t *Ticket) recordChoice(r *record.Record) {
 			r.ClassifierTime = c.Took.Microseconds()
 		}
 	}
+	if t.JudgeTime > 0 {
+		r.JudgeTime, r.JudgeCost = t.JudgeTime.Microseconds(), t.JudgeCost
+	}
 	if t.Aim.TTFT > 0 {
 		r.ObjectiveTTFT = t.Aim.TTFT.Microseconds()
 	}

@@ -43,6 +43,7 @@ func (p *Policy) Step(t *Ticket, ev Event, s *fleet.Snapshot, now time.Time) Act
 	if ev.Kind == Finished {
 		p.learnWhole(t, &ev, now)
 	}
+	judged := p.recess(t, now)
 	switch ev.Kind {
 	case Left:
 		return p.done(t, fault.New(fault.ClientClosed, "the client closed the connection"), now)
@@ -94,6 +95,14 @@ func (p *Policy) Step(t *Ticket, ev Event, s *fleet.Snapshot, now time.Time) Act
 		case Doubted:
 			if t.verify && !t.reading {
 				return p.doubted(t, ev, s, now)
+			}
+		case Passed:
+			if t.verify && !t.reading {
+				return p.judge(t, ev, now)
+			}
+		case Judged:
+			if judged {
+				return p.judged(t, ev, s, now)
 			}
 		case Failed:
 			return p.failed(t, ev.Fault, s, now)

@@ -135,6 +135,8 @@ func (x *exchange) run() {
 			ev = x.wait(a.Until)
 		case flow.Classify:
 			ev = x.classify(&a)
+		case flow.Judge:
+			ev = x.judge(&a)
 		case flow.Send:
 			ev = x.send(&a)
 		case flow.Read:

@@ -118,6 +118,8 @@ var table = []Column{
 	texts(101, "unclassified", func(r *Record) *string { return &r.Unclassified }),
 	ints(102, "classifier_time", "us", func(r *Record) *int64 { return &r.ClassifierTime }),
 	ints(103, "classifier_cost", "micro_usd", func(r *Record) *int64 { return &r.ClassifierCost }),
+	ints(104, "judge_time", "us", func(r *Record) *int64 { return &r.JudgeTime }),
+	ints(105, "judge_cost", "micro_usd", func(r *Record) *int64 { return &r.JudgeCost }),
 	ints(72, "objective_ttft", "us", func(r *Record) *int64 { return &r.ObjectiveTTFT }),
 	ints(73, "objective_tpot", "us", func(r *Record) *int64 { return &r.ObjectiveTPOT }),
 

@@ -149,6 +149,9 @@ type Record struct {
 	ClassifierTime int64
 	ClassifierCost int64
 
+	JudgeTime int64 // of judges of a cascade's answers
+	JudgeCost int64
+
 	ObjectiveTTFT int64
 	ObjectiveTPOT int64
 
