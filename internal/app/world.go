@@ -193,7 +193,7 @@ func (r *fleetRoom) build(c *config.Config) (w *gateway.World, take func() moves
 		s.Upstreams = append(s.Upstreams, fleet.Upstream{
 			Name: name, Kind: u.Kind, Region: u.Region, Zone: u.Zone, Hardware: u.Hardware,
 			Schedule: schedules[u.Schedule], KVTokens: u.KVTokens, Adapters: u.MaxLoRAs, Rate: u.PrefillRate, Class: u.Class, StepTokens: u.StepTokens,
-			Speaks: speaks(&u), Replicas: replicas, Simulated: u.Kind == config.Simulated, Lexical: u.Kind == config.LocalEmbed,
+			Speaks: speaks(&u), Replicas: replicas, Apart: u.CacheSalt == config.SaltTenant, Simulated: u.Kind == config.Simulated, Lexical: u.Kind == config.LocalEmbed,
 		})
 		s.Upstreams[i].Locate(s.Atlas)
 	}
@@ -453,11 +453,11 @@ func (r *fleetRoom) engine(name string, u config.Upstream, replicas []fleet.Repl
 	case config.Bedrock:
 		return over(bedrock.New(replicas, keys, u.Region))
 	case config.VLLM:
-		return over(vllm.New(replicas, keys))
+		return over(vllm.New(replicas, keys, u.CacheSalt == config.SaltTenant))
 	case config.LlamaCpp:
 		return over(llamacpp.New(replicas, keys))
 	case config.SGLang:
-		return over(sglang.New(replicas, keys))
+		return over(sglang.New(replicas, keys, u.CacheSalt == config.SaltTenant))
 	case config.TGI:
 		return over(tgi.New(replicas, keys))
 	case config.Ollama:

@@ -149,6 +149,9 @@ func (r *reader) upstream(path, name string, u Upstream) {
 	}
 	r.credentials(join(path, "keys"), u)
 	r.loras(path, name, u)
+	if u.CacheSalt == SaltTenant && u.Kind != VLLM && u.Kind != SGLang {
+		r.at(join(path, "cache_salt"), BadValue, "cache_salt is for kind vllm and sglang; kind is "+u.Kind)
+	}
 	r.prefill(path, name, u)
 	u = r.cfg.Upstreams[name]
 	urls := "urls"

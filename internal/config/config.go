@@ -97,6 +97,9 @@ const (
 	LocalEmbed   = "local-embed"
 )
 
+// SaltTenant keeps tenants apart in the caches of engines; see Upstream.CacheSalt.
+const SaltTenant = "tenant"
+
 // Upstream is a pool of engines that serve the same models, or a provider.
 type Upstream struct {
 	Kind        string          `json:"kind" enum:"kinds" jsonschema:"what is spoken to"`
@@ -113,6 +116,7 @@ type Upstream struct {
 	Hardware    string          `json:"hardware,omitzero" jsonschema:"what it runs on"`
 	Schedule    string          `json:"schedule,omitzero" enum:"prefix,least-requests,two-choices,session,lmetric,round-robin,random" jsonschema:"how one of several replicas is chosen"`
 	KVTokens    int             `json:"kv_tokens,omitzero" min:"1024" max:"1073741824" jsonschema:"tokens that the KV cache of each replica holds, where known"`
+	CacheSalt   string          `json:"cache_salt,omitzero" enum:"off,tenant" jsonschema:"whether tenants share what engines keep of prompts: off (they do), or tenant: each has its own (vLLM, SGLang: cache_salt)"`
 	MaxLoRAs    int             `json:"max_loras,omitzero" min:"1" max:"1024" jsonschema:"adapters that each replica holds at once, as its engine was told (vLLM: --max-loras, SGLang: --max-loras-per-batch)"`
 	Prefill     string          `json:"prefill,omitzero" jsonschema:"name of another upstream of kind vllm, with the same models, whose replicas read prompts for those of this one"`
 	PrefillRate float64         `json:"prefill_rate,omitzero" min:"1" max:"100000000" jsonschema:"prompt tokens that each replica reads a second, where known"`

@@ -141,6 +141,10 @@ type Options struct {
 	Connect   time.Duration
 	Listing   *Listing // nil: it has no list of models
 
+	// Salt lets tenants share nothing in the engine's KV cache: their prompts carry a
+	// cache_salt of their own.
+	Salt bool
+
 	// Classes says where a text is classified; nil: nowhere.
 	Classes func(dst []byte, base string) []byte
 

@@ -132,6 +132,12 @@ func (s *stream) write(ctx context.Context, at *origin, target string) error {
 		s.body = scan.Splice(s.body[:0], body, s.edits)
 		body = s.body
 	}
+	if s.engine.options.Salt && (p.Dialect == inference.OpenAI || p.Dialect == inference.Completions) {
+		var err error
+		if body, err = s.salt(body); err != nil {
+			return err
+		}
+	}
 	if p.Handover != nil && (c.Prefill || c.Handed != nil || own) {
 		var err error
 		if body, err = s.hand(p.Handover, body); err != nil {

@@ -63,6 +63,7 @@ type Upstream struct {
 	Hardware string
 	Speaks   inference.Set // natively
 	Schedule Schedule
+	Apart    bool    // tenants share nothing in its caches
 	KVTokens int     // that the KV cache of each replica holds; 0 is not known
 	Adapters int     // that each replica holds at once
 	Prefill  int     // one more than the index of the upstream that reads prompts for it; 0: none does

@@ -4,6 +4,7 @@ import (
 	"headworks/internal/fleet"
 	"headworks/internal/lora"
 	"headworks/internal/prefix"
+	"headworks/internal/tenant"
 )
 
 // Why a replica is not asked for an adapter now, and why the one is that is.
@@ -21,12 +22,17 @@ const (
 	loadSpare   = 4
 )
 
-// seed sets the blocks of a target's prompts apart from those of others.
-func seed(t *fleet.Target) uint64 {
-	if t.Adapter == "" {
-		return prefix.Seed(t.Model, "", "")
+// seed sets the blocks of a target's prompts apart from those of others, and where
+// tenants share nothing, from those of other tenants.
+func seed(t *fleet.Target, u *fleet.Upstream, c *tenant.Caller) uint64 {
+	salt := ""
+	if u.Apart && c != nil {
+		salt = c.Tenant
 	}
-	return prefix.Seed(t.Base, t.Adapter, "")
+	if t.Adapter == "" {
+		return prefix.Seed(t.Model, "", salt)
+	}
+	return prefix.Seed(t.Base, t.Adapter, salt)
 }
 
 // adapt returns the worst rank of replicas that are asked for a target's adapter: those

@@ -124,9 +124,20 @@ func TestAdaptersRestart(t *testing.T) {
 func TestAdapterSeed(t *testing.T) {
 	seeds := map[uint64]bool{}
 	for _, target := range []fleet.Target{{Model: "base"}, {Model: "a", Base: "base", Adapter: "a"}, {Model: "b", Base: "base", Adapter: "b"}, {Model: "a", Base: "other", Adapter: "a"}} {
-		seeds[seed(&target)] = true
+		seeds[seed(&target, &fleet.Upstream{}, &tenant.Caller{Tenant: "one"})] = true
 	}
 	if len(seeds) != 4 {
 		t.Errorf("%d of 4 are apart", len(seeds))
+	}
+	// Tenants share what is read, unless the upstream keeps them apart.
+	target := fleet.Target{Model: "base"}
+	if !seeds[seed(&target, &fleet.Upstream{}, &tenant.Caller{Tenant: "two"})] {
+		t.Error("two tenants are apart that share")
+	}
+	apart := fleet.Upstream{Apart: true}
+	seeds[seed(&target, &apart, &tenant.Caller{Tenant: "one"})] = true
+	seeds[seed(&target, &apart, &tenant.Caller{Tenant: "two"})] = true
+	if len(seeds) != 6 {
+		t.Errorf("%d of 6 are apart", len(seeds))
 	}
 }

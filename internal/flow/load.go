@@ -147,7 +147,7 @@ func (p *Policy) ask(t *Ticket, u *fleet.Upstream, target *fleet.Target) *schedu
 		p.hits = append(p.hits, 0)
 	}
 	p.asked.Hits = p.hits[:len(u.Replicas)]
-	c.index.Match(p.asked.Hits, seed(target), r.Blocks)
+	c.index.Match(p.asked.Hits, seed(target, u, t.Caller), r.Blocks)
 	p.asked.Full = c.index.Full()
 	return &p.asked
 }
@@ -159,7 +159,7 @@ func (p *Policy) sent(t *Ticket, u *fleet.Upstream, target *fleet.Target, choice
 		p.others.gave(u, choice.Place)
 	}
 	if c := p.caches[u.Name]; c != nil && len(t.Request.Blocks) > 0 {
-		c.index.Insert(choice.Place, seed(target), t.Request.Blocks)
+		c.index.Insert(choice.Place, seed(target, u, t.Caller), t.Request.Blocks)
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"headworks/internal/fleet"
-	"headworks/internal/inference"
 	"headworks/internal/prefix"
 	"headworks/internal/route"
 )
@@ -51,7 +50,7 @@ func (p *Policy) wants(t *Ticket, s *fleet.Snapshot, now time.Time) *route.Ask {
 	}
 	for i := range t.Model.Targets[:min(len(t.Model.Targets), route.MaxTargets)] {
 		target := &t.Model.Targets[i]
-		held := p.held(t.Request, target, s)
+		held := p.held(t, target, s)
 		p.ahead[i] = p.Foresee(target, s, t.Request.Input-held, now)
 		if p.ahead[i].Held = held; held > 0 {
 			p.ahead[i].Saved = max(p.Foresee(target, s, t.Request.Input, now).TTFT-p.ahead[i].TTFT, 0)
@@ -63,7 +62,8 @@ func (p *Policy) wants(t *Ticket, s *fleet.Snapshot, now time.Time) *route.Ask {
 
 // held returns how much of a prompt some replica of a target is thought to hold in its
 // cache, in tokens.
-func (p *Policy) held(r *inference.Request, target *fleet.Target, s *fleet.Snapshot) int {
+func (p *Policy) held(t *Ticket, target *fleet.Target, s *fleet.Snapshot) int {
+	r := t.Request
 	u := &s.Upstreams[target.Upstream]
 	c := p.caches[u.Name]
 	if c == nil || len(r.Blocks) == 0 {
@@ -72,7 +72,7 @@ func (p *Policy) held(r *inference.Request, target *fleet.Target, s *fleet.Snaps
 	for len(p.hits) < len(c.ids) {
 		p.hits = append(p.hits, 0)
 	}
-	blocks := c.index.Match(p.hits[:len(c.ids)], seed(target), r.Blocks)
+	blocks := c.index.Match(p.hits[:len(c.ids)], seed(target, u, t.Caller), r.Blocks)
 	return min(int(blocks)*prefix.Block/bytesPerToken, r.Input-1)
 }
 

@@ -66,7 +66,7 @@ func TestConversationStays(t *testing.T) {
 		t.Fatalf("a new prompt goes to %s since %q", at, why)
 	}
 	p.caches["up0"].index.Purge(0)
-	p.cachesOf(&s.Upstreams[1]).index.Insert(0, seed(&m.Targets[1]), blocks)
+	p.cachesOf(&s.Upstreams[1]).index.Insert(0, seed(&m.Targets[1], &s.Upstreams[1], nil), blocks)
 	if at, why := ask(); at != "up1" || why != route.Warm {
 		t.Errorf("the one that holds it does not get it: %s since %q", at, why)
 	}

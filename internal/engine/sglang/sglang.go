@@ -19,8 +19,9 @@ import (
 	"headworks/internal/scan"
 )
 
-// New returns the engine of an upstream's replicas; an empty key is not sent.
-func New(replicas []fleet.Replica, keys []string) (*engine.HTTP, error) {
+// New returns the engine of an upstream's replicas; an empty key is not sent. With salt
+// tenants share nothing in its KV cache.
+func New(replicas []fleet.Replica, keys []string, salt bool) (*engine.HTTP, error) {
 	protocols := engine.Compatible()
 	for i := range protocols {
 		if protocols[i].Dialect == inference.Rerank {
@@ -30,7 +31,7 @@ func New(replicas []fleet.Replica, keys []string) (*engine.HTTP, error) {
 			protocols[i].Handover = ours()
 		}
 	}
-	return engine.NewHTTP(protocols, replicas, engine.Options{Keys: engine.Bearer(keys), Listing: engine.Models(), Classes: engine.Classes(true)})
+	return engine.NewHTTP(protocols, replicas, engine.Options{Salt: salt, Keys: engine.Bearer(keys), Listing: engine.Models(), Classes: engine.Classes(true)})
 }
 
 // bootstrap are the fields that say between which servers a prompt is handed over

@@ -1,6 +1,7 @@
 package sglang
 
 import (
+	"headworks/internal/fleet"
 	"testing"
 
 	"headworks/internal/engine"
@@ -17,7 +18,7 @@ func TestConformance(t *testing.T) {
 		inference.Rerank:      "/v1/rerank",
 	} {
 		t.Run(dialect.String(), func(t *testing.T) {
-			enginetest.Run(t, enginetest.Kind{New: New, Dialect: dialect, Path: path, Key: enginetest.Bearer()})
+			enginetest.Run(t, enginetest.Kind{New: plain, Dialect: dialect, Path: path, Key: enginetest.Bearer()})
 		})
 	}
 }
@@ -60,4 +61,9 @@ func TestOurs(t *testing.T) {
 	if got := string(ours().Take(nil, &d, nil)); got != `{"model":"m","messages":[]}` {
 		t.Error(got)
 	}
+}
+
+// plain is an engine whose cache all tenants share.
+func plain(replicas []fleet.Replica, keys []string) (*engine.HTTP, error) {
+	return New(replicas, keys, false)
 }

@@ -12,13 +12,14 @@ import (
 	"headworks/internal/inference"
 )
 
-// New returns the engine of an upstream's replicas; an empty key is not sent.
-func New(replicas []fleet.Replica, keys []string) (*engine.HTTP, error) {
+// New returns the engine of an upstream's replicas; an empty key is not sent. With salt
+// tenants share nothing in its KV cache.
+func New(replicas []fleet.Replica, keys []string, salt bool) (*engine.HTTP, error) {
 	protocols := engine.Compatible()
 	for i := range protocols {
 		if d := protocols[i].Dialect; d == inference.OpenAI || d == inference.Completions {
 			protocols[i].Handover = handover()
 		}
 	}
-	return engine.NewHTTP(protocols, replicas, engine.Options{Keys: engine.Bearer(keys), Listing: engine.Models(), Classes: engine.Classes(false)})
+	return engine.NewHTTP(protocols, replicas, engine.Options{Salt: salt, Keys: engine.Bearer(keys), Listing: engine.Models(), Classes: engine.Classes(false)})
 }

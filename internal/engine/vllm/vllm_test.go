@@ -1,6 +1,8 @@
 package vllm
 
 import (
+	"headworks/internal/engine"
+	"headworks/internal/fleet"
 	"testing"
 
 	"headworks/internal/engine/enginetest"
@@ -15,7 +17,12 @@ func TestConformance(t *testing.T) {
 		inference.Rerank:      "/v1/rerank",
 	} {
 		t.Run(dialect.String(), func(t *testing.T) {
-			enginetest.Run(t, enginetest.Kind{New: New, Dialect: dialect, Path: path, Key: enginetest.Bearer()})
+			enginetest.Run(t, enginetest.Kind{New: plain, Dialect: dialect, Path: path, Key: enginetest.Bearer()})
 		})
 	}
+}
+
+// plain is an engine whose cache all tenants share.
+func plain(replicas []fleet.Replica, keys []string) (*engine.HTTP, error) {
+	return New(replicas, keys, false)
 }
