@@ -27,9 +27,10 @@ import (
 //	ended      ignore   ignore   ignore   ignore  ignore             ignore    ignore           ignore
 //
 // Where the model has a classifier, arrived and entered lead to classify, and classified
-// to send. Doubted, while held or opened, sends to the next target of the cascade, or gives the
-// answer as it is: commit, done. Where the table has "-" the driver is at fault, and the request is done with
-// fault.Internal. Retry stands for send, or done where no other try can help.
+// to send. Passed, while held or opened, leads to judge, or gives the answer; doubted,
+// and judged with a no, send to the next target of the cascade, or give the answer as it
+// is: commit, done. Where the table has "-" the driver is at fault, and the request is
+// done with fault.Internal. Retry stands for send, or done where no other try can help.
 func (p *Policy) Step(t *Ticket, ev Event, s *fleet.Snapshot, now time.Time) Action {
 	if t.state == ended {
 		return Action{Kind: Ignore}
