@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/url"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -46,6 +45,11 @@ type Protocol struct {
 	// the caller.
 	Recast func(c *Call, answer *scan.Doc) []byte
 
+	// Own are fields of a request that callers may not set, as they name hosts that the
+	// engine would speak to: what a caller says of them is not sent, and named as dropped.
+	// One with a dot is a member of an object.
+	Own []string
+
 	// Handover, where set, is how replicas hand over prompts that they have read.
 	Handover *Handover
 
@@ -67,10 +71,6 @@ type Protocol struct {
 
 // Handover is how one replica reads a prompt for another one, which then answers it.
 type Handover struct {
-	// Fields are those of a request's object that say where a prompt was read. A
-	// caller's own are not sent: they name hosts that the engine would speak to.
-	Fields []string
-
 	// Prefill appends a body with what makes the upstream read its prompt alone, and
 	// Take one that says where that was done. The document is of the body. Nil from
 	// Prefill: this one cannot be read alone.
@@ -79,26 +79,6 @@ type Handover struct {
 
 	// Handed returns where the prompt is that was read, of the answer; nil: nowhere.
 	Handed func(answer *scan.Doc) []byte
-}
-
-// holds reports whether a request has one of the fields.
-func (h *Handover) holds(d *scan.Doc) bool {
-	for m := range d.Root().All() {
-		if slices.Contains(h.Fields, string(m.Key())) {
-			return true
-		}
-	}
-	return false
-}
-
-// named appends the names of those fields of a request.
-func (h *Handover) named(dst []string, d *scan.Doc) []string {
-	for m := range d.Root().All() {
-		if slices.Contains(h.Fields, string(m.Key())) {
-			dst = append(dst, string(m.Key()))
-		}
-	}
-	return dst
 }
 
 // Framing cuts a stream of bytes into events; see wire.Splitter, which does so by

@@ -103,9 +103,11 @@ func (s *stream) write(ctx context.Context, at *origin, target string) error {
 	case p.Edits != nil && s.same && c.Form == nil:
 		s.edits = p.Edits(s.edits, doc, c.Model)
 	}
-	own := p.Handover != nil && s.same && p.Handover.holds(c.Doc)
-	if own {
-		s.dropped = p.Handover.named(s.dropped, c.Doc)
+	claims := 0 // of fields that are not the caller's
+	if s.same && c.Form == nil {
+		before := len(s.dropped)
+		s.dropped = p.claimed(s.dropped, c.Doc.Root())
+		claims = len(s.dropped) - before
 	}
 	if err := c.Keep(s.dropped); err != nil {
 		return err
@@ -138,7 +140,13 @@ func (s *stream) write(ctx context.Context, at *origin, target string) error {
 			return err
 		}
 	}
-	if p.Handover != nil && (c.Prefill || c.Handed != nil || own) {
+	if claims > 0 {
+		var err error
+		if body, err = s.disclaim(body); err != nil {
+			return err
+		}
+	}
+	if p.Handover != nil && (c.Prefill || c.Handed != nil) {
 		var err error
 		if body, err = s.hand(p.Handover, body); err != nil {
 			return err
@@ -183,8 +191,7 @@ func (s *stream) write(ctx context.Context, at *origin, target string) error {
 	return nil
 }
 
-// hand returns the body with what hands a prompt over, and without what a caller says
-// of that.
+// hand returns the body with what hands a prompt over.
 func (s *stream) hand(h *Handover, body []byte) ([]byte, error) {
 	c := s.call
 	s.borrow()

@@ -10,7 +10,6 @@
 package sglang
 
 import (
-	"slices"
 	"strconv"
 
 	"headworks/internal/engine"
@@ -27,29 +26,17 @@ func New(replicas []fleet.Replica, keys []string, salt bool) (*engine.HTTP, erro
 		if protocols[i].Dialect == inference.Rerank {
 			protocols[i].Recast = ranked
 		}
-		if d := protocols[i].Dialect; d == inference.OpenAI || d == inference.Completions {
-			protocols[i].Handover = ours()
-		}
+		protocols[i].Own = bootstrap()
 	}
 	return engine.NewHTTP(protocols, replicas, engine.Options{Salt: salt, Keys: engine.Bearer(keys), Listing: engine.Models(), Classes: engine.Classes(true)})
 }
 
 // bootstrap are the fields that say between which servers a prompt is handed over
-// (ChatCompletionRequest of SGLang's entrypoints/openai/protocol.py).
-var bootstrap = []string{"bootstrap_host", "bootstrap_port", "bootstrap_room"}
-
-// ours keeps callers from naming servers that an engine would speak to. Prompts are
-// not handed over here: SGLang's servers want both requests at once.
-func ours() *engine.Handover {
-	return &engine.Handover{
-		Fields:  bootstrap,
-		Prefill: func([]byte, *scan.Doc) []byte { return nil },
-		Take: func(dst []byte, d *scan.Doc, _ []byte) []byte {
-			edits := scan.CutAll(nil, d.Root(), func(m scan.Value) bool { return slices.Contains(bootstrap, string(m.Key())) })
-			return scan.Splice(dst, d.Bytes(), edits)
-		},
-		Handed: func(*scan.Doc) []byte { return nil },
-	}
+// (ChatCompletionRequest of SGLang's entrypoints/openai/protocol.py): a caller names no
+// server that an engine would speak to. Prompts are not handed over here, as SGLang's
+// servers want both requests at once.
+func bootstrap() []string {
+	return []string{"bootstrap_host", "bootstrap_port", "bootstrap_room"}
 }
 
 // ranked writes an array of {score, document, index, meta_info}, the best first

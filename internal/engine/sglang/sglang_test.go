@@ -52,17 +52,6 @@ func TestRanked(t *testing.T) {
 	}
 }
 
-// TestOurs: a caller names no server that an engine would speak to.
-func TestOurs(t *testing.T) {
-	var d scan.Doc
-	if err := d.ScanLax([]byte(`{"bootstrap_host":"10.6.6.6","model":"m","bootstrap_port":1,"messages":[],"bootstrap_room":2}`)); err != nil {
-		t.Fatal(err)
-	}
-	if got := string(ours().Take(nil, &d, nil)); got != `{"model":"m","messages":[]}` {
-		t.Error(got)
-	}
-}
-
 // plain is an engine whose cache all tenants share.
 func plain(replicas []fleet.Replica, keys []string) (*engine.HTTP, error) {
 	return New(replicas, keys, false)

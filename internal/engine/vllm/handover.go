@@ -8,6 +8,15 @@ import (
 // transfer is the field that says where a prompt was read, in requests and answers.
 const transfer = "kv_transfer_params"
 
+// own are the fields that say from which hosts the engine fetches what another one made:
+// KV blocks, and what an encoder made of pictures. What stands in vllm_xargs
+// ends where those end too, in extra_args of SamplingParams (ChatCompletionRequest in
+// vllm/entrypoints/openai/chat_completion/protocol.py).
+func own() []string {
+	const encoded, extra = "ec_transfer_params", "vllm_xargs."
+	return []string{transfer, encoded, extra + transfer, extra + encoded}
+}
+
 // keep asks to read a prompt and to keep its KV blocks for another engine.
 const keep = `,"stream":false,"max_tokens":1,"` + transfer + `":{"do_remote_decode":true,"do_remote_prefill":false,` +
 	`"remote_engine_id":null,"remote_block_ids":null,"remote_host":null,"remote_port":null}`
@@ -18,7 +27,6 @@ const keep = `,"stream":false,"max_tokens":1,"` + transfer + `":{"do_remote_deco
 // vLLM's own proxy has it (tests/v1/kv_connector/nixl_integration/toy_proxy_server.py).
 func handover() *engine.Handover {
 	return &engine.Handover{
-		Fields: []string{transfer},
 		Prefill: func(dst []byte, d *scan.Doc) []byte {
 			root, again := d.Root(), keep
 			if root.Get("tool_choice").Is("required") {

@@ -17,6 +17,7 @@ import (
 func New(replicas []fleet.Replica, keys []string, salt bool) (*engine.HTTP, error) {
 	protocols := engine.Compatible()
 	for i := range protocols {
+		protocols[i].Own = own()
 		if d := protocols[i].Dialect; d == inference.OpenAI || d == inference.Completions {
 			protocols[i].Handover = handover()
 		}
