@@ -103,7 +103,7 @@ func tellDecision(w io.Writer, d *app.Decision) {
 			row[2], row[4] = fmt.Sprintf("%.2f", *c.Score), "loses by "+parts(c.Contributions)
 		}
 		if c.TTFT > 0 {
-			row[3] = fmt.Sprintf("%.0f ms", c.TTFT)
+			row[3] = fmt.Sprintf("%.0f ms", max(c.TTFT, 1))
 		}
 		rows = append(rows, row)
 	}

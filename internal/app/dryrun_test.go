@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -131,5 +133,43 @@ func TestWhatCannotBeTried(t *testing.T) {
 	d, err := TryDecision(DryRun{Config: i.file, Body: []byte(`{"request":` + ok + `,"tier":"free","place":"eu"}`), Circumstances: Circumstances{Place: "us/a"}})
 	if err != nil || d.Request.From != "us/a" || d.Request.Tier != "free" {
 		t.Errorf("%+v, %v", d.Request, err)
+	}
+}
+
+// TestWhatWaitsCountsWhateverIsKnown: nothing says how fast the engine of the page about
+// choosing is, and what waits there and the objective count all the same. Nothing is
+// assumed of a provider.
+func TestWhatWaitsCountsWhateverIsKnown(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "headworks.yaml")
+	err := os.WriteFile(file, []byte(`
+upstreams:
+  gpu: {kind: vllm, urls: ["http://10.0.0.11:8000"], hardware: h100}
+  openai: {kind: openai, key: provider-secret-of-tests}
+models:
+  assistant:
+    policy: best
+    objectives: {ttft: 2s}
+    targets:
+      - {upstream: gpu, model: qwen3-8b, precision: fp8, quality: 0.62, window: 32768, capabilities: [tools], price: {input: 0.05, output: 0.10}}
+      - {upstream: openai, model: gpt-5.1, quality: 0.90}
+`), 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct{ waiting, objective, want, why string }{
+		{"gpu=0", "", "gpu", "complexity: "},
+		{"gpu=20000", "", "gpu", "complexity: "},
+		{"gpu=100000", "", "openai", "load: "},
+		{"gpu=20000", "x-headworks-objective: ttft=300ms", "openai", "load: "},
+		{"openai=100000", "", "gpu", "complexity: "},
+	} {
+		c := Circumstances{Waiting: []string{tt.waiting}}
+		if tt.objective != "" {
+			c.Headers = []string{tt.objective}
+		}
+		d, err := TryDecision(DryRun{Config: file, Body: []byte(`{"model":"assistant","messages":[{"role":"user","content":"` + easy + `"}]}`), Circumstances: c})
+		if err != nil || d.Chosen == nil || d.Chosen.Upstream != tt.want || !strings.HasPrefix(d.Reason, tt.why) {
+			t.Errorf("%+v: %+v, %q, %v", tt, d.Chosen, d.Reason, err)
+		}
 	}
 }

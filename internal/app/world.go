@@ -192,7 +192,7 @@ func (r *fleetRoom) build(c *config.Config) (w *gateway.World, take func() moves
 		w.Engines = append(w.Engines, b.engine)
 		s.Upstreams = append(s.Upstreams, fleet.Upstream{
 			Name: name, Kind: u.Kind, Region: u.Region, Zone: u.Zone, Hardware: u.Hardware,
-			Schedule: schedules[u.Schedule], KVTokens: u.KVTokens, Adapters: u.MaxLoRAs, Rate: u.PrefillRate, Class: u.Class, StepTokens: u.StepTokens,
+			Schedule: schedules[u.Schedule], KVTokens: u.KVTokens, Adapters: u.MaxLoRAs, Rate: u.PrefillRate, Own: config.Own(u.Kind), Class: u.Class, StepTokens: u.StepTokens,
 			Speaks: speaks(&u), Replicas: replicas, Apart: u.CacheSalt == config.SaltTenant, Simulated: u.Kind == config.Simulated, Lexical: u.Kind == config.LocalEmbed,
 		})
 		s.Upstreams[i].Locate(s.Atlas)

@@ -219,8 +219,14 @@ func (u *Upstream) Credentials() []tenant.Secret {
 // Found reports whether replicas of a kind can be found: it is one that runs
 // anywhere.
 func Found(kind string) bool {
+	return Own(kind) || kind == OpenAI
+}
+
+// Own reports whether a kind is one of engines that one runs oneself, rather than of a
+// provider or of whoever speaks OpenAI's dialect.
+func Own(kind string) bool {
 	k, _ := catalog.Find(kind)
-	return k.Port > 0 || kind == OpenAI
+	return k.Port > 0
 }
 
 // BuiltIn reports whether engines of a kind live inside this process and have no

@@ -68,6 +68,7 @@ type Upstream struct {
 	Adapters int     // that each replica holds at once
 	Prefill  int     // one more than the index of the upstream that reads prompts for it; 0: none does
 	Rate     float64 // prompt tokens that each replica reads a second; 0 is not known
+	Own      bool    // its replicas are engines of one's own: each reads one prompt after the other
 	// Class names the engines that behave as those here do, so that what is learned of
 	// one holds for all; empty for those of this upstream alone.
 	Class      string

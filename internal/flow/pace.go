@@ -77,7 +77,9 @@ func (p *Policy) held(t *Ticket, target *fleet.Target, s *fleet.Snapshot) int {
 }
 
 // Foresee returns how soon a target would answer a prompt: by what is known of its
-// engine and waits there, else by what was seen of it lately.
+// engine and waits there, else by what was seen of it lately. Of an engine of one's own
+// of which nobody knows how fast it reads, the usual rate is assumed, for what waits
+// there and, until its first tokens were seen, for the prompt; of a provider nothing is.
 func (p *Policy) Foresee(target *fleet.Target, s *fleet.Snapshot, input int, now time.Time) route.Pace {
 	u := &s.Upstreams[target.Upstream]
 	if k, ok := p.Learned(u); ok && k.Trusted() {
@@ -88,11 +90,15 @@ func (p *Policy) Foresee(target *fleet.Target, s *fleet.Snapshot, input int, now
 	if u.Rate > 0 {
 		rate = u.Rate
 	}
+	assumed := rate <= 0 && u.Own
+	if assumed {
+		rate = unknownRate
+	}
 	if rate > 0 {
 		seen.Queued = time.Duration(float64(p.waiting(u, target.Model, now)) / rate * float64(time.Second))
 	}
 	foreseen := seen.Queued
-	if rate > 0 {
+	if rate > 0 && (!assumed || seen.TTFT == 0) {
 		foreseen += u.Pace.First + time.Duration(float64(input)/rate*float64(time.Second))
 	}
 	if u.Pace.First > 0 && rate > 0 {

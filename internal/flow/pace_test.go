@@ -40,6 +40,35 @@ func TestForesee(t *testing.T) {
 	}
 }
 
+// TestForeseeAssumes: of an engine of one's own of which nobody knows how fast it reads,
+// what waits there counts at the usual rate, and the prompt until first tokens were
+// seen; of a provider nothing is assumed.
+func TestForeseeAssumes(t *testing.T) {
+	p, s := NewPolicy(admit.Limits{InFlight: 10}), world(1)
+	target := &s.Models[0].Targets[0]
+	target.ID = 1
+	foreseen := func(ttft, queued time.Duration, when string) {
+		t.Helper()
+		if got := p.Foresee(target, s, unknownRate, start); got.TTFT != ttft || got.Queued != queued {
+			t.Errorf("%s: %v with %v of waiting, want %v and %v", when, got.TTFT, got.Queued, ttft, queued)
+		}
+	}
+	p.Occupy(0, Load{Requests: 1, Prefill: 4 * unknownRate})
+	foreseen(0, 0, "a provider")
+	s.Upstreams[0].Own = true
+	foreseen(5*time.Second, 4*time.Second, "an engine")
+	p.Saw(1, 300*time.Millisecond, 10*time.Millisecond, start)
+	foreseen(4*time.Second, 4*time.Second, "one that was seen, with more to do now")
+	p.Saw(1, 6*time.Second, 10*time.Millisecond, start)
+	foreseen(6*time.Second, 4*time.Second, "one that was seen to be slow")
+	if got := p.soon(target, s, unknownRate, start); got != 6*time.Second {
+		t.Errorf("what was just seen: %v", got)
+	}
+	s.Upstreams[0].Rate = 2 * unknownRate
+	p.Saw(1, 0, 0, start)
+	foreseen(2500*time.Millisecond, 2*time.Second, "one whose rate the file has")
+}
+
 // TestConversationStays: a target that holds what was said before is better than a
 // cheaper one that would have to read it.
 func TestConversationStays(t *testing.T) {

@@ -258,6 +258,9 @@ func (p *Policy) soon(target *fleet.Target, s *fleet.Snapshot, input int, now ti
 		if at := p.paceOf(target.ID); at == nil || now.Sub(at.at) > recent {
 			return 0
 		}
+		if u.Pace.Rate == 0 && u.Rate == 0 { // what was just seen is better than what would be assumed
+			return p.seen(target.ID, now).TTFT
+		}
 	}
 	return p.Foresee(target, s, input, now).TTFT
 }

@@ -53,6 +53,9 @@ const (
 	ratioStep   = 2   // factors of two in price or time
 )
 
+// middling is the complexity of which quality and price count alike.
+const middling = 0.5
+
 // usualOutput is how long an answer is taken to be whose length nobody knows.
 const usualOutput = 256
 
@@ -140,10 +143,11 @@ func (o *Order) best(m *fleet.Model, ask *Ask) {
 	case o.without(&l, w, inference.ByObjective) != first:
 		o.Why = Kept
 	case easy == tough:
-	case first == tough:
+	case first == tough && hard >= middling:
 		o.Why = Complex
-	default:
+	case first == easy && hard < middling:
 		o.Why = Simple
+	default: // it looks harder, or easier, than that: what leads is the reason
 	}
 	o.instead(m, func(place int) bool { return before(uint8(place), first) })
 }
@@ -188,9 +192,9 @@ func (o *Order) demand(m *fleet.Model, least float64) {
 func weigh(c *fleet.Choice, hard float64, p tenant.Preference) [inference.Terms]float64 {
 	switch p { // whoever prefers one of them has no use for how the request looks
 	case tenant.Quality:
-		hard = max(hard, 0.5)
+		hard = max(hard, middling)
 	case tenant.Price:
-		hard = min(hard, 0.5)
+		hard = min(hard, middling)
 	case tenant.NoPreference, tenant.Latency:
 	}
 	w := [inference.Terms]float64{

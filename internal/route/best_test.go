@@ -138,6 +138,35 @@ func TestEachFactor(t *testing.T) {
 	}
 }
 
+// TestComplexityIsNamedTruly: a request that looks hard and goes to the cheap target all
+// the same goes there for its price, not for looking easy; and the other way round.
+func TestComplexityIsNamedTruly(t *testing.T) {
+	for _, tt := range []struct {
+		name         string
+		words        int32   // of the request
+		input        float64 // price of the good target, for a million tokens; output costs as much
+		hard         bool    // it looks so
+		want, reason string
+	}{
+		{"hard, and far too dear", 1000, 100, true, "small", Cheaper},
+		{"hard", 1000, 0.8, true, "large", Complex},
+		{"easy", 15, 0.8, false, "small", Simple},
+		{"easy, and hardly dearer", 15, 0.13, false, "large", Better},
+	} {
+		m := pair()
+		m.Targets[0].Price.Output, m.Targets[0].Price.Input = 0.1, 0.1
+		m.Targets[1].Price.Output, m.Targets[1].Price.Input = tt.input, tt.input
+		f := inference.Features{Known: true, Words: tt.words, Turns: 1}
+		if tt.hard {
+			f.Clauses, f.Logic = 60, 20
+		}
+		o := Pick(m, &Ask{Request: &inference.Request{Input: 20, Features: f}}, nil)
+		if got := m.Targets[o.Targets[0]].Model; got != tt.want || o.Why != tt.reason || o.Complexity.Total > middling != tt.hard {
+			t.Errorf("%s: complexity %.2f: %s: %s, want %s: %s", tt.name, o.Complexity.Total, got, o.Why, tt.want, tt.reason)
+		}
+	}
+}
+
 // TestBestOfAny: whatever is known, each target stands in the order once or is left
 // out with a reason, the scores fall, and their parts are the whole.
 func TestBestOfAny(t *testing.T) {
