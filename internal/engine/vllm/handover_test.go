@@ -3,6 +3,7 @@ package vllm
 import (
 	"encoding/json"
 	"reflect"
+	"strings"
 	"testing"
 
 	"headworks/internal/dialect/openai"
@@ -103,6 +104,7 @@ func TestHanded(t *testing.T) {
 func FuzzHandover(f *testing.F) {
 	for _, body := range bodies {
 		f.Add([]byte(body))
+		f.Add([]byte(strings.Replace(body, `"messages":[]`, `"messages":[{"role":"user","content":"hi"}]`, 1)))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		var d scan.Doc
