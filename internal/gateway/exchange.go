@@ -99,6 +99,9 @@ func (x *exchange) begin(ctx context.Context, g *Gateway, req *Request, sink Sin
 func (x *exchange) end() {
 	x.closeStream()
 	g := x.g
+	if x.shadow != nil && !x.offered {
+		g.shadows.forget(x.shadow)
+	}
 	if !x.done {
 		g.step(&x.ticket, flow.Event{Kind: flow.Left}, x.world, time.Now())
 		f := fault.New(fault.Internal, "a defect")
@@ -445,8 +448,11 @@ func (x *exchange) sent() time.Time {
 
 // gone tells why the request may not go on.
 func (x *exchange) gone() flow.Event {
-	if errors.Is(context.Cause(x.ctx), ErrDraining) {
+	switch {
+	case errors.Is(context.Cause(x.ctx), ErrDraining):
 		return flow.Event{Kind: flow.Drained}
+	case x.copy != nil && errors.Is(x.ctx.Err(), context.DeadlineExceeded):
+		return flow.Event{Kind: flow.Failed, Fault: fault.New(fault.TotalTimeout, "the answer took longer than the minute that a copy has")}
 	}
 	return flow.Event{Kind: flow.Left}
 }

@@ -17,10 +17,11 @@ import (
 
 // Bounds of the copies of requests that are kept for shadows.
 const (
-	maxCopy     = 1 << 20  // bytes of one body
-	maxCopies   = 64       // of a model, that wait
-	maxCopied   = 32 << 20 // bytes of all that wait or run
-	copyExpires = time.Minute
+	maxCopy     = 1 << 20     // bytes of one body
+	maxCopies   = 64          // of a model, that wait
+	maxCopied   = 32 << 20    // bytes of all bodies that there are
+	copyExpires = time.Minute // how long one waits
+	copyEnds    = time.Minute // how long one may take
 )
 
 // Why a copy was not sent.
@@ -76,7 +77,7 @@ type Shadows struct {
 	runs sync.WaitGroup
 
 	mu    sync.Mutex
-	bytes int
+	bytes int              // of bodies, from when they are copied
 	lanes map[string]*lane // by the model that was asked
 	over  bool
 }
@@ -84,16 +85,17 @@ type Shadows struct {
 // lane are the copies of one model.
 type lane struct {
 	running int
-	waiting []*duplicate
+	waiting []*duplicate // the one that waits longest first
+	timer   *time.Timer  // for that one; nil before any waited
 }
 
 // duplicate is a copy of a request.
 type duplicate struct {
 	pair    Compared
 	req     Request
-	doc     scan.Doc
 	shape   *scan.Shape
 	of      inference.ID
+	size    int // of its body, that counts
 	most    int // that run at once
 	since   time.Time
 	missing int // outcomes that are not known yet
@@ -114,11 +116,15 @@ func (s *Shadows) End() {
 	s.over = true
 	var left []*duplicate
 	for _, name := range slices.Sorted(maps.Keys(s.lanes)) {
-		left = append(left, s.lanes[name].waiting...)
-		s.lanes[name].waiting = nil
+		l := s.lanes[name]
+		left = append(left, l.waiting...)
+		l.waiting = nil
+		if l.timer != nil {
+			l.timer.Stop()
+		}
 	}
 	for _, d := range left {
-		s.bytes -= len(d.req.Body)
+		s.drop(d)
 	}
 	s.mu.Unlock()
 	for _, d := range left {
@@ -146,11 +152,17 @@ func (x *exchange) copied() *duplicate {
 	if s == nil || x.req.Form != nil || x.req.Decode == nil {
 		return nil
 	}
-	if len(x.req.Body) > maxCopy {
-		s.watcher.Unsent(m.Name, m.Shadow.Model, TooLarge)
+	size, why := len(x.req.Body), ""
+	if size > maxCopy {
+		why = TooLarge
+	} else {
+		why = s.reserve(size)
+	}
+	if why != "" {
+		s.watcher.Unsent(m.Name, m.Shadow.Model, why)
 		return nil
 	}
-	d := &duplicate{of: x.req.ID, shape: x.req.Shape, most: max(m.Shadow.Parallel, 1), missing: 2}
+	d := &duplicate{of: x.req.ID, shape: x.req.Shape, size: size, most: max(m.Shadow.Parallel, 1), missing: 2}
 	d.pair.Model, d.pair.Shadow = m.Name, m.Shadow.Model
 	d.req = Request{
 		Request: x.req.Request, Caller: x.req.Caller, Surface: x.req.Surface,
@@ -160,6 +172,34 @@ func (x *exchange) copied() *duplicate {
 	}
 	d.req.Blocks = slices.Clone(x.req.Blocks)
 	return d
+}
+
+// reserve takes room for a body, or says why there is none.
+func (s *Shadows) reserve(size int) (why string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.over:
+		return GoingDown
+	case s.bytes+size > maxCopied:
+		return QueueFull
+	}
+	s.bytes += size
+	return ""
+}
+
+// drop gives back the room of a copy that needs its body no more. It is called under
+// the lock.
+func (s *Shadows) drop(d *duplicate) {
+	s.bytes -= d.size
+	d.size, d.req = 0, Request{} // whoever compares may hold on to the rest for long
+}
+
+// forget drops a copy that is not offered any more: its caller got no answer.
+func (s *Shadows) forget(d *duplicate) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.drop(d)
 }
 
 // offer takes the copy of a request whose answer has begun.
@@ -175,15 +215,18 @@ func (s *Shadows) offer(d *duplicate) {
 	switch {
 	case s.over:
 		why = GoingDown
-	case s.bytes+len(d.req.Body) > maxCopied, l.running >= d.most && len(l.waiting) >= maxCopies:
-		why = QueueFull
 	case l.running < d.most:
 		l.running++
-		s.bytes += len(d.req.Body)
 		s.runs.Go(func() { s.work(l, d) })
+	case len(l.waiting) >= maxCopies:
+		why = QueueFull
 	default:
-		s.bytes += len(d.req.Body)
-		l.waiting = append(l.waiting, d)
+		if l.waiting = append(l.waiting, d); len(l.waiting) == 1 {
+			s.expireIn(l, copyExpires)
+		}
+	}
+	if why != "" {
+		s.drop(d)
 	}
 	s.mu.Unlock()
 	if why != "" {
@@ -191,16 +234,40 @@ func (s *Shadows) offer(d *duplicate) {
 	}
 }
 
+// expireIn has a look at who waits too long after a while. It is called under the lock.
+func (s *Shadows) expireIn(l *lane, after time.Duration) {
+	if l.timer == nil {
+		l.timer = time.AfterFunc(after, func() { s.expire(l) })
+		return
+	}
+	l.timer.Reset(after)
+}
+
+// expire drops the copies that waited too long, while nobody is free to take them.
+func (s *Shadows) expire(l *lane) {
+	s.mu.Lock()
+	now, n := time.Now(), 0
+	for n < len(l.waiting) && now.Sub(l.waiting[n].since) >= copyExpires {
+		s.drop(l.waiting[n])
+		n++
+	}
+	late := slices.Clone(l.waiting[:n])
+	l.waiting = slices.Delete(l.waiting, 0, n)
+	if len(l.waiting) > 0 && !s.over {
+		s.expireIn(l, copyExpires-now.Sub(l.waiting[0].since))
+	}
+	s.mu.Unlock()
+	for _, d := range late {
+		s.unsent(d, Expired)
+	}
+}
+
 // work asks for one copy after the other, until none of the lane waits.
 func (s *Shadows) work(l *lane, d *duplicate) {
 	for d != nil {
-		if time.Since(d.since) > copyExpires {
-			s.unsent(d, Expired)
-		} else {
-			s.ask(d)
-		}
+		s.ask(d)
 		s.mu.Lock()
-		s.bytes -= len(d.req.Body)
+		s.drop(d)
 		if d = nil; len(l.waiting) > 0 {
 			d = l.waiting[0]
 			l.waiting = slices.Delete(l.waiting, 0, 1)
@@ -211,7 +278,8 @@ func (s *Shadows) work(l *lane, d *duplicate) {
 	}
 }
 
-// ask sends a copy and reads its answer to the end. A defect that shows in a copy ends
+// ask sends a copy and reads its answer to the end, or for as long as a copy may take:
+// what hangs keeps nobody else waiting. A defect that shows in a copy ends
 // that copy alone.
 func (s *Shadows) ask(d *duplicate) {
 	defer func() {
@@ -219,17 +287,19 @@ func (s *Shadows) ask(d *duplicate) {
 			s.unsent(d, fault.Internal.String())
 		}
 	}()
-	r := &d.req
-	if err := d.doc.Scan(r.Body, d.shape); err != nil { // it was read before
+	r, doc := &d.req, new(scan.Doc)
+	if err := doc.Scan(r.Body, d.shape); err != nil { // it was read before
 		s.unsent(d, err.Error())
 		return
 	}
 	now := time.Now()
 	r.ID, r.Model, r.Models, r.Arrived = inference.NewID(now, uint16(rand.Uint32()), rand.Uint64()), d.pair.Shadow, nil, now
-	r.Doc = &d.doc
-	r.Conversation = func() (*inference.Conversation, []string, error) { return r.Decode(&d.doc) }
+	r.Doc = doc
+	r.Conversation = func() (*inference.Conversation, []string, error) { return r.Decode(doc) }
+	ctx, cancel := context.WithTimeout(s.ctx, copyEnds)
+	defer cancel()
 	x := s.g.idle.Get().(*exchange)
-	x.begin(s.ctx, s.g, r, nobody{})
+	x.begin(ctx, s.g, r, nobody{})
 	x.copy, x.ticket.Copy = d, true
 	defer x.end()
 	x.run()

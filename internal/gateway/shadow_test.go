@@ -1,13 +1,17 @@
 package gateway
 
 import (
+	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"pgregory.net/rapid"
 
 	"headworks/internal/admit"
 	"headworks/internal/dialect/openai"
@@ -60,7 +64,11 @@ const asked = `{"model":"assistant","messages":[{"role":"user","content":"hi"}]}
 
 func (b *bench) shadowed(t *testing.T, stream bool, p *page, change func(*Request)) {
 	t.Helper()
-	body := []byte(asked)
+	b.shadowedBy(t, t.Context(), []byte(asked), stream, p, change)
+}
+
+func (b *bench) shadowedBy(t *testing.T, ctx context.Context, body []byte, stream bool, p *page, change func(*Request)) {
+	t.Helper()
 	var doc scan.Doc
 	if err := doc.Scan(body, openai.Shape()); err != nil {
 		t.Fatal(err)
@@ -73,8 +81,8 @@ func (b *bench) shadowed(t *testing.T, stream bool, p *page, change func(*Reques
 	if change != nil {
 		change(r)
 	}
-	b.g.Do(t.Context(), r, p)
-	clear(body) // whoever serves the next request writes there
+	defer clear(body) // whoever serves the next request writes there
+	b.g.Do(ctx, r, p)
 }
 
 // TestShadow: a copy goes to the shadow once the caller's answer has begun, is
@@ -176,6 +184,203 @@ func TestShadowsAreBounded(t *testing.T) {
 		synctest.Wait()
 		if n.unsent[GoingDown] != maxCopies+1 {
 			t.Errorf("afterwards: %v", n.unsent)
+		}
+	})
+}
+
+// held returns what copies hold now, and how many were not sent by why.
+func held(s *Shadows, n *notes) (bytes int, unsent map[string]int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return s.bytes, maps.Clone(n.unsent)
+}
+
+// TestShadowsAreBoundedFromTheCopy: a body counts from when it is copied, though the
+// caller's answer has not begun, and no more once nobody needs it.
+func TestShadowsAreBoundedFromTheCopy(t *testing.T) {
+	const callers, size = 150, 900_000
+	for name, tt := range map[string]struct {
+		own  []beat
+		left bool // the callers leave
+		sent int  // copies
+	}{
+		"the callers leave": {nil, true, 0},
+		"it fails":          {[]beat{later(5*time.Second, breaks(fault.InvalidRequest))}, false, 0},
+		"it panics":         {[]beat{later(5*time.Second, beat{panic: true})}, false, 0},
+		"it answers":        {[]beat{later(5*time.Second, finish("a"))}, false, maxCopied / size},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			b, n, s := newShadowed(t, admit.Limits{}, tt.own, []beat{finish("x")})
+			ctx, leave := context.WithCancel(t.Context())
+			var all sync.WaitGroup
+			body := strings.Replace(asked, "hi", strings.Repeat("x", size-len(asked)+2), 1)
+			for range callers {
+				all.Go(func() {
+					defer func() { _ = recover() }()
+					b.shadowedBy(t, ctx, []byte(body), false, &page{}, nil)
+				})
+			}
+			time.Sleep(time.Second)
+			synctest.Wait()
+			if bytes, unsent := held(s, n); bytes > maxCopied || bytes < maxCopied-size || unsent[QueueFull] != callers-maxCopied/size {
+				t.Errorf("%s: %d bytes, %v", name, bytes, unsent)
+			}
+			if tt.left {
+				leave()
+			}
+			all.Wait()
+			leave()
+			synctest.Wait()
+			if s.bytes != 0 || len(n.pairs) != tt.sent {
+				t.Errorf("%s: %d bytes are left, %d copies", name, s.bytes, len(n.pairs))
+			}
+			b.settled(t)
+		})
+	}
+}
+
+// TestShadowRecovers: whatever an engine does with the copies that it has, it is asked
+// again: at once where it goes on with them, and after a minute where it never does.
+// Those that wait meanwhile are not kept for longer.
+func TestShadowRecovers(t *testing.T) {
+	plays := func(b *bench, beats ...beat) {
+		b.engine.mu.Lock()
+		defer b.engine.mu.Unlock()
+		b.engine.plays[1] = beats
+	}
+	for _, stream := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			b, n, s := newShadowed(t, admit.Limits{}, []beat{finish("a")}, []beat{later(5*time.Second, finish("x"))})
+			for range 10 {
+				b.shadowed(t, stream, &page{}, nil)
+			}
+			time.Sleep(4 * time.Second)
+			plays(b, finish("x"))
+			time.Sleep(time.Second)
+			synctest.Wait()
+			if len(n.pairs) != 10 || len(n.unsent) != 0 || s.bytes != 0 {
+				t.Errorf("goes on: %d pairs, %v", len(n.pairs), n.unsent)
+			}
+		})
+		synctest.Test(t, func(t *testing.T) {
+			b, n, s := newShadowed(t, admit.Limits{}, []beat{finish("a")}, nil)
+			for range 2 {
+				b.shadowed(t, stream, &page{}, nil) // both take a runner
+			}
+			synctest.Wait()
+			plays(b, finish("x"))
+			time.Sleep(30 * time.Second)
+			for range 10 {
+				b.shadowed(t, stream, &page{}, nil)
+			}
+			time.Sleep(30*time.Second - 1)
+			synctest.Wait()
+			if got := s.Running()["assistant"]; got != [2]int{2, 10} {
+				t.Errorf("within the minute %v run and wait", got)
+			}
+			time.Sleep(1)
+			synctest.Wait()
+			cut := 0
+			for _, c := range n.pairs {
+				if c.Copy.Fault == fault.TotalTimeout && c.Copy.End == record.Failed && c.Copy.Took == copyEnds {
+					cut++
+				}
+			}
+			if got := s.Running()["assistant"]; got != [2]int{} || len(n.pairs) != 12 || cut != 2 || len(n.unsent) != 0 || s.bytes != 0 {
+				t.Errorf("after the minute %v run and wait, %d pairs, %d cut, %v", got, len(n.pairs), cut, n.unsent)
+			}
+			b.settled(t)
+			b.g.Policy(func(p *flow.Policy) {
+				if st := p.Health.Of(1, "m", time.Now()); st.Why != "" {
+					t.Errorf("what a copy meets counts: %+v", st)
+				}
+			})
+		})
+	}
+}
+
+// TestWaitingCopiesExpire: a copy that waits is dropped after a minute though nobody is
+// free to see to it.
+func TestWaitingCopiesExpire(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, n, s := newShadowed(t, admit.Limits{}, []beat{finish("a")}, nil)
+		l := &lane{running: 2} // copies that never end
+		s.lanes["assistant"] = l
+		for range 3 {
+			b.shadowed(t, false, &page{}, nil)
+			time.Sleep(10 * time.Second)
+		}
+		left := func(wait, expired int) {
+			t.Helper()
+			synctest.Wait()
+			bytes, unsent := held(s, n)
+			if got := s.Running()["assistant"][1]; got != wait || bytes != wait*len(asked) || unsent[Expired] != expired {
+				t.Errorf("%d wait, %d bytes, %v, want %d", got, bytes, unsent, wait)
+			}
+		}
+		for i, at := range []time.Duration{30 * time.Second, 10 * time.Second, 10 * time.Second} {
+			time.Sleep(at - 1)
+			left(3-i, i)
+			time.Sleep(1)
+			left(2-i, i+1)
+		}
+		l.running = 0
+	})
+}
+
+// TestCopiesAreGivenBack: whatever callers, their engine and the shadow do, in the end
+// nothing of a copy counts.
+func TestCopiesAreGivenBack(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		beats := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) beat {
+			b := rapid.SampledFrom([]beat{text("a"), ping(), finish("z"), {panic: true}, breaks(fault.UpstreamError), breaks(fault.UpstreamRejected)}).Draw(t, "beat")
+			b.after = time.Duration(rapid.IntRange(0, 70_000).Draw(t, "after")) * time.Millisecond
+			return b
+		}), 0, 3)
+		type visit struct {
+			at, leaves time.Duration
+			stream     bool
+			size       int
+		}
+		own, other := beats.Draw(rt, "own"), beats.Draw(rt, "other")
+		visits := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) visit {
+			return visit{
+				time.Duration(rapid.IntRange(0, 90_000).Draw(t, "at")) * time.Millisecond,
+				time.Duration(rapid.IntRange(1, 200_000).Draw(t, "leaves")) * time.Millisecond,
+				rapid.Bool().Draw(t, "stream"), rapid.IntRange(len(asked), 10_000).Draw(t, "size"),
+			}
+		}), 1, 40).Draw(rt, "visits")
+		ends := time.Duration(rapid.SampledFrom([]int{0, 10, 100}).Draw(rt, "ends")) * time.Second
+		wrong := ""
+		synctest.Test(t, func(t *testing.T) {
+			b, n, s := newShadowed(t, admit.Limits{}, own, other)
+			var all sync.WaitGroup
+			for _, v := range visits {
+				all.Go(func() {
+					defer func() { _ = recover() }()
+					time.Sleep(v.at)
+					ctx, leave := context.WithTimeout(t.Context(), v.leaves)
+					defer leave()
+					body := strings.Replace(asked, "hi", strings.Repeat("x", v.size-len(asked)+2), 1)
+					b.shadowedBy(t, ctx, []byte(body), v.stream, &page{}, nil)
+				})
+			}
+			if ends > 0 {
+				time.Sleep(ends)
+				s.End()
+			}
+			all.Wait()
+			time.Sleep(copyExpires + 40*copyEnds) // as many as can wait for one another
+			synctest.Wait()
+			if s.bytes != 0 || s.Running()["assistant"] != [2]int{} || len(n.pairs) > len(visits) {
+				wrong = fmt.Sprintf("%d bytes, %v, %d pairs, %v", s.bytes, s.Running(), len(n.pairs), n.unsent)
+			}
+			b.settled(t)
+		})
+		if wrong != "" {
+			rt.Fatal(wrong)
 		}
 	})
 }
