@@ -23,15 +23,20 @@ const (
 // Spill is why another cell is first, though this one could serve.
 const Spill = "spill: this cell would miss the objective, and that one is nearer to it"
 
+// Crowded is why a cell is asked that has no room, as far as anybody knows here.
+const Crowded = "no cell has room, and this one may have some by now"
+
 // Cell is what a gateway of another cell said last, and how it is reached.
 type Cell struct {
 	Down   bool // it does not answer
 	Ends   bool // it drains
-	Room   int  // requests of others that it takes, until it says so again
+	Room   int  // requests of others that it takes, beside those that it has
 	RTT    time.Duration
 	Models map[string]time.Duration // that it can serve now, and how soon they answer; 0 is not known
 
 	known bool
+	had   int           // requests of ours that it had when it said so
+	whole int           // Room, without regard to how long it is back
 	near  time.Duration // RTT, as it was when it last changed by much
 	lost  time.Time     // since when it does not answer
 	back  time.Time     // since when it answers again; zero: it always did
@@ -45,6 +50,7 @@ func (p *Policy) Cell(id fleet.ReplicaID, c Cell, now time.Time) {
 	}
 	was := &p.cells[id]
 	c.known, c.back, c.lost = true, was.back, was.lost
+	c.had, c.whole = p.Load(id).Requests, c.Room
 	if c.near = was.near; c.near == 0 || c.RTT > c.near+c.near/shift || c.RTT < c.near-c.near/shift {
 		c.near = c.RTT
 	}
@@ -87,13 +93,27 @@ func (p *Policy) shut(id fleet.ReplicaID, model string) string {
 		return CellDown
 	case c.Ends:
 		return CellEnds
-	case c.Room <= 0:
-		return CellFull
 	}
 	if _, ok := c.Models[model]; !ok {
 		return CellElse
 	}
+	if p.left(id, c.Room) <= 0 {
+		return CellFull
+	}
 	return ""
+}
+
+// left returns how many requests another cell's gateway still takes of room, which it
+// told of: a request that goes there takes a place until it ends.
+func (p *Policy) left(id fleet.ReplicaID, room int) int {
+	return room + p.cells[id].had - p.Load(id).Requests
+}
+
+// roomy reports whether another cell's gateway has room for a request for a model, be
+// it back since a moment only.
+func (p *Policy) roomy(id fleet.ReplicaID, model string) bool {
+	why := p.shut(id, model)
+	return why == "" || why == CellFull && p.left(id, p.cells[id].whole) > 0
 }
 
 // glance is how often a request that another cell has looks whether that one is lost.
@@ -126,17 +146,25 @@ func (p *Policy) away(t *Ticket, s *fleet.Snapshot, now time.Time) {
 	slices.SortStableFunc(far, func(a, b uint8) int {
 		return cmp.Compare(p.distance(t, a, s), p.distance(t, b, s))
 	})
-	if first > 0 && p.spills(t, s, now, far[0]) {
-		nearest := far[0]
-		copy(t.Order.Targets[1:first+1], t.Order.Targets[:first])
-		t.Order.Targets[0], t.Order.Why = nearest, Spill
+	if first == 0 {
+		return
+	}
+	if i := p.spills(t, s, now, far); i >= 0 {
+		better := far[i]
+		copy(t.Order.Targets[1:first+i+1], t.Order.Targets[:first+i])
+		t.Order.Targets[0], t.Order.Why = better, Spill
 	}
 }
 
-// refuge reports whether another cell may be asked for a request.
+// refuge reports whether another cell may be asked for a request, if only as the last
+// resort.
 func (p *Policy) refuge(t *Ticket, s *fleet.Snapshot) bool {
 	return slices.ContainsFunc(t.Order.Targets[:t.Order.N], func(place uint8) bool {
-		return t.Model.Targets[place].Away && p.closed(t, place, s) == ""
+		if !t.Model.Targets[place].Away {
+			return false
+		}
+		why := p.closed(t, place, s)
+		return why == "" || why == CellFull
 	})
 }
 
@@ -161,33 +189,48 @@ func (p *Policy) guest(t *Ticket, s *fleet.Snapshot) {
 
 func builtIn(u *fleet.Upstream) bool { return u.Simulated || u.Lexical }
 
-// closed says why no gateway of a target's cell is asked; empty if one may be.
+// closed says why no gateway of a target's cell is asked; empty if one may be. That one
+// is full goes before all else: it may be asked as the last resort.
 func (p *Policy) closed(t *Ticket, place uint8, s *fleet.Snapshot) (why string) {
 	target := &t.Model.Targets[place]
 	pool := s.Upstreams[target.Upstream].Replicas
 	for i := range pool {
-		if why = p.shut(pool[i].ID, target.Model); why == "" {
-			break
+		switch one := p.shut(pool[i].ID, target.Model); {
+		case one == "":
+			return ""
+		case why != CellFull:
+			why = one
 		}
 	}
 	return why
 }
 
-// unheard is how far a cell is of which nobody heard.
-const unheard = time.Minute
+// How far a cell counts as beyond its distance.
+const (
+	unheard = time.Minute // nobody heard of it
+	begins  = 2 * unheard // it is back, and has all that it gets at first
+	crowded = 3 * unheard // it has no room
+	never   = 4 * unheard // it is not asked
+)
 
 // distance returns how far a target's cell is, by its nearest gateway that may be
 // asked.
 func (p *Policy) distance(t *Ticket, place uint8, s *fleet.Snapshot) time.Duration {
 	target := &t.Model.Targets[place]
-	least := 2 * unheard
+	least := never
 	pool := s.Upstreams[target.Upstream].Replicas
 	for i := range pool {
-		switch c := p.cell(pool[i].ID); {
+		id := pool[i].ID
+		c, why := p.cell(id), p.shut(id, target.Model)
+		switch {
 		case c == nil:
 			least = min(least, unheard)
-		case p.shut(pool[i].ID, target.Model) == "":
+		case why == "":
 			least = min(least, c.near)
+		case p.roomy(id, target.Model):
+			least = min(least, begins+c.near)
+		case why == CellFull:
+			least = min(least, crowded+c.near)
 		}
 	}
 	return least
@@ -200,46 +243,62 @@ const (
 	spillAt    = 0.7
 	spillShare = 0.2
 	spillLeast = 200 * time.Millisecond
+	spillTries = 4 // requests in flight to a gateway of which nobody knows how soon it answers
 )
 
-// spills reports whether a request is better off in another cell.
-func (p *Policy) spills(t *Ticket, s *fleet.Snapshot, now time.Time, place uint8) bool {
+// spills returns in which of other cells a request is better off than here, the first
+// of them; -1: in none.
+func (p *Policy) spills(t *Ticket, s *fleet.Snapshot, now time.Time, far []uint8) int {
 	aim := t.Aim.TTFT
 	if aim <= 0 {
-		return false
+		return -1
 	}
 	here := p.Foresee(&t.Model.Targets[t.Order.Targets[0]], s, t.Request.Input, now).TTFT
 	if float64(here) <= spillAt*float64(aim) {
-		return false
+		return -1
 	}
-	target := &t.Model.Targets[place]
-	there := time.Duration(-1)
-	pool := s.Upstreams[target.Upstream].Replicas
-	for i := range pool {
-		c := p.cell(pool[i].ID)
-		if c == nil || p.shut(pool[i].ID, target.Model) != "" || c.Models[target.Model] <= 0 {
-			continue
-		}
-		if took := c.RTT + c.Models[target.Model]; there < 0 || took < there {
-			there = took
-		}
-	}
-	return there >= 0 && here-there >= max(time.Duration(spillShare*float64(here)), spillLeast)
+	enough := max(time.Duration(spillShare*float64(here)), spillLeast)
+	return slices.IndexFunc(far, func(place uint8) bool {
+		there, ok := p.there(&t.Model.Targets[place], s, aim, now)
+		return ok && here-there >= enough
+	})
 }
 
-// went notes that a request went to another cell: it has room for one less.
-func (p *Policy) went(id fleet.ReplicaID) {
-	if c := p.cell(id); c != nil {
-		c.Room--
+// there returns how soon another cell would answer, round trip and all, if it can be
+// asked. Where neither it nor anybody here knows, since it had nothing to do lately, it
+// is taken to need as much as it would keep its own requests with, and gets few until
+// somebody knows.
+func (p *Policy) there(target *fleet.Target, s *fleet.Snapshot, aim time.Duration, now time.Time) (soon time.Duration, ok bool) {
+	seen := p.seen(target.ID, now).TTFT // from here, so the round trip is in it
+	pool := s.Upstreams[target.Upstream].Replicas
+	for i := range pool {
+		id := pool[i].ID
+		c := p.cell(id)
+		if c == nil || p.shut(id, target.Model) != "" {
+			continue
+		}
+		took := seen
+		switch told := c.Models[target.Model]; {
+		case told > 0:
+			took = c.RTT + told
+		case seen > 0:
+		case p.Load(id).Requests < spillTries:
+			took = c.RTT + time.Duration(spillAt*float64(aim))
+		default:
+			continue
+		}
+		if !ok || took < soon {
+			soon, ok = took, true
+		}
 	}
+	return soon, ok
 }
 
 // room is how many more requests the replicas here can take, as last counted.
 type room struct {
-	at       time.Time
-	free     int
-	inside   int // when it was counted
-	accepted int // of others, since
+	at     time.Time
+	free   int
+	inside int // when it was counted
 }
 
 // How room is counted.
@@ -250,17 +309,18 @@ const (
 
 // Room returns how many more requests this cell could take now, by the KV cache that
 // is free at healthy replicas and by the places at the gate; none while requests wait.
+// Who comes in takes a place until he leaves, also between two counts.
 func (p *Policy) Room(s *fleet.Snapshot, now time.Time) int {
 	if age := now.Sub(p.room.at); p.room.at.IsZero() || age < 0 || age >= recount {
 		p.room = room{at: now, free: p.count(s, now), inside: p.Gate.InFlight()}
 	}
-	return max(p.room.free-p.room.accepted, 0)
-}
-
-func (p *Policy) count(s *fleet.Snapshot, now time.Time) int {
 	if p.Gate.Waiting() > 0 {
 		return 0
 	}
+	return max(p.room.free+p.room.inside-p.Gate.InFlight(), 0)
+}
+
+func (p *Policy) count(s *fleet.Snapshot, now time.Time) int {
 	free := 0
 	for i := range s.Upstreams {
 		u := &s.Upstreams[i]
@@ -287,8 +347,7 @@ var spare = [...]float64{tenant.Critical: 0, tenant.Standard: .05, tenant.Shedda
 // turnAway returns why a request of another cell does not come in, or nil.
 func (p *Policy) turnAway(t *Ticket, s *fleet.Snapshot, now time.Time) *fault.Error {
 	free := p.Room(s, now)
-	if free > 0 && float64(free) > spare[t.Caller.Tier.Class]*float64(free+p.room.inside) {
-		p.room.accepted++
+	if free > 0 && float64(free) > spare[t.Caller.Tier.Class]*float64(free+p.Gate.InFlight()) {
 		return nil
 	}
 	t.Left = "this cell has no room for requests of others"

@@ -212,7 +212,8 @@ func TestSpill(t *testing.T) {
 		"sooner there":    {time.Second, 2 * time.Second, 500 * time.Millisecond, 80 * time.Millisecond, true},
 		"too far":         {time.Second, 2 * time.Second, 500 * time.Millisecond, 1400 * time.Millisecond, false},
 		"hardly sooner":   {200 * time.Millisecond, 400 * time.Millisecond, 210 * time.Millisecond, time.Millisecond, false},
-		"not known there": {time.Second, 2 * time.Second, 0, time.Millisecond, false},
+		"not known there": {time.Second, 2 * time.Second, 0, time.Millisecond, true},
+		"nor worth it":    {time.Second, 800 * time.Millisecond, 0, time.Millisecond, false},
 	} {
 		r := newTown(t, true, 1)
 		r.s.Models[0].Aim.TTFT = c.aim
@@ -224,6 +225,210 @@ func TestSpill(t *testing.T) {
 		}
 		if c.spills && r.t.Why != Spill {
 			t.Errorf("%s: since %q", name, r.t.Why)
+		}
+	}
+}
+
+// TestSpillOn: all cells are looked at for one that is better, and one that knows not how
+// soon it answers gets few requests until that is known.
+func TestSpillOn(t *testing.T) {
+	soon, unknown := 100*time.Millisecond, time.Duration(0)
+	for name, c := range map[string]struct {
+		cells []time.Duration // what each says of itself, in order of distance
+		want  int
+	}{
+		"the nearest":               {[]time.Duration{soon, soon}, 1},
+		"the nearest is no better":  {[]time.Duration{3 * time.Second, soon}, 2},
+		"the nearest knows nothing": {[]time.Duration{unknown, soon}, 1},
+		"only the last is better":   {[]time.Duration{3 * time.Second, 3 * time.Second, unknown}, 3},
+		"none is better":            {[]time.Duration{3 * time.Second, 3 * time.Second}, 0},
+	} {
+		r := newTown(t, true, len(c.cells))
+		r.s.Models[0].Aim.TTFT = time.Second
+		for i, there := range c.cells {
+			r.hear(i+1, Cell{Room: 5, RTT: time.Duration(i+1) * 10 * time.Millisecond, Models: map[string]time.Duration{"m": there}})
+		}
+		r.see(2500 * time.Millisecond)
+		if at := r.where(r.step(Event{Kind: Arrived})); at != c.want {
+			t.Errorf("%s: it went to %d, want %d", name, at, c.want)
+		}
+	}
+	r := newTown(t, true, 1)
+	r.p.Gate.Limits.InFlight = 100
+	r.s.Models[0].Aim.TTFT = time.Second
+	r.hear(1, Cell{Room: 50, RTT: 10 * time.Millisecond, Models: map[string]time.Duration{"m": unknown}})
+	r.see(2500 * time.Millisecond)
+	went := func(n int) (away int) {
+		for range n {
+			r.t = r.begin(true)
+			away += r.where(r.step(Event{Kind: Arrived}))
+		}
+		return away
+	}
+	if away := went(10); away != spillTries {
+		t.Errorf("%d of 10 went to a cell that knows nothing, want %d", away, spillTries)
+	}
+	r.t = r.begin(true)
+	r.hear(1, Cell{Room: 50, RTT: 10 * time.Millisecond, Models: map[string]time.Duration{"m": soon}})
+	if away := went(10); away != 10 {
+		t.Errorf("%d of 10 went to it once it knew", away)
+	}
+}
+
+// TestPlaces: a cell has room for what it said, less what is there more than then,
+// whatever became of the requests in between; at the end all of it is free.
+func TestPlaces(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		r := newTown(t, true, 2)
+		r.p.Health.Rules.SlowStart = 0
+		r.s.Upstreams[0].Replicas = nil // all go away
+		said, had := [3]int{0, 10, 10}, [3]int{}
+		var there []*Ticket
+		count := func(cell int) (n int) {
+			for _, ticket := range there {
+				if ticket.state != ended && ticket.Target.Upstream == cell {
+					n++
+				}
+			}
+			return n
+		}
+		for range rapid.IntRange(1, 60).Draw(rt, "steps") {
+			switch rapid.IntRange(0, 3).Draw(rt, "step") {
+			case 0, 1:
+				r.t = r.begin(true)
+				if a := r.step(Event{Kind: Arrived}); a.Kind == Send {
+					there = append(there, r.t)
+				}
+			case 2:
+				if len(there) == 0 {
+					continue
+				}
+				r.t = there[rapid.IntRange(0, len(there)-1).Draw(rt, "which")]
+				kinds := []Event{
+					{Kind: Left}, {Kind: Drained}, {Kind: Content}, {Kind: Finished, Tokens: 1},
+					{Kind: Failed, Fault: fault.New(fault.Interrupted, "it broke off")},
+					{Kind: Failed, Fault: fault.New(fault.UpstreamCapacity, "it is full")},
+					{Kind: Failed, Fault: fault.New(fault.FirstTokenTimeout, "it is slow")},
+				}
+				r.step(rapid.SampledFrom(kinds).Draw(rt, "event"))
+			case 3:
+				cell := rapid.IntRange(1, 2).Draw(rt, "cell")
+				said[cell], had[cell] = rapid.IntRange(0, 10).Draw(rt, "room"), count(cell)
+				r.hear(cell, Cell{Room: said[cell], RTT: time.Duration(cell) * time.Millisecond})
+			}
+			for cell := 1; cell <= 2; cell++ {
+				if got, want := r.p.left(fleet.ReplicaID(cell), r.p.cells[cell].Room), said[cell]+had[cell]-count(cell); got != want {
+					rt.Fatalf("cell %d has room for %d, want %d", cell, got, want)
+				}
+			}
+		}
+		for _, r.t = range there {
+			r.step(Event{Kind: Left})
+		}
+		for cell := 1; cell <= 2; cell++ {
+			if l := r.p.Load(fleet.ReplicaID(cell)); l != (Load{}) {
+				rt.Fatalf("cell %d still has %+v", cell, l)
+			}
+		}
+	})
+}
+
+// TestOneAfterAnother: room for one is enough for any number, one after the other, at
+// either end.
+func TestOneAfterAnother(t *testing.T) {
+	r := newTown(t, false, 1)
+	r.hear(1, Cell{Room: 1, RTT: time.Millisecond})
+	r.s.Upstreams[0].Replicas = nil
+	for range 100 {
+		r.t = r.begin(false)
+		a := r.step(Event{Kind: Arrived})
+		if r.where(a) != 1 || r.t.Attempts[0].Why == Crowded {
+			t.Fatalf("it went to %d since %q", a.Target.Upstream, r.t.Attempts[0].Why)
+		}
+		r.want(r.step(Event{Kind: Finished, Tokens: 1}), Done)
+	}
+	r = newTown(t, false, 0)
+	r.p.Gate.Limits.InFlight = 1
+	for range 100 {
+		r.t = r.begin(false)
+		r.t.Caller = &tenant.Caller{Cell: "us", Tier: tenant.Tier{Class: tenant.Critical}}
+		r.where(r.step(Event{Kind: Arrived}))
+		if n := r.p.Room(r.s, r.now); n != 0 {
+			t.Fatalf("room for %d while one is in the only place", n)
+		}
+		r.want(r.step(Event{Kind: Finished, Tokens: 1}), Done)
+	}
+}
+
+// TestCrowded: where nothing else is left a cell is asked that has no room as far as
+// anybody knows here: first one that begins again, then the nearest.
+func TestCrowded(t *testing.T) {
+	full, back := Cell{}, Cell{Room: 5}
+	for name, c := range map[string]struct {
+		cells []Cell // in order of distance; those with room came back a moment ago
+		here  bool   // something here serves
+		want  []int  // who is asked, one after the other
+	}{
+		"something here":           {[]Cell{full, full}, true, []int{0, 1, 2}},
+		"the nearest of full ones": {[]Cell{full, full}, false, []int{1, 2}},
+		"one that begins again":    {[]Cell{full, back}, false, []int{2, 1}},
+		"one that is down":         {[]Cell{{Down: true}, full}, false, []int{2}},
+		"one of another model":     {[]Cell{{Models: map[string]time.Duration{"x": 0}}, full}, false, []int{2}},
+	} {
+		r := newTown(t, false, len(c.cells))
+		for i, said := range c.cells {
+			if said.Room > 0 {
+				r.hear(i+1, Cell{Down: true})
+			}
+			said.RTT = time.Duration(i+1) * 10 * time.Millisecond
+			r.hear(i+1, said)
+			r.p.cells[i+1].Room = 0 // of one that begins again, all that it gets at first is taken
+		}
+		if !c.here {
+			r.s.Upstreams[0].Replicas = nil
+		}
+		a := r.step(Event{Kind: Arrived})
+		for i, want := range c.want {
+			if at := r.where(a); at != want {
+				t.Errorf("%s: it went to %d, want %d", name, at, want)
+				break
+			}
+			if why := r.t.Attempts[i].Why; want > 0 && why != Crowded {
+				t.Errorf("%s: it was asked since %q", name, why)
+			}
+			ev := Event{Kind: Failed, Fault: fault.New(fault.UpstreamCapacity, "it is full")}
+			if want == 0 {
+				ev = refused
+			}
+			a = r.step(ev)
+		}
+		if a.Kind != Done {
+			t.Errorf("%s: in the end %v", name, a.Kind)
+		}
+	}
+}
+
+// TestBackAlone: when the cell that served is lost, its requests go to the one that is
+// left, however short a time that one is back for, and none ends.
+func TestBackAlone(t *testing.T) {
+	r := newTown(t, false, 2)
+	r.s.Upstreams[0].Replicas = nil
+	r.hear(2, Cell{Down: true})
+	r.hear(2, Cell{Room: 20, RTT: 100 * time.Millisecond}) // gets 2 at first
+	var all []*Ticket
+	for range 8 {
+		r.t = r.begin(false)
+		if at := r.where(r.step(Event{Kind: Arrived})); at != 1 {
+			t.Fatalf("it went to %d", at)
+		}
+		all = append(all, r.t)
+	}
+	r.hear(1, Cell{Down: true})
+	for i, ticket := range all {
+		r.t = ticket
+		fault := fault.New(fault.Interrupted, "the connection broke off")
+		if at := r.where(r.step(Event{Kind: Failed, Fault: fault})); at != 2 {
+			t.Errorf("request %d went to %d", i, at)
 		}
 	}
 }

@@ -104,7 +104,6 @@ func (p *Policy) consult(r *fleet.Replica) {
 		p.load = append(p.load, Load{})
 	}
 	p.load[r.ID].Requests++
-	p.went(r.ID)
 }
 
 // examine learns from what a classifier or a judge came to.

@@ -37,7 +37,6 @@ func (p *Policy) take(t *Ticket, id fleet.ReplicaID, l Load) {
 	at.Requests += l.Requests
 	at.Prefill += l.Prefill
 	at.KV += l.KV
-	p.went(id)
 }
 
 // spoke gives back the prompt's share: a replica that says the first word has read

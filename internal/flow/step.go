@@ -238,6 +238,7 @@ type pass uint8
 const (
 	punctual  pass = iota // those that are not predicted to miss the objective
 	available             // those that are available
+	filled                // cells that have no room, as far as anybody knows, too
 	resort                // those that are out, too
 )
 
@@ -261,8 +262,8 @@ func (p *Policy) send(t *Ticket, s *fleet.Snapshot, now time.Time) Action {
 	// The other targets are worth knowing too, and a pool can be large.
 	room := max(MaxCandidates-len(t.Model.Targets), fewestFound)
 	late := time.Duration(0) // when the soonest of those who would be late would begin
-	for _, pass := range [...]pass{punctual, available, resort} {
-		if pass == punctual && t.Aim.TTFT <= 0 || pass == resort && t.Copy {
+	for _, pass := range [...]pass{punctual, available, filled, resort} {
+		if pass == punctual && t.Aim.TTFT <= 0 || pass >= filled && t.Copy || pass == filled && !p.refuge(t, s) {
 			continue
 		}
 		t.Considered = 0
@@ -286,7 +287,7 @@ func (p *Policy) send(t *Ticket, s *fleet.Snapshot, now time.Time) Action {
 				t.consider(Candidate{Target: target, WhyNot: NoneFound})
 				continue
 			}
-			t.board = board{policy: p, ticket: t, upstream: u, model: target.Model, now: now, only: stop.only}
+			t.board = board{policy: p, ticket: t, upstream: u, model: target.Model, now: now, only: stop.only, filled: pass >= filled}
 			ask := p.ask(t, u, target)
 			if pass == punctual {
 				p.punctual(t, u, ask)
@@ -334,6 +335,9 @@ func (p *Policy) send(t *Ticket, s *fleet.Snapshot, now time.Time) Action {
 			}
 			if t.board.adapter != "" && t.board.rank == lora.Held {
 				choice.Why = Loaded
+			}
+			if target.Away && p.shut(pool[choice.Place].ID, target.Model) == CellFull {
+				choice.Why = Crowded
 			}
 			p.sent(t, u, target, choice)
 			return p.sendTo(t, target, &pool[choice.Place], choice, i == 0, now)
@@ -518,7 +522,7 @@ func (p *Policy) untried(t *Ticket, s *fleet.Snapshot, now time.Time) bool {
 	for _, place := range t.Order.Targets[:t.Order.N] {
 		target := &t.Model.Targets[place]
 		u := &s.Upstreams[target.Upstream]
-		t.board = board{policy: p, ticket: t, upstream: u, model: target.Model, now: now}
+		t.board = board{policy: p, ticket: t, upstream: u, model: target.Model, now: now, filled: true}
 		pool := u.Replicas
 		for i := range pool {
 			if t.board.Standing(&pool[i]).Why == "" {
@@ -611,7 +615,7 @@ func (p *Policy) elsewhere(t *Ticket, now time.Time) bool {
 			continue
 		}
 		for _, r := range t.fleet.Upstreams[other.Upstream].Replicas {
-			if t.Caller.Residency.Allows(r.Place.Region) && p.Health.Of(r.ID, other.Model, now).In() && (!other.Away || p.shut(r.ID, other.Model) == "") {
+			if t.Caller.Residency.Allows(r.Place.Region) && p.Health.Of(r.ID, other.Model, now).In() && (!other.Away || p.roomy(r.ID, other.Model)) {
 				return true
 			}
 		}
@@ -837,6 +841,7 @@ type board struct {
 	model  string // as the upstream names it
 	now    time.Time
 	only   uint8 // one more than the locality that counts; 0: all do
+	filled bool  // cells that have no room may be asked
 
 	adapter string    // that replicas are asked for; empty: any will do ...
 	rank    lora.Rank // ... and the worst that does
@@ -855,7 +860,7 @@ func (b *board) Standing(r *fleet.Replica) schedule.Standing {
 		return schedule.Standing{Why: apart}
 	}
 	if b.upstream.Away {
-		if why := b.policy.shut(id, b.model); why != "" {
+		if why := b.policy.shut(id, b.model); why != "" && !(b.filled && why == CellFull) {
 			return schedule.Standing{Why: why}
 		}
 	}
