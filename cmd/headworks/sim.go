@@ -37,8 +37,18 @@ func newSimRunCommand(t *terminal) *cobra.Command {
 			switch {
 			case c.Flags().Changed("requests") && o.Requests < 1:
 				return &exit{exitUsage, errors.New("--requests is a number from 1")}
-			case !(o.Rate >= 0) || math.IsInf(o.Rate, 0):
-				return &exit{exitUsage, errors.New("--rate is a number of requests a second")}
+			case c.Flags().Changed("rate") && !(o.Rate > 0) || math.IsInf(o.Rate, 0):
+				return &exit{exitUsage, errors.New("--rate is a number of requests a second, above 0")}
+			case c.Flags().Changed("speed") && !(o.Speed > 0) || math.IsInf(o.Speed, 0):
+				return &exit{exitUsage, errors.New("--speed is a number above 0, such as 2 for twice as fast")}
+			case o.Seeds < 1:
+				return &exit{exitUsage, errors.New("--seeds is a number from 1")}
+			case o.Gateways < 1:
+				return &exit{exitUsage, errors.New("--gateways is a number from 1")}
+			case c.Flags().Changed("target") && !(o.Target > 0) || math.IsInf(o.Target, 0):
+				return &exit{exitUsage, errors.New("--target is a number of requests in flight, above 0")}
+			case c.Flags().Changed("keep") && !(o.Keep > 0 && o.Keep <= 100):
+				return &exit{exitUsage, errors.New("--keep is a share in percent, above 0 and 100 at most")}
 			case o.Objective.TTFT < 0 || o.Objective.TPOT < 0:
 				return &exit{exitUsage, errors.New("an objective is a time such as 2s; 0s is none")}
 			case o.ColdStart < 0:

@@ -495,8 +495,8 @@ func parseStages(text string) (stages []sim.Stage, err error) {
 }
 
 func (p *plan) bringTrace(o Simulation) error {
-	if o.Speed < 0 || o.Speed > 1e6 {
-		return cannot("--speed is a number above 0")
+	if !(o.Speed >= 0 && o.Speed <= 1e6) {
+		return cannot("--speed is a number above 0, 1,000,000 at most")
 	}
 	f, err := os.Open(o.Trace)
 	if err != nil {

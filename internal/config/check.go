@@ -411,6 +411,7 @@ func (r *reader) model(name string) {
 	if r.given[join(path, "targets")] && len(m.Targets) == 0 {
 		r.at(join(path, "targets"), Missing, path+" has no targets: nothing could serve it")
 	}
+	r.fits(path, m)
 	upstreams := slices.Sorted(maps.Keys(r.cfg.Upstreams))
 	r.arms(path, m)
 	r.choice(path, &m, slices.Sorted(maps.Keys(r.cfg.Tiers)))
@@ -432,6 +433,27 @@ func (r *reader) model(name string) {
 			r.warn(path+".timeouts.idle", Pointless, "longer than total, "+showDuration(to.Total)+", which ends the answer before")
 		}
 	}
+}
+
+// MaxTargets bounds the targets of a model, together with the cells that stand behind
+// them.
+const MaxTargets = 16
+
+// fits checks that a model has no more targets than count.
+func (r *reader) fits(path string, m Model) {
+	cells := len(r.cfg.Cells)
+	if !slices.ContainsFunc(m.Targets, func(t Target) bool { return !BuiltIn(r.cfg.Upstreams[t.Upstream].Kind) }) {
+		cells = 0 // what is inside each process is asked of no other
+	}
+	n, room := len(m.Targets), max(MaxTargets-cells, 1)
+	if n <= room {
+		return
+	}
+	words := "a model has " + strconv.Itoa(MaxTargets) + " targets at most, and this one has " + strconv.Itoa(n)
+	if cells > 0 {
+		words = "a model has " + strconv.Itoa(MaxTargets) + " targets at most, each of the " + strconv.Itoa(cells) + " cells is one, and this model has " + strconv.Itoa(n) + " of its own"
+	}
+	r.at(join(path, "targets")+"["+strconv.Itoa(room)+"]", BadValue, words+"; replicas of the same engine are one target: write their addresses into the urls of one upstream")
 }
 
 // shortest is the least number of characters of a secret of the file's: fewer can

@@ -136,7 +136,7 @@ func formOf(t reflect.Type) (form, bool) {
 		}, true
 	case reflect.TypeFor[Share]():
 		return form{
-			want:   "a share in percent, such as 5% or 0.5%",
+			want:   "a share in percent, 100% at most, such as 5% or 0.5%",
 			parse:  parseShare,
 			show:   func(v any) string { return v.(Share).String() },
 			schema: jsonschema.Schema{Type: "string", Pattern: `^[0-9]+(\.[0-9]+)?%$`, Examples: []any{"5%"}},

@@ -134,7 +134,7 @@ func (r *reader) shadow(path, model string, s *Shadow) {
 	case of.Shadow != nil:
 		r.warn(at, Pointless, "the model "+s.Model+" has a shadow too, which gets no copies of copies")
 	}
-	if s.Share <= 0 {
+	if s.Share <= 0 && !r.told(join(path, "share")) {
 		r.at(join(path, "share"), BadValue, "a share without any requests; leave shadow out to make no copies")
 	}
 }
@@ -161,6 +161,7 @@ func (r *reader) canary(path string, m Model) {
 	for i, s := range c.Steps {
 		at := join(path, "steps") + "[" + strconv.Itoa(i) + "]"
 		switch {
+		case r.told(at): // it is no share
 		case s <= 0:
 			r.at(at, BadValue, "a step without any requests")
 		case i > 0 && s <= c.Steps[i-1]:

@@ -4,7 +4,10 @@ import "math"
 
 // Pairs is how often two targets were right and wrong on the same items.
 type Pairs struct {
-	Both, Base, Variant, None int // right: both, the base alone, the variant alone, none
+	Both    int `json:"both"`    // are right
+	Base    int `json:"base"`    // alone is
+	Variant int `json:"variant"` // alone is
+	None    int `json:"none"`    // is right
 }
 
 // N returns how many items that are.
@@ -21,7 +24,8 @@ func (p Pairs) Differ() float64 { return float64(p.Base+p.Variant) / float64(p.N
 
 // Interval is where a figure lies with some confidence.
 type Interval struct {
-	Low, High float64
+	Low  float64 `json:"low"`
+	High float64 `json:"high"`
 }
 
 // Has reports whether a figure lies in it.

@@ -150,6 +150,32 @@ func TestJudge(t *testing.T) {
 	}
 }
 
+// TestJSONNames: members of the JSON of a comparison are named alike, in snake_case.
+func TestJSONNames(t *testing.T) {
+	b, err := json.Marshal(Compare("a", "b", [][2]Mark{{{Right: true}, {}}}))
+	var all map[string]any
+	if err != nil || json.Unmarshal(b, &all) != nil {
+		t.Fatal(err)
+	}
+	var look func(at string, v any)
+	look = func(at string, v any) {
+		switch v := v.(type) {
+		case map[string]any:
+			for name, v := range v {
+				if strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789_") != "" {
+					t.Errorf("%s has a member %q", at, name)
+				}
+				look(at+"."+name, v)
+			}
+		case []any:
+			for _, v := range v {
+				look(at, v)
+			}
+		}
+	}
+	look("it", all)
+}
+
 func TestCompareNothing(t *testing.T) {
 	r := Compare("a", "b", [][2]Mark{{{Failed: "x"}, {Failed: "y"}}})
 	if r.N != 0 || r.Shown || r.P != 1 || r.Interval != (Interval{-1, 1}) {

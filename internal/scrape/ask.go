@@ -97,7 +97,7 @@ func (e *Engine) ask(ctx context.Context, s *Scraper, p *probe) time.Duration {
 	if err != nil {
 		return e.failed(s, p, err)
 	}
-	p.failed, p.gone = 0, false
+	p.failed, p.empty, p.gone = 0, 0, false
 	anew := p.told && report.Since(&p.before)
 	p.before, p.told = report, true
 	s.policy(func(policy *flow.Policy) {
@@ -188,6 +188,8 @@ func (e *Engine) read(r *vitals.Report, page []byte) (err error) {
 
 // failed notes that nothing was learned.
 func (e *Engine) failed(s *Scraper, p *probe, err error) time.Duration {
+	empty := p.empty
+	p.empty = 0 // unless this answer is of no use either
 	again, words := p.back(), "nobody answers at "+e.URL
 	var code status
 	var nothing unread
@@ -195,7 +197,7 @@ func (e *Engine) failed(s *Scraper, p *probe, err error) time.Duration {
 	case errors.As(err, &code):
 		words = fmt.Sprint("status ", int(code), " at ", e.URL)
 		if code == 404 || code == 501 || code == 405 {
-			again = unusable
+			again = p.useless(empty)
 			if e.Hint != "" {
 				words += ": " + e.Hint
 			}
@@ -204,7 +206,7 @@ func (e *Engine) failed(s *Scraper, p *probe, err error) time.Duration {
 			words += ": the key of the upstream does not open it"
 		}
 	case errors.As(err, &nothing):
-		again, words = unusable, "at "+e.URL+" "+nothing.Error()
+		again, words = p.useless(empty), "at "+e.URL+" "+nothing.Error()
 	case errors.Is(err, syscall.ECONNREFUSED):
 		words = "the connection to " + e.URL + " is refused"
 		if e.Own && !p.gone {

@@ -25,7 +25,8 @@ import (
 const (
 	idle     = vitals.EveryIdle
 	hardware = 5 * time.Second // of an exporter, which itself looks less often
-	unusable = time.Minute     // of one that answers, and with nothing of use
+	soon     = 2 * time.Second // of one that answers, and with nothing of use: it may be starting
+	unusable = time.Minute     // of one that goes on to
 	failing  = 5 * time.Second
 )
 
@@ -130,6 +131,7 @@ type probe struct {
 	place  int       // in the queue; -1: it is being asked
 	ended  bool
 	failed int
+	empty  int // answers without anything of use, one after the other
 
 	said   string        // the last trouble
 	before vitals.Report // of an engine
@@ -386,6 +388,13 @@ func (s *Scraper) trouble(p *probe, upstream, replica, words string) {
 func (p *probe) back() time.Duration {
 	p.failed++
 	return min(idle<<min(p.failed-1, 8), failing)
+}
+
+// useless returns when to ask again after an answer without anything of use, before
+// which there were so many others.
+func (p *probe) useless(before int) time.Duration {
+	p.empty = before + 1
+	return min(soon<<min(before, 8), unusable)
 }
 
 // queue is a heap of probes by their next turn.

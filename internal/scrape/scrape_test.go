@@ -157,7 +157,7 @@ func TestRates(t *testing.T) {
 		{"loaded", vllm(3, 0, 0.5, 1), 40},
 		{"saturated", vllm(3, 1, 0.5, 1), 100},
 		{"full", vllm(3, 0, 0.95, 1), 100},
-		{"no engine", "up 1\n", 1},
+		{"no engine", "up 1\n", 3},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -174,6 +174,33 @@ func TestRates(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestNoPage: an engine that has no page for a moment is asked again soon, and one that
+// never has one seldom.
+func TestNoPage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t, always(200, vllm(0, 0, 0, 1)))
+		l.use(t, engine)
+		for range 3 { // what was before is forgotten
+			time.Sleep(10 * time.Second)
+			l.set(always(404, ""))
+			time.Sleep(1500 * time.Millisecond)
+			l.set(always(200, vllm(2, 0, 0.1, 1)))
+			l.count()
+			time.Sleep(3 * time.Second)
+			if n, _ := l.count(); n == 0 {
+				t.Fatal("not asked within 3 s after it had no page once")
+			}
+		}
+		l.set(always(404, ""))
+		time.Sleep(2 * time.Minute)
+		l.count()
+		time.Sleep(10 * time.Minute)
+		if n, _ := l.count(); n < 9 || n > 11 {
+			t.Errorf("one without a page is asked %d times in ten minutes", n)
+		}
+	})
 }
 
 // TestEase: an engine whose answers take long is asked less often, and as often as an
