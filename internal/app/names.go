@@ -106,7 +106,7 @@ func (n *names) counts(yield func(answer string, n uint64)) {
 func (n *names) Zone() nameserver.Zone { return n.zone.Load().Zone }
 
 // Nearest implements nameserver.Directory.
-func (n *names) Nearest(at netip.Addr) (addrs []netip.Addr, mattered bool) {
+func (n *names) Nearest(at netip.Addr, of nameserver.Family) (addrs []netip.Addr, mattered bool) {
 	w := n.app.gateway.World()
 	from := w.Region // who asks this server is near to it, as far as anybody knows
 	if at, known := w.Places.Callers.Find(at); known {
@@ -131,7 +131,7 @@ func (n *names) Nearest(at netip.Addr) (addrs []netip.Addr, mattered bool) {
 		}
 		sites = append(sites, s)
 	}
-	return nameserver.Nearest(sites), !w.Places.Callers.Empty()
+	return nameserver.Nearest(sites, of), !w.Places.Callers.Empty()
 }
 
 // reach returns whether some gateway of another cell is up and can serve anything, the

@@ -29,9 +29,9 @@ type Zone struct {
 type Directory interface {
 	// Zone returns what is answered for now.
 	Zone() Zone
-	// Nearest returns the addresses that somebody at an address should ask, and whether
-	// it mattered who asks.
-	Nearest(at netip.Addr) (addrs []netip.Addr, mattered bool)
+	// Nearest returns the addresses of a family that somebody at an address should ask,
+	// and whether it mattered who asks.
+	Nearest(at netip.Addr, of Family) (addrs []netip.Addr, mattered bool)
 }
 
 // Counts is what was answered since the start.
@@ -206,12 +206,15 @@ func (s *Server) answer(q *dns.Msg, from netip.Addr) *dns.Msg {
 		if told {
 			from = at
 		}
-		addrs, mattered := s.directory.Nearest(from)
+		of := IPv4
+		if kind == dns.TypeAAAA {
+			of = IPv6
+		}
+		addrs, mattered := s.directory.Nearest(from, of)
 		for _, addr := range addrs {
-			switch {
-			case addr.Is4() && kind == dns.TypeA:
+			if of == IPv4 {
 				a.Answer = append(a.Answer, &dns.A{Hdr: head(kind), A: addr.AsSlice()})
-			case addr.Is6() && kind == dns.TypeAAAA:
+			} else {
 				a.Answer = append(a.Answer, &dns.AAAA{Hdr: head(kind), AAAA: addr.AsSlice()})
 			}
 		}

@@ -22,10 +22,10 @@ func (town) Zone() Zone {
 	return Zone{Name: "llm.example.com", Servers: []string{"ns1.example.com", "ns2.example.com"}, TTL: 5 * time.Second}
 }
 
-func (t town) Nearest(at netip.Addr) ([]netip.Addr, bool) {
+func (t town) Nearest(at netip.Addr, of Family) ([]netip.Addr, bool) {
 	for p, addrs := range t {
 		if p.Contains(at) {
-			return addrs, len(t) > 1
+			return slices.DeleteFunc(slices.Clone(addrs), func(a netip.Addr) bool { return !of.has(a) }), len(t) > 1
 		}
 	}
 	return nil, len(t) > 1
@@ -141,22 +141,33 @@ func TestNearest(t *testing.T) {
 	unknown := Site{Region: "unknown", Trip: place.Far, Up: true, Addrs: addrs("10.0.0.4")}
 	down := func(s Site) Site { s.Up = false; return s }
 	nowhere := Site{Region: "nowhere", Up: true}
+	six := Site{Region: "six", Trip: time.Millisecond, Up: true, Addrs: addrs("fd00::1")}
+	both := Site{Region: "both", Trip: 20 * time.Millisecond, Up: true, Addrs: addrs("fd00::2", "::ffff:10.0.0.5")}
 	for name, c := range map[string]struct {
 		sites []Site
-		want  []netip.Addr
+		want  []netip.Addr // of IPv4
 	}{
-		"the nearest":             {[]Site{far, near, unknown}, near.Addrs},
-		"two as near":             {[]Site{near, far, alike}, addrs("10.0.0.1", "10.0.0.2")},
-		"the nearest that is up":  {[]Site{down(near), far, unknown}, far.Addrs},
-		"one that nobody knows":   {[]Site{down(near), down(far), unknown}, unknown.Addrs},
-		"none is up":              {[]Site{down(far), down(near)}, near.Addrs},
-		"one without addresses":   {[]Site{nowhere, far}, far.Addrs},
-		"nothing":                 {nil, nil},
-		"nothing with an address": {[]Site{nowhere}, nil},
+		"the nearest of the family":      {[]Site{six, far, both}, addrs("10.0.0.5")},
+		"none of the family":             {[]Site{six}, nil},
+		"one of the family, but down":    {[]Site{six, down(both)}, nil},
+		"all down, one of the family":    {[]Site{down(six), down(both)}, addrs("10.0.0.5")},
+		"as near, one of the family":     {[]Site{{Trip: near.Trip, Up: true, Addrs: six.Addrs}, near}, near.Addrs},
+		"nearer, down, and the family's": {[]Site{down(near), six, both}, addrs("10.0.0.5")},
+		"the nearest":                    {[]Site{far, near, unknown}, near.Addrs},
+		"two as near":                    {[]Site{near, far, alike}, addrs("10.0.0.1", "10.0.0.2")},
+		"the nearest that is up":         {[]Site{down(near), far, unknown}, far.Addrs},
+		"one that nobody knows":          {[]Site{down(near), down(far), unknown}, unknown.Addrs},
+		"none is up":                     {[]Site{down(far), down(near)}, near.Addrs},
+		"one without addresses":          {[]Site{nowhere, far}, far.Addrs},
+		"nothing":                        {nil, nil},
+		"nothing with an address":        {[]Site{nowhere}, nil},
 	} {
-		if got := Nearest(c.sites); !slices.Equal(got, c.want) {
+		if got := Nearest(c.sites, IPv4); !slices.Equal(got, c.want) {
 			t.Errorf("%s: %v, want %v", name, got, c.want)
 		}
+	}
+	if got := Nearest([]Site{near, both, down(six)}, IPv6); !slices.Equal(got, addrs("fd00::2")) {
+		t.Errorf("of IPv6: %v", got)
 	}
 }
 

@@ -2,6 +2,7 @@ package nameserver
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"headworks/internal/place"
@@ -18,25 +19,35 @@ type Site struct {
 	Addrs  []netip.Addr
 }
 
-// Nearest returns the addresses of the nearest site that is up, or of several that are
-// as near. Where none is up it answers as if all were: who is told of no address can do
-// nothing, and the word that all are down may be wrong.
-func Nearest(sites []Site) []netip.Addr {
+// Family is whose addresses are asked for.
+type Family uint8
+
+const (
+	IPv4 Family = iota
+	IPv6
+)
+
+func (f Family) has(addr netip.Addr) bool { return addr.Unmap().Is4() == (f == IPv4) }
+
+// Nearest returns the addresses of a family of the nearest site that is up and has any,
+// or of several that are as near. Where none is up that has addresses at all it answers
+// as if all were: who is told of no address can do nothing, and the word that all are
+// down may be wrong.
+func Nearest(sites []Site, of Family) []netip.Addr {
 	var addrs []netip.Addr
-	for _, careful := range [...]bool{true, false} {
-		least := place.Far
-		for i := range sites {
-			s := &sites[i]
-			switch {
-			case careful && !s.Up || len(s.Addrs) == 0 || s.Trip > least:
-				continue
-			case s.Trip < least:
-				least, addrs = s.Trip, nil
-			}
-			addrs = append(addrs, s.Addrs...)
+	least, careful := place.Far, slices.ContainsFunc(sites, func(s Site) bool { return s.Up && len(s.Addrs) > 0 })
+	for i := range sites {
+		s := &sites[i]
+		if careful && !s.Up || s.Trip > least || !slices.ContainsFunc(s.Addrs, of.has) {
+			continue
 		}
-		if len(addrs) > 0 {
-			break
+		if s.Trip < least {
+			least, addrs = s.Trip, nil
+		}
+		for _, addr := range s.Addrs {
+			if of.has(addr) {
+				addrs = append(addrs, addr.Unmap())
+			}
 		}
 	}
 	return addrs
