@@ -4,6 +4,7 @@ import (
 	"math"
 	"time"
 
+	"headworks/internal/fault"
 	"headworks/internal/fleet"
 	"headworks/internal/inference"
 	"headworks/internal/route"
@@ -81,11 +82,47 @@ func (p *Policy) doubted(t *Ticket, ev Event, s *fleet.Snapshot, now time.Time) 
 	t.output = ev.Tokens
 	p.ended(t, ev.Tokens, now)
 	p.settle(t, nil, now)
+	if ev.Kept {
+		t.kept = kept{attempt: t.Tries, tokens: ev.Tokens, hit: t.Hit, why: t.Why}
+	}
 	t.handed = false // the next target reads the prompt anew
 	for place := range t.choice + 1 {
 		t.used[place] = noMore // those before it are no better
 	}
 	return p.send(t, s, now)
+}
+
+// NothingBetter is why a request ends with an answer that did not pass.
+const NothingBetter = "what was asked next gave no answer, so the one that did not pass is given"
+
+// kept is an answer that did not pass, for as long as none is known to come after it.
+type kept struct {
+	attempt int // one more than its place; 0: there is none
+	tokens  int
+	hit     int
+	why     string // why Target and Replica
+}
+
+// giveKept gives the answer that was kept in the place of a fault, if there is one and
+// somebody waits for it.
+func (t *Ticket) giveKept(f fault.Kind) bool {
+	k := &t.kept
+	if k.attempt == 0 || t.Committed || f == fault.ClientClosed || f == fault.Draining || f == fault.Internal {
+		return false
+	}
+	a := &t.Attempts[k.attempt-1]
+	t.Target, t.Replica, t.Why, t.Hit, t.output = a.Target, a.Replica, k.why, k.hit, k.tokens
+	t.given, t.Committed, t.Left = k.attempt, t.Request.Stream, NothingBetter
+	return true
+}
+
+// Given returns the place of the attempt whose answer the caller gets: the last one,
+// unless an answer of before was kept; -1 where nothing was asked.
+func (t *Ticket) Given() int {
+	if t.given > 0 {
+		return t.given - 1
+	}
+	return t.Tries - 1
 }
 
 // ready reports whether a target has a replica that may serve.

@@ -178,14 +178,98 @@ func TestCascadeSpares(t *testing.T) {
 	}
 }
 
+// TestCascadeKeepsWhatIsThere: an answer that did not pass is better than an error, for
+// as long as it is kept, somebody waits and nothing of another one reached him.
+func TestCascadeKeepsWhatIsThere(t *testing.T) {
+	type then struct {
+		name  string
+		after time.Duration
+		ev    Event
+		fault fault.Kind // of which the request ends where nothing is kept
+		given bool
+	}
+	for _, stream := range []bool{false, true} {
+		for _, tt := range []then{
+			{"it fails", time.Second, failure(fault.UpstreamError), fault.UpstreamError, true},
+			{"it is cut", time.Second, failure(fault.Interrupted), fault.Interrupted, true},
+			{"it is not reached", time.Second, failure(fault.Connect), fault.Connect, true},
+			{"it turns the work away", time.Second, failure(fault.UpstreamCapacity), fault.UpstreamCapacity, true},
+			{"it takes the request for wrong", time.Second, failure(fault.UpstreamRejected), fault.UpstreamRejected, true},
+			{"it hangs", 10 * time.Minute, Event{Kind: Quiet}, fault.TotalTimeout, true},
+			{"the client leaves", time.Second, Event{Kind: Left}, fault.ClientClosed, false},
+			{"this process goes away", time.Second, Event{Kind: Drained}, fault.Draining, false},
+			{"a defect", time.Second, Event{Kind: Classified}, fault.Internal, false},
+		} {
+			for _, keep := range []bool{true, false} {
+				r := cascaded(t, stream, 1, 1)
+				r.s.Models[0].Tries, r.s.Models[0].Timeouts.Total = 1, 5*time.Minute
+				r.sends(r.step(Event{Kind: Arrived}), 0, true)
+				why := r.t.Why
+				ev := doubt()
+				ev.Kept = keep
+				r.sends(r.after(time.Second, ev), 1, false)
+				ev = tt.ev
+				ev.Kept = keep
+				a := r.want(r.after(tt.after, ev), Done)
+				given := keep && tt.given
+				if a.Kept != given || given != (a.Fault == nil) {
+					t.Fatalf("%s, stream %v, kept %v: %+v", tt.name, stream, keep, a)
+				}
+				if a.Fault != nil && a.Fault.Kind != tt.fault {
+					t.Errorf("%s, stream %v, kept %v: %v", tt.name, stream, keep, a.Fault)
+				}
+				if want := 1; given {
+					want = 0
+					if r.t.Given() != want || r.t.Target != r.t.Attempts[0].Target || r.t.Replica != r.t.Attempts[0].Replica || r.t.Why != why || r.t.Left != NothingBetter {
+						t.Errorf("%s, stream %v: attempt %d of %s, %q, %q", tt.name, stream, r.t.Given(), r.t.Replica.Name, r.t.Why, r.t.Left)
+					}
+				} else if r.t.Given() != want {
+					t.Errorf("%s: attempt %d", tt.name, r.t.Given())
+				}
+				if tt.given && r.t.Attempts[1].Fault != tt.fault {
+					t.Errorf("%s: %+v", tt.name, r.t.Attempts[1])
+				}
+				r.empty()
+			}
+		}
+	}
+}
+
+// TestCascadeKeepsTheLast: of several answers that did not pass the last is given, that
+// of the best model, and none once another one began.
+func TestCascadeKeepsTheLast(t *testing.T) {
+	r := cascaded(t, true, 1, 1, 1)
+	kept := doubt()
+	kept.Kept = true
+	fails := failure(fault.UpstreamRejected)
+	fails.Kept = true
+	r.sends(r.step(Event{Kind: Arrived}), 0, true)
+	r.sends(r.step(kept), 1, true)
+	r.sends(r.step(kept), 2, false)
+	if a := r.want(r.step(fails), Done); !a.Kept || r.t.Given() != 1 || r.t.Tries != 3 {
+		t.Errorf("%+v, attempt %d of %d", a, r.t.Given(), r.t.Tries)
+	}
+	r.empty()
+
+	r = cascaded(t, true, 1, 1)
+	r.sends(r.step(Event{Kind: Arrived}), 0, true)
+	r.sends(r.step(kept), 1, false)
+	r.want(r.step(Event{Kind: Content, Kept: true}), Commit)
+	if a := r.step(fails); a.Kept || a.Fault == nil || r.t.Given() != 1 {
+		t.Errorf("%+v after content", a)
+	}
+	r.empty()
+}
+
 // TestCascadeNeverGoesBack draws what happens: after content nothing is sent, no
-// target before one whose answer did not pass is asked again, and all is given back.
+// target before one whose answer did not pass is asked again, what is kept is given
+// rather than an error, and all is given back.
 func TestCascadeNeverGoesBack(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		stream := rapid.Bool().Draw(rt, "stream")
 		r := cascaded(t, stream, 2, 1, 2)
 		a := r.step(Event{Kind: Arrived})
-		least, committed := 0, false
+		least, committed, kept := 0, false, -1
 		for range 40 {
 			switch a.Kind {
 			case Send:
@@ -197,6 +281,12 @@ func TestCascadeNeverGoesBack(t *testing.T) {
 				committed = true
 			case Done:
 				r.empty()
+				if a.Kept && (committed || a.Fault != nil || r.t.Given() != kept || r.t.Attempts[kept].Doubt == "") {
+					rt.Fatalf("%+v, committed %v, attempt %d is given, %d was kept", a, committed, r.t.Given(), kept)
+				}
+				if f := a.Fault; kept >= 0 && !committed && f != nil && f.Kind != fault.ClientClosed && f.Kind != fault.Internal {
+					rt.Fatalf("%v though an answer is kept", f)
+				}
 				return
 			}
 			kinds := []EventKind{Failed, Left, Finished, Quiet}
@@ -216,7 +306,15 @@ func TestCascadeNeverGoesBack(t *testing.T) {
 			case Doubted:
 				ev.Doubt = "test"
 				least = int(r.t.choice) + 1
+				if kept = -1; rapid.Bool().Draw(rt, "kept") {
+					kept = r.t.Tries - 1
+				}
+			default:
+				if rapid.IntRange(0, 9).Draw(rt, "room") == 0 {
+					kept = -1
+				}
 			}
+			ev.Kept = kept >= 0
 			if a = r.after(time.Second, ev); ev.Kind == Doubted && a.Kind != Send {
 				least = 0
 			}

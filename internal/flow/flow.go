@@ -61,6 +61,7 @@ type Event struct {
 	Class    *Class        // of Classified: Verdict, Label, WhyNot, Cached and Cost; of Judged: WhyNot and Cost
 	Doubt    string        // of Doubted and Judged: why it did not pass; of Content: why nobody looked at what was kept, empty where it passed
 	Tokens   int           // of Finished, Doubted, Passed and Judged: of the answer, as far as known
+	Kept     bool          // an answer that did not pass is kept, and can be given if none comes after it; of Doubted and Judged: the one that is there
 	Handed   bool          // of Finished, of a send with Prefill: what was read can be handed over
 	Gap      time.Duration // of Finished: the longest silence within the answer; 0: not known
 	Wrote    time.Time     // of Quiet: when the client last got bytes; zero if never
@@ -98,6 +99,7 @@ type Action struct {
 	Handed  bool           // of Send: what another replica read is handed over
 	Until   time.Time      // report Quiet if nothing happens until then; zero: wait for ever
 	Fault   *fault.Error   // of Done: nil if the answer is whole
+	Kept    bool           // of Done: the answer that was kept is given, see Ticket.Given
 	Wake    *Ticket        // of Done: this ticket may enter now; tell its driver
 }
 
@@ -217,6 +219,8 @@ type Ticket struct {
 	lastAt   fleet.ReplicaID // where an attempt is under way
 	trial    *trial          // the canary that this request tells of; nil: none
 	verify   bool            // the answer under way is looked at before anybody gets it
+	kept     kept            // an answer that was looked at before
+	given    int             // one more than the attempt whose answer is given; 0: the last one's
 	judge    *fleet.Replica  // that looks at the answer now; nil: none does
 	judgeAt  time.Time
 	owed     bool      // it was drawn for the canary, which did not get it yet

@@ -29,7 +29,8 @@ import (
 // Where the model has a classifier, arrived and entered lead to classify, and classified
 // to send. Passed, while held or opened, leads to judge, or gives the answer; doubted,
 // and judged with a no, send to the next target of the cascade, or give the answer as it
-// is: commit, done. Where the table has "-" the driver is at fault, and the request is
+// is: commit, done. Where none comes behind a doubted answer that is kept, done gives that
+// one. Where the table has "-" the driver is at fault, and the request is
 // done with fault.Internal. Retry stands for send, or done where no other try can help.
 func (p *Policy) Step(t *Ticket, ev Event, s *fleet.Snapshot, now time.Time) Action {
 	if t.state == ended {
@@ -45,6 +46,9 @@ func (p *Policy) Step(t *Ticket, ev Event, s *fleet.Snapshot, now time.Time) Act
 		p.learnWhole(t, &ev, now)
 	}
 	judged := p.recess(t, now)
+	if !ev.Kept {
+		t.kept = kept{}
+	}
 	switch ev.Kind {
 	case Left:
 		return p.done(t, fault.New(fault.ClientClosed, "the client closed the connection"), now)
@@ -636,6 +640,9 @@ func (p *Policy) done(t *Ticket, f *fault.Error, now time.Time) Action {
 		p.retries--
 	}
 	a := Action{Kind: Done, Fault: f}
+	if f != nil && t.giveKept(f.Kind) {
+		a.Fault, a.Kept = nil, true
+	}
 	if next := p.Gate.Leave(&t.place); next != nil {
 		a.Wake = next.Of
 	}

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,8 +29,20 @@ type cascade struct {
 	doubted bool           // the answer that was looked at last did not pass
 	last    toll           // ... which took that
 	tolls   map[int]toll   // of answers that another one followed, by attempt
-	cost    int64          // of tolls
-	dark    bool           // ... of which some price is not known
+	kept    *kept          // the last of those, until another one is known to come; nil: none
+}
+
+// kept is an answer that did not pass, apart from the stream that it came by.
+type kept struct {
+	size    int // bytes that it takes
+	chunk   engine.Chunk
+	usage   inference.Usage
+	finish  inference.Finish
+	text    int
+	said    time.Time
+	firstIn time.Time
+	gap     time.Duration
+	dropped []string
 }
 
 // toll is what an answer took.
@@ -48,7 +61,6 @@ func (x *exchange) keep(a *flow.Action) {
 				c.tolls = map[int]toll{}
 			}
 			c.tolls[x.ticket.Tries-2] = c.last
-			c.cost, c.dark = c.cost+c.last.cost, c.dark || !c.last.known
 		}
 		c.verify, c.doubted, c.answer, c.text, c.calls = a.Verify, false, quality.Answer{}, c.text[:0], nil
 	case a.Verify:
@@ -172,6 +184,60 @@ func (x *exchange) doubt() {
 	c.last.cost, c.last.known = price.Cost(x.ticket.Target.Price, u)
 }
 
+// keeps reports whether there is an answer to give if none comes after it: the one that
+// did not pass just now, if it is not too large, or one of before.
+func (x *exchange) keeps() bool {
+	if c := x.cascade; !c.doubted {
+		return c.kept != nil
+	}
+	return x.size() <= maxKept
+}
+
+// size returns what the answer takes that is there, in bytes.
+func (x *exchange) size() int {
+	c := &x.chunk
+	n := len(x.held) + len(c.Raw) + x.told + sizeOf(c.Deltas)
+	if c.Answer != nil {
+		for i := range c.Answer.Parts {
+			p := &c.Answer.Parts[i]
+			n += deltaRoom + len(p.Text) + len(p.Data) + len(p.Signature) + len(p.ID) + len(p.Name)
+		}
+	}
+	return n
+}
+
+// setAside keeps the answer that did not pass, and whose stream is about to be closed,
+// until another one is known to come. One of before is given up for it.
+func (x *exchange) setAside() {
+	c := x.cascade
+	if c.kept = nil; x.size() > maxKept {
+		return
+	}
+	k := &kept{size: x.size(), usage: x.usage, finish: x.finish, text: x.text, said: x.said, firstIn: x.firstIn, gap: x.gap}
+	if x.ticket.Model.Loss == fleet.Told && x.stream != nil {
+		k.dropped = slices.Clone(x.stream.Dropped())
+	}
+	k.chunk = x.chunk
+	k.chunk.Raw, k.chunk.Deltas = append(x.held, x.chunk.Raw...), append(x.deltas, x.chunk.Deltas...)
+	x.held, x.deltas, x.chunk, c.kept = nil, nil, engine.Chunk{}, k
+}
+
+// restore puts the answer that was kept in the place of the one that failed.
+func (x *exchange) restore() {
+	c := x.cascade
+	x.committed, x.heard = x.streams, nil
+	if c.doubted { // it is there still
+		x.join()
+		return
+	}
+	x.closeStream()
+	k := c.kept
+	x.chunk, x.usage, x.finish, x.text = k.chunk, k.usage, k.finish, k.text
+	x.said, x.firstIn, x.gap, x.head.Dropped = k.said, k.firstIn, k.gap, k.dropped
+	delete(c.tolls, x.ticket.Given()) // it counts as the answer that is given
+	c.kept = nil
+}
+
 // wants returns what the request says of the form of its answer. One that cannot be
 // read asks for nothing here: what it is sent to reads it too.
 func (x *exchange) wants(form bool) *quality.Asked {
@@ -197,14 +263,16 @@ func (k *cascade) look(rules *fleet.Cascade, finish inference.Finish) string {
 // nobody looked at.
 func (x *exchange) doubtful() bool {
 	t := &x.ticket
-	return x.cascade != nil && t.Tries > 0 && t.Attempts[t.Tries-1].Doubt != ""
+	return x.cascade != nil && t.Tries > 0 && t.Attempts[t.Given()].Doubt != ""
 }
 
 // led adds what the answers cost that led to the one that is given: the caller pays for
 // all of them.
 func (x *exchange) led(cost int64, known bool) (int64, bool) {
 	if c := x.cascade; c != nil {
-		return cost + c.cost, known && !c.dark
+		for _, t := range c.tolls {
+			cost, known = cost+t.cost, known && t.known
+		}
 	}
 	return cost, known
 }
@@ -229,6 +297,6 @@ func (x *exchange) fillTolls(u inference.Usage, cost int64, known bool) {
 		note(i, t)
 	}
 	if u.Input > 0 || u.Output > 0 {
-		note(x.ticket.Tries-1, toll{u, cost, known})
+		note(x.ticket.Given(), toll{u, cost, known})
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"headworks/internal/fleet"
 	"headworks/internal/flow"
 	"headworks/internal/inference"
+	"headworks/internal/record"
 )
 
 // says is a piece of a stream in the caller's dialect, and what it says.
@@ -103,8 +104,36 @@ func TestCascade(t *testing.T) {
 			"the other fails", true,
 			[]beat{says("sm"), ends(inference.Length)},
 			[]beat{breaks(fault.UpstreamError)},
-			[]string{"fault upstream_5xx"},
-			2, 0, "", "it was cut at its limit of tokens",
+			[]string{"end sm|end"},
+			2, 16, "unverified", "it was cut at its limit of tokens",
+		},
+		{
+			"the other is cut before its first word", true,
+			[]beat{role(), says("sm"), ends(inference.Length)},
+			[]beat{role(), later(30*time.Second, breaks(fault.Interrupted))},
+			[]string{"open", "end role|sm|end"},
+			2, 16, "unverified", "it was cut at its limit of tokens",
+		},
+		{
+			"the other hangs", true,
+			[]beat{role(), says("sm"), ends(inference.Length)},
+			[]beat{later(time.Hour, ping())},
+			[]string{"open", "end role|sm|end"},
+			2, 16, "unverified", "it was cut at its limit of tokens",
+		},
+		{
+			"the other is cut after its first word", true,
+			[]beat{role(), says("sm"), ends(inference.Length)},
+			[]beat{role(), says("large"), breaks(fault.Interrupted)},
+			[]string{"send role|large", "fault abnormal_end"},
+			2, 27, "", "it was cut at its limit of tokens",
+		},
+		{
+			"whole, the other fails", false,
+			[]beat{wholly("I cannot help with that.", inference.Stop)},
+			[]beat{later(time.Second, breaks(fault.UpstreamError))},
+			[]string{"end I cannot help with that."},
+			2, 16, "unverified", "it refuses",
 		},
 	} {
 		synctest.Test(t, func(t *testing.T) {
@@ -130,6 +159,115 @@ func TestCascade(t *testing.T) {
 			b.settled(t)
 		})
 	}
+}
+
+// TestCascadeKeepsTheLast asks three: of two answers that did not pass the caller gets
+// the second one, and pays for both. What tells of it is told of that one.
+func TestCascadeKeepsTheLast(t *testing.T) {
+	for _, stream := range []bool{true, false} {
+		for _, apart := range []bool{true, false} { // in another dialect
+			synctest.Test(t, func(t *testing.T) {
+				answer := func(s string) []beat {
+					if stream {
+						beats := []beat{later(time.Second, says(s)), later(time.Second, ends(inference.Length))}
+						if apart {
+							beats[0].chunk.Raw, beats[1].chunk.Raw = nil, nil
+						}
+						return beats
+					}
+					whole := later(2*time.Second, wholly(s, inference.Length))
+					if apart {
+						whole.chunk.Raw = nil
+					}
+					return []beat{whole}
+				}
+				b := newBench(admit.Limits{}, answer("one"), answer("two"), []beat{later(3*time.Second, breaks(fault.UpstreamRejected))})
+				b.g.World().Fleet.Models[0].Cascade = &fleet.Cascade{Whole: true}
+				p := &page{}
+				var got string
+				b.g.Do(t.Context(), b.request(stream), &answered{page: p, text: &got})
+				r := b.records[0]
+				if got != "two" || len(p.log) != 1 || p.answers != 1 || len(b.engine.opened) != 3 {
+					t.Errorf("stream %v, apart %v: %q, %q, opened %v", stream, apart, got, p.log, b.engine.opened)
+				}
+				if h := p.head; h.Degraded != "unverified" || h.Upstream != "up1" || h.Attempts != 3 || h.Cost != 32 || !slices.Equal(h.Dropped, []string{"logprobs"}) {
+					t.Errorf("stream %v, apart %v: %+v", stream, apart, h)
+				}
+				if r.End != record.OK || r.Upstream != "up1" || r.GaveUp != flow.NothingBetter || r.Cost != 32 || r.Output != 3 || r.Finish != inference.Length || b.ledger.lines != 1 {
+					t.Errorf("stream %v, apart %v: %+v", stream, apart, r)
+				}
+				for i, a := range r.Attempts[:3] {
+					if failed := i == 2; (a.Doubt == "") != failed || (a.Cost != 16) != failed || (a.Fault != fault.None) != failed {
+						t.Errorf("attempt %d: %+v", i, a)
+					}
+				}
+				if stream && r.UpstreamTTFT != time.Second.Microseconds() {
+					t.Errorf("its first token took %d us", r.UpstreamTTFT)
+				}
+				b.settled(t)
+			})
+		}
+	}
+}
+
+// answered is a page that notes what the end of an answer says, in whichever dialect.
+type answered struct {
+	*page
+	text *string
+}
+
+func (p *answered) End(h *Head, c *engine.Chunk, f *fault.Error) error {
+	if c != nil {
+		switch s := string(c.Raw); {
+		case c.Answer != nil:
+			*p.text = c.Answer.Parts[0].Text
+		case len(c.Deltas) > 0:
+			*p.text = c.Deltas[0].Text
+		default:
+			*p.text, _, _ = strings.Cut(s, "|")
+		}
+	}
+	return p.page.End(h, c, f)
+}
+
+// TestCascadeKeepsWithinBounds: what is kept and what is looked at now are no more
+// together than one answer may be. The older one is given up, and never given then.
+func TestCascadeKeepsWithinBounds(t *testing.T) {
+	pieces := func(n int) (beats []beat) {
+		for range n {
+			beats = append(beats, says(strings.Repeat("x", 100_000)))
+		}
+		return beats
+	}
+	for name, tt := range map[string]struct {
+		first, second int // pieces
+		given         bool
+	}{
+		"both fit":        {9, 9, true},
+		"one is too much": {9, 12, false},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBench(admit.Limits{}, append(pieces(tt.first), ends(inference.Length)), append(pieces(tt.second), later(time.Second, breaks(fault.UpstreamRejected))), nil)
+			b.g.World().Fleet.Models[0].Cascade = &fleet.Cascade{Whole: true}
+			p := &page{}
+			b.do(t.Context(), true, p)
+			last, r := p.log[len(p.log)-1], b.records[0]
+			if given := strings.HasPrefix(last, "end xxx"); given != tt.given || given != (r.End == record.OK) || !given && r.Fault != fault.UpstreamRejected {
+				t.Errorf("%s: %.20q, %v %v", name, last, r.End, r.Fault)
+			}
+			b.settled(t)
+		})
+	}
+	synctest.Test(t, func(t *testing.T) { // a whole answer that is larger
+		b := newBench(admit.Limits{}, []beat{wholly(strings.Repeat("x", maxKept+1), inference.Length)}, []beat{breaks(fault.UpstreamRejected)})
+		b.g.World().Fleet.Models[0].Cascade = &fleet.Cascade{Whole: true}
+		p := &page{}
+		b.do(t.Context(), false, p)
+		if len(p.log) != 1 || !strings.HasPrefix(p.log[0], "fault ") {
+			t.Errorf("%.20q", p.log)
+		}
+		b.settled(t)
+	})
 }
 
 // TestCascadeIsBounded sends more than is kept: it goes on to the client unread, and

@@ -132,6 +132,7 @@ func (x *exchange) end() {
 func (x *exchange) run() {
 	ev := flow.Event{Kind: flow.Arrived}
 	for {
+		ev.Kept = x.cascade != nil && x.keeps()
 		a := x.g.step(&x.ticket, ev, x.world, time.Now())
 		switch a.Kind {
 		case flow.Queue:
@@ -154,6 +155,9 @@ func (x *exchange) run() {
 			began := time.Now()
 			ev = x.after(x.sink.Alive(), began, a.Until)
 		case flow.Done:
+			if a.Kept {
+				x.restore()
+			}
 			x.finishWith(a.Fault)
 			return
 		case flow.Ignore:
@@ -187,6 +191,9 @@ func (x *exchange) wait(until time.Time) flow.Event {
 
 // send opens an attempt and reads until something happens.
 func (x *exchange) send(a *flow.Action) flow.Event {
+	if x.cascade != nil && x.cascade.doubted {
+		x.setAside()
+	}
 	x.closeStream()
 	if x.ticket.Tries > 1 || len(x.req.Body) > maxUnwatched {
 		x.watch() // to connect and to write may take long by themselves
@@ -355,16 +362,17 @@ func (x *exchange) shows(c *engine.Chunk) bool {
 // hold keeps what the client sees nothing of until it sees something. It reports
 // whether there was room.
 func (x *exchange) hold(c *engine.Chunk) bool {
-	told := x.told
-	for i := range c.Deltas {
-		d := &c.Deltas[i]
-		told += deltaRoom + len(d.ID) + len(d.Model) + len(d.Name) + len(d.Text)
+	told := x.told + sizeOf(c.Deltas)
+	most, size := maxHeld, len(x.held)+len(c.Raw)+told
+	if k := x.cascade; k != nil {
+		if k.verify {
+			most = maxKept
+		}
+		if k.kept != nil && size+k.kept.size > maxKept {
+			k.kept = nil // what comes now has a beginning, and the room is for both
+		}
 	}
-	most := maxHeld
-	if x.verifies() {
-		most = maxKept
-	}
-	if len(x.held)+len(c.Raw)+told > most {
+	if size > most {
 		return false
 	}
 	x.told = told
@@ -373,20 +381,25 @@ func (x *exchange) hold(c *engine.Chunk) bool {
 	return true
 }
 
+// sizeOf returns what deltas take, in bytes.
+func sizeOf(deltas []inference.Delta) (n int) {
+	for i := range deltas {
+		d := &deltas[i]
+		n += deltaRoom + len(d.ID) + len(d.Model) + len(d.Name) + len(d.Text)
+	}
+	return n
+}
+
 // commit lets the client have the first content, and what was held before it. An
 // answer whose end is here already leaves with its end, in one write.
 func (x *exchange) commit(until time.Time) flow.Event {
 	x.committed = true
+	if x.cascade != nil {
+		x.cascade.kept = nil
+	}
 	x.fillHead()
 	c := &x.chunk
-	if len(x.held) > 0 {
-		x.held = append(x.held, c.Raw...)
-		c.Raw = x.held
-	}
-	if len(x.deltas) > 0 {
-		x.deltas = append(x.deltas, c.Deltas...)
-		c.Deltas = x.deltas
-	}
+	x.join()
 	if c.Last {
 		return x.whole()
 	}
@@ -396,6 +409,19 @@ func (x *exchange) commit(until time.Time) flow.Event {
 	}
 	x.begun()
 	return x.read(until)
+}
+
+// join puts what was held before the chunk that came last.
+func (x *exchange) join() {
+	c := &x.chunk
+	if len(x.held) > 0 {
+		x.held = append(x.held, c.Raw...)
+		c.Raw = x.held
+	}
+	if len(x.deltas) > 0 {
+		x.deltas = append(x.deltas, c.Deltas...)
+		c.Deltas = x.deltas
+	}
 }
 
 // begun lets the copy go, now that the caller's answer has begun.

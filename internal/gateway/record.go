@@ -141,7 +141,7 @@ func (x *exchange) times(now time.Time) {
 		r.TTFT = x.first.Sub(x.req.Arrived).Microseconds()
 	}
 	if !x.firstIn.IsZero() && t.Tries > 0 {
-		r.UpstreamTTFT = x.firstIn.Sub(t.Attempts[t.Tries-1].Start).Microseconds()
+		r.UpstreamTTFT = x.firstIn.Sub(t.Attempts[t.Given()].Start).Microseconds()
 		r.GapMax = x.gap.Microseconds()
 		if n := r.Output - 1; x.req.Stream && n > 0 {
 			r.TPOT = x.said.Sub(x.firstIn).Microseconds() / n

@@ -344,8 +344,8 @@ func (s *Shadows) unsent(d *duplicate, why string) {
 func (x *exchange) outcome() Outcome {
 	r := x.record
 	o := Outcome{End: r.End, Fault: r.Fault, Finish: r.Finish, TTFT: -1, Output: int(max(r.Output, 0)), Cost: r.Cost}
-	if n := x.ticket.Tries; n > 0 {
-		a := &x.ticket.Attempts[n-1]
+	if n := x.ticket.Given(); n >= 0 {
+		a := &x.ticket.Attempts[n]
 		o.Took = a.End.Sub(a.Start)
 	}
 	if x.streams && r.UpstreamTTFT >= 0 {
