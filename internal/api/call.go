@@ -160,7 +160,7 @@ func (k *call) serve(f *Front, x *wire.Exchange, v Visit) {
 	k.locate(f, v.Caller)
 	r.Arrived, r.Caller, r.Surface = x.Arrived(), v.Caller, v.Dialect.Name
 	r.ID = newID(r.Arrived)
-	if err := k.read(f, v.Tail); err != nil {
+	if err := k.read(f, &v); err != nil {
 		e := fault.Of(err)
 		_ = k.End(&gateway.Head{ID: r.ID}, nil, e) // fails only if the client is gone
 		f.gateway.Refuse(r, e)
@@ -203,7 +203,7 @@ func (k *call) said() (h place.Header) {
 }
 
 // read reads and checks the body, once, and keeps its bytes.
-func (k *call) read(f *Front, tail string) error {
+func (k *call) read(f *Front, v *Visit) error {
 	r, x := &k.req, k.x
 	limits := f.limits()
 	if limits.Compress > 0 {
@@ -214,6 +214,9 @@ func (k *call) read(f *Front, tail string) error {
 	media, _ := x.Header("content-type")
 	switch isForm := form.Is(string(media)); {
 	case isForm && k.d.ReadForm != nil:
+		if v.Sum != "" {
+			return notMeant()
+		}
 		return k.readForm(string(media), limits.Body)
 	case k.d.ReadRequest == nil:
 		e := fault.New(fault.InvalidRequest, "the body is not multipart/form-data; send the file as a form")
@@ -225,6 +228,9 @@ func (k *call) read(f *Front, tail string) error {
 	began := time.Now()
 	r.Uploaded = began.Sub(asked)
 	if err != nil {
+		return err
+	}
+	if err := v.meant(body); err != nil {
 		return err
 	}
 	if coding, ok := x.Header("content-encoding"); ok && string(coding) != "identity" {
@@ -240,7 +246,7 @@ func (k *call) read(f *Front, tail string) error {
 		return err
 	}
 	if k.d.ReadPath != nil {
-		if err := k.d.ReadPath(tail, x.Query(), &r.Request); err != nil {
+		if err := k.d.ReadPath(v.Tail, x.Query(), &r.Request); err != nil {
 			return err
 		}
 	}

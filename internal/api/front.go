@@ -25,9 +25,9 @@ type Keys interface {
 
 // Cells knows the gateways of other cells by the passes that they show.
 type Cells interface {
-	// Vouched returns on whose behalf a cell sends a request to a path. Its errors
-	// are *fault.Error.
-	Vouched(pass []byte, path string, now time.Time) (*tenant.Caller, error)
+	// Vouched returns on whose behalf a cell sends a request to a path, and the sum of
+	// its body, see cell.Pass. Its errors are *fault.Error.
+	Vouched(pass []byte, path string, now time.Time) (who *tenant.Caller, sum string, err error)
 	// Report tells a cell how this one is, with a proof for it; false to others.
 	Report(pass []byte, now time.Time) (body []byte, proof string, ok bool)
 }
@@ -46,6 +46,7 @@ type Route struct {
 type Visit struct {
 	Dialect *Dialect
 	Caller  *tenant.Caller
+	Sum     string // of the body, where a cell sends it: see cell.Pass
 	Tail    string // what follows the path of a route to all that lie below it, as it was written
 }
 
@@ -127,7 +128,7 @@ func (f *Front) Serve(x *wire.Exchange) {
 		return
 	}
 	var err error
-	if v.Caller, err = f.caller(x, v.Dialect); err != nil {
+	if v.Caller, v.Sum, err = f.caller(x, v.Dialect); err != nil {
 		var h wire.Header
 		h.Add("WWW-Authenticate", "Bearer")
 		f.refuse(x, v.Dialect, &h, fault.Of(err))
@@ -206,7 +207,7 @@ func (f *Front) Refused(yield func(kind string, n uint64)) {
 	}
 }
 
-func (f *Front) caller(x *wire.Exchange, d *Dialect) (*tenant.Caller, error) {
+func (f *Front) caller(x *wire.Exchange, d *Dialect) (who *tenant.Caller, sum string, err error) {
 	if f.Cells != nil {
 		if pass, ok := x.Header(cell.Header); ok {
 			return f.Cells.Vouched(pass, string(x.Path()), x.Arrived())
@@ -214,12 +215,26 @@ func (f *Front) caller(x *wire.Exchange, d *Dialect) (*tenant.Caller, error) {
 	}
 	credential, err := x.Credential()
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	if credential == nil && d.KeyInQuery {
 		credential = x.Param("key")
 	}
-	return f.keys.Resolve(credential, x.Arrived())
+	who, err = f.keys.Resolve(credential, x.Arrived())
+	return who, "", err
+}
+
+// meant reports whether a body of whoever asks is the one that he may send: a cell's
+// pass is for one alone.
+func (v *Visit) meant(body []byte) error {
+	if v.Caller.Cell != "" && cell.Sum(body) != v.Sum {
+		return notMeant()
+	}
+	return nil
+}
+
+func notMeant() *fault.Error {
+	return fault.New(fault.Unauthenticated, cell.Header+" is for a request with another body; does something between the cells change what they send?")
 }
 
 // refuse answers a request that never became a call.

@@ -61,6 +61,9 @@ func (f *Front) named(x *wire.Exchange, v Visit) (inference.Model, error) {
 	if err != nil {
 		return inference.Model{}, err
 	}
+	if err := v.meant(body); err != nil {
+		return inference.Model{}, err
+	}
 	var doc scan.Doc
 	if err := doc.Scan(body, scan.Keys("model", "name")); err != nil {
 		return inference.Model{}, unreadable(err)

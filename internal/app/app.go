@@ -148,7 +148,9 @@ func (a *App) build() error {
 		return err
 	}
 	a.room = newFleetRoom(finder())
-	a.room.vouch = func(c *engine.Call, target string) (string, string, error) { return a.company.vouch(c, target) }
+	a.room.vouch = func(c *engine.Call, cell, target string, body []byte) (string, string, error) {
+		return a.company.vouch(c, cell, target, body)
+	}
 	policy := flow.NewPolicy(admit.Limits{})
 	policy.Rules.Seed = uint64(a.since.UnixNano())
 	a.gateway = gateway.New(policy, a.ledger, a.facts.Put, a.failed)

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -280,9 +281,11 @@ tenants: {bound: {residency: [one]}, nowhere: {residency: [none]}}
 // TestPass: who shows a pass that is none is refused, whatever key comes with it, and
 // learns nothing of the cell.
 func TestPass(t *testing.T) {
-	i := serve(t, file("peers: {secret: "+ofCells+"}\n", newLab(t, false).URL))
+	const region = "a"
+	i := serve(t, file("region: "+region+"\npeers: {secret: "+ofCells+"}\n", newLab(t, false).URL))
 	who := &cell.Caller{ID: "id", Key: "a name", Tenant: "a tenant", Model: "m"}
 	const path = "/v1/chat/completions"
+	sum := cell.Sum([]byte(question("m", false)))
 	seal := func(secret string, p cell.Pass) string {
 		s, err := cell.Seal(secret, &p)
 		if err != nil {
@@ -291,7 +294,7 @@ func TestPass(t *testing.T) {
 		return s
 	}
 	now := time.Now().UnixMilli()
-	good := cell.Pass{From: "x", Sent: now, Path: path, Caller: who}
+	good := cell.Pass{From: "x", For: region, Sum: sum, Sent: now, Path: path, Caller: who}
 	noModel, stranger := *who, *who
 	noModel.Model, stranger.Class = "another", uint8(tenant.Batch)+1
 	for _, c := range []struct {
@@ -302,11 +305,15 @@ func TestPass(t *testing.T) {
 		{"garbage", "garbage", 401},
 		{"another secret", seal("another secret of others", good), 401},
 		{"no secret", seal("", good), 401},
-		{"another path", seal(ofCells, cell.Pass{From: "x", Sent: now, Path: "/v1/embeddings", Caller: who}), 401},
-		{"too old", seal(ofCells, cell.Pass{From: "x", Sent: now - 60_000, Path: path, Caller: who}), 401},
-		{"for nobody", seal(ofCells, cell.Pass{From: "x", Sent: now, Path: path}), 401},
-		{"of no class", seal(ofCells, cell.Pass{From: "x", Sent: now, Path: path, Caller: &stranger}), 401},
-		{"for another model", seal(ofCells, cell.Pass{From: "x", Sent: now, Path: path, Caller: &noModel}), 404},
+		{"another path", seal(ofCells, cell.Pass{From: "x", For: region, Sum: sum, Sent: now, Path: "/v1/embeddings", Caller: who}), 401},
+		{"another cell", seal(ofCells, cell.Pass{From: "x", For: region + "x", Sum: sum, Sent: now, Path: path, Caller: who}), 401},
+		{"no cell", seal(ofCells, cell.Pass{From: "x", Sum: sum, Sent: now, Path: path, Caller: who}), 401},
+		{"another body", seal(ofCells, cell.Pass{From: "x", For: region, Sum: cell.Sum([]byte(question("m", true))), Sent: now, Path: path, Caller: who}), 401},
+		{"no body", seal(ofCells, cell.Pass{From: "x", For: region, Sent: now, Path: path, Caller: who}), 401},
+		{"too old", seal(ofCells, cell.Pass{From: "x", For: region, Sum: sum, Sent: now - 60_000, Path: path, Caller: who}), 401},
+		{"for nobody", seal(ofCells, cell.Pass{From: "x", For: region, Sum: sum, Sent: now, Path: path}), 401},
+		{"of no class", seal(ofCells, cell.Pass{From: "x", For: region, Sum: sum, Sent: now, Path: path, Caller: &stranger}), 401},
+		{"for another model", seal(ofCells, cell.Pass{From: "x", For: region, Sum: sum, Sent: now, Path: path, Caller: &noModel}), 404},
 	} {
 		key := ""
 		if c.want == 401 {
@@ -333,6 +340,44 @@ func TestPass(t *testing.T) {
 		if resp.StatusCode != want || want != 200 && strings.Contains(string(b), "room") {
 			t.Errorf("a report for %q: %d, want %d: %s", pass, resp.StatusCode, want, b)
 		}
+	}
+}
+
+// TestFormPass: a form goes to another cell as it comes, with a pass that is for forms
+// alone.
+func TestFormPass(t *testing.T) {
+	posted := "--b\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\nm\r\n" +
+		"--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"x.wav\"\r\n\r\n" + strings.Repeat("sound", 100_000) + "\r\n--b--\r\n"
+	heard := make(chan int64, 10)
+	there := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		n, _ := io.Copy(io.Discard, r.Body)
+		heard <- n
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"text":"hello"}`)
+	}))
+	t.Cleanup(there.Close)
+	here := httptest.NewServer(http.NotFoundHandler())
+	here.Close() // nobody listens
+	b := serve(t, file("region: b\npeers: {secret: "+ofCells+"}\n", there.URL))
+	a := serve(t, file("region: a\npeers: {secret: "+ofCells+"}\ncells: {b: {urls: [\""+strings.TrimSuffix(b.BaseURL(), "/v1")+"\"]}}\n", here.URL))
+	eventually(t, "a knows b", func() bool { s := a.Status().Cells; return len(s) == 1 && s[0].State == cell.Up })
+	r := a.send(t, "POST", a.BaseURL()+"/audio/transcriptions", pinned, posted, "content-type", "multipart/form-data; boundary=b")
+	if r.status != 200 || r.header.Get("X-Headworks-Region") != "b" || !strings.Contains(r.body, "hello") {
+		t.Fatalf("%d from %q: %s", r.status, r.header.Get("X-Headworks-Region"), r.body)
+	}
+	if n, name := <-heard, len("served")-len("m"); n < int64(len(posted)) || n > int64(len(posted)+name) {
+		t.Errorf("%d bytes of %d came", n, len(posted))
+	}
+	pass := cell.Pass{
+		From: "a", For: "b", Sent: time.Now().UnixMilli(), Path: "/v1/audio/transcriptions", Sum: cell.Sum([]byte(posted)),
+		Caller: &cell.Caller{ID: "id", Key: "a name", Tenant: "a tenant", Model: "m"},
+	}
+	field, err := cell.Seal(ofCells, &pass)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := b.send(t, "POST", b.BaseURL()+"/audio/transcriptions", "", posted, cell.Header, field, "content-type", "multipart/form-data; boundary=b"); r.status != 401 {
+		t.Errorf("a form with the pass of what is none: %d: %s", r.status, r.body)
 	}
 }
 

@@ -196,13 +196,13 @@ func (c *company) blocks(yield func(string, uint64)) {
 func (c *company) unheard() uint64 { return c.counts().Refused }
 
 // Vouched implements api.Cells.
-func (c *company) Vouched(pass []byte, path string, now time.Time) (*tenant.Caller, error) {
-	p, err := cell.Open(c.known(), pass, path, now)
+func (c *company) Vouched(pass []byte, path string, now time.Time) (who *tenant.Caller, sum string, err error) {
+	p, err := cell.Open(c.known(), pass, c.app.gateway.World().Region, path, now)
 	if err != nil || p.Caller == nil || p.Caller.Class > uint8(tenant.Batch) || p.Caller.Prefer > uint8(tenant.Latency) || p.Caller.TTFT < 0 || p.Caller.TPOT < 0 {
-		return nil, fault.Wrap(fault.Unauthenticated, cell.Header+" is for gateways of other cells, and this is no pass of theirs: do the cells have the same peers.secret, and do their clocks agree?", err)
+		return nil, "", fault.Wrap(fault.Unauthenticated, cell.Header+" is for gateways of other cells, and this is no pass of theirs: do the cells have the same peers.secret, and do their clocks agree?", err)
 	}
 	t := p.Caller
-	return c.app.keys.resolver.Vouched(tenant.Caller{
+	who, err = c.app.keys.resolver.Vouched(tenant.Caller{
 		KeyID: t.ID, Key: t.Key, Tenant: t.Tenant, Project: t.Project, Cell: p.From,
 		Tier: tenant.Tier{
 			Name: t.Tier, Class: tenant.Class(t.Class), Concurrency: t.Concurrency,
@@ -214,14 +214,18 @@ func (c *company) Vouched(pass []byte, path string, now time.Time) (*tenant.Call
 		Models: []string{t.Model}, Region: t.Region, Zone: t.Zone,
 		Residency: tenant.Residency{Bound: t.Bound, Regions: t.Regions},
 	}, now)
+	return who, p.Sum, err
 }
 
-// vouch says on whose behalf a request goes to another cell.
-func (c *company) vouch(call *engine.Call, target string) (field, value string, err error) {
+// vouch says on whose behalf a request goes to another cell. The body is nil of a form.
+func (c *company) vouch(call *engine.Call, to, target string, body []byte) (field, value string, err error) {
 	path, _, _ := strings.Cut(target, "?")
-	who := call.Caller
+	who, sum := call.Caller, ""
+	if body != nil {
+		sum = cell.Sum(body)
+	}
 	value, err = cell.Seal(c.known(), &cell.Pass{
-		From: c.app.gateway.World().Region, Sent: time.Now().UnixMilli(), Path: path,
+		From: c.app.gateway.World().Region, For: to, Sent: time.Now().UnixMilli(), Path: path, Sum: sum,
 		Caller: &cell.Caller{
 			ID: who.KeyID, Key: who.Key, Tenant: who.Tenant, Project: who.Project,
 			Tier: who.Tier.Name, Class: uint8(who.Tier.Class), Concurrency: who.Tier.Concurrency, Model: call.Model,
@@ -237,7 +241,7 @@ func (c *company) vouch(call *engine.Call, target string) (field, value string, 
 
 // Report implements api.Cells.
 func (c *company) Report(pass []byte, now time.Time) (body []byte, proof string, ok bool) {
-	if p, err := cell.Open(c.known(), pass, cell.Path, now); err != nil || p.Caller != nil {
+	if p, err := cell.Open(c.known(), pass, "", cell.Path, now); err != nil || p.Caller != nil {
 		return nil, "", false
 	}
 	w := c.app.gateway.World()

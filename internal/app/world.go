@@ -39,7 +39,7 @@ import (
 // replica keeps its place, and an upstream that did not change its engine, so
 // that what is known of them and what runs on them stays.
 type fleetRoom struct {
-	vouch     func(c *engine.Call, target string) (name, value string, err error) // nil where nothing is sent
+	vouch     func(c *engine.Call, cell, target string, body []byte) (name, value string, err error) // nil where nothing is sent
 	documents extract.Find
 	found     func(upstream string) []discover.Replica // of one whose replicas are found
 	idle      func(fleet.ReplicaID) bool               // nothing is in flight there
@@ -428,7 +428,10 @@ func (r *fleetRoom) engine(name string, u config.Upstream, replicas []fleet.Repl
 		keys = append(keys, k.Reveal())
 	}
 	if u.Kind == headworksKind {
-		return over(headworks.New(replicas, r.vouch))
+		region := u.Region
+		return over(headworks.New(replicas, func(c *engine.Call, target string, body []byte) (name, value string, err error) {
+			return r.vouch(c, region, target, body)
+		}))
 	}
 	kind, _ := catalog.Find(u.Kind)
 	switch kind.Engine {

@@ -48,6 +48,7 @@ type Model struct {
 }
 
 const (
+	version    = 1       // of a report
 	mostReport = 1 << 20 // bytes
 	mostModels = 4096
 )

@@ -17,12 +17,14 @@ import (
 const Header = "x-headworks-cell"
 
 // Pass is what a gateway says of a request that it sends to another cell. It is good
-// for one path and for a short time.
+// for one cell, one path and one body, and for a short time.
 type Pass struct {
 	Version int     `json:"v"`
-	From    string  `json:"from"` // the cell that sends
-	Sent    int64   `json:"at"`   // Unix milliseconds
+	From    string  `json:"from"`          // the cell that sends
+	For     string  `json:"for,omitempty"` // the cell that is asked; empty: for a report, by any
+	Sent    int64   `json:"at"`            // Unix milliseconds
 	Path    string  `json:"to"`
+	Sum     string  `json:"sum,omitempty"`    // of the body; empty: there is none, or it is a form, which goes on as it comes
 	Caller  *Caller `json:"caller,omitempty"` // on whose behalf; nil: the cell asks for itself
 }
 
@@ -46,7 +48,7 @@ type Caller struct {
 }
 
 const (
-	version  = 1
+	shape    = 2                // of what is said
 	mostPass = 4 << 10          // bytes of the field
 	lives    = 30 * time.Second // a pass, and how far two clocks may be apart
 )
@@ -57,12 +59,13 @@ var (
 	errPass   = errors.New("cell: no pass of ours")
 	errOld    = errors.New("cell: a pass that is too old, or of a clock that is wrong")
 	errPlace  = errors.New("cell: a pass for another path")
+	errCell   = errors.New("cell: a pass for another cell; does every cell know this one by its own region?")
 	errAnswer = errors.New("cell: no answer of ours")
 )
 
 // Seal writes a pass as the field has it.
 func Seal(secret string, p *Pass) (string, error) {
-	p.Version = version
+	p.Version = shape
 	b, err := json.Marshal(p)
 	if err != nil {
 		return "", err
@@ -75,8 +78,9 @@ func Seal(secret string, p *Pass) (string, error) {
 	return field, nil
 }
 
-// Open reads a pass that was sealed with the same secret, for a path at now.
-func Open(secret string, field []byte, path string, now time.Time) (*Pass, error) {
+// Open reads a pass that was sealed with the same secret, for a cell and a path at now.
+// Whether it is for a body, its Sum tells.
+func Open(secret string, field []byte, cell, path string, now time.Time) (*Pass, error) {
 	body, proof, ok := bytes.Cut(field, []byte("."))
 	if !ok || secret == "" || len(field) > mostPass || !hmac.Equal(proof, []byte(sign(secret, "pass", body))) {
 		return nil, errPass
@@ -87,11 +91,19 @@ func Open(secret string, field []byte, path string, now time.Time) (*Pass, error
 		return nil, err
 	case p.Path != path:
 		return nil, errPlace
+	case p.For != cell:
+		return nil, errCell
 	}
 	if off := now.Sub(time.UnixMilli(p.Sent)); off > lives || off < -lives {
 		return nil, errOld
 	}
 	return p, nil
+}
+
+// Sum returns what a pass says of a body: its SHA-256, as text.
+func Sum(body []byte) string {
+	sum := sha256.Sum256(body)
+	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
 // parse reads what is said.
@@ -104,7 +116,7 @@ func parse(body []byte) (*Pass, error) {
 	var p Pass
 	d := json.NewDecoder(bytes.NewReader(b[:n]))
 	d.DisallowUnknownFields()
-	if err := d.Decode(&p); err != nil || p.Version != version || p.From == "" {
+	if err := d.Decode(&p); err != nil || p.Version != shape || p.From == "" {
 		return nil, errPass
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {

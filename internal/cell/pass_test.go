@@ -16,7 +16,7 @@ var now = time.UnixMilli(1_795_600_000_000)
 
 func drawPass(t *rapid.T) *Pass {
 	text := rapid.StringN(0, 40, 200)
-	p := &Pass{From: rapid.StringN(1, 20, 80).Draw(t, "from"), Sent: now.UnixMilli() + rapid.Int64Range(-lives.Milliseconds(), lives.Milliseconds()).Draw(t, "sent"), Path: text.Draw(t, "path")}
+	p := &Pass{From: rapid.StringN(1, 20, 80).Draw(t, "from"), Sent: now.UnixMilli() + rapid.Int64Range(-lives.Milliseconds(), lives.Milliseconds()).Draw(t, "sent"), Path: text.Draw(t, "path"), For: text.Draw(t, "for"), Sum: text.Draw(t, "sum")}
 	if rapid.Bool().Draw(t, "has a caller") {
 		p.Caller = &Caller{
 			ID: text.Draw(t, "id"), Key: text.Draw(t, "key"), Tenant: text.Draw(t, "tenant"), Project: text.Draw(t, "project"),
@@ -45,7 +45,7 @@ func TestPass(t *testing.T) {
 		if strings.ContainsAny(field, " \r\n") || len(field) > mostPass {
 			t.Fatalf("%q is no field", field)
 		}
-		got, err := Open(secret, []byte(field), p.Path, now)
+		got, err := Open(secret, []byte(field), p.For, p.Path, now)
 		if err != nil || !reflect.DeepEqual(got, p) {
 			t.Fatalf("%+v became %+v, %v", p, got, err)
 		}
@@ -53,15 +53,16 @@ func TestPass(t *testing.T) {
 		changed := []byte(field)
 		changed[at] ^= byte(rapid.IntRange(1, 255).Draw(t, "by"))
 		for name, open := range map[string]func() (*Pass, error){
-			"changed":        func() (*Pass, error) { return Open(secret, changed, p.Path, now) },
-			"another secret": func() (*Pass, error) { return Open(secret+"x", []byte(field), p.Path, now) },
-			"no secret":      func() (*Pass, error) { return Open("", []byte(field), p.Path, now) },
-			"another path":   func() (*Pass, error) { return Open(secret, []byte(field), p.Path+"/x", now) },
+			"changed":        func() (*Pass, error) { return Open(secret, changed, p.For, p.Path, now) },
+			"another secret": func() (*Pass, error) { return Open(secret+"x", []byte(field), p.For, p.Path, now) },
+			"no secret":      func() (*Pass, error) { return Open("", []byte(field), p.For, p.Path, now) },
+			"another path":   func() (*Pass, error) { return Open(secret, []byte(field), p.For, p.Path+"/x", now) },
+			"another cell":   func() (*Pass, error) { return Open(secret, []byte(field), p.For+"x", p.Path, now) },
 			"later": func() (*Pass, error) {
-				return Open(secret, []byte(field), p.Path, time.UnixMilli(p.Sent).Add(lives+time.Millisecond))
+				return Open(secret, []byte(field), p.For, p.Path, time.UnixMilli(p.Sent).Add(lives+time.Millisecond))
 			},
 			"earlier": func() (*Pass, error) {
-				return Open(secret, []byte(field), p.Path, time.UnixMilli(p.Sent).Add(-lives-time.Millisecond))
+				return Open(secret, []byte(field), p.For, p.Path, time.UnixMilli(p.Sent).Add(-lives-time.Millisecond))
 			},
 		} {
 			if got, err := open(); err == nil {
@@ -69,6 +70,17 @@ func TestPass(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestSum: bodies have sums of their own, which a field can carry.
+func TestSum(t *testing.T) {
+	// NIST FIPS 180-2, appendix B.1.
+	if got, want := Sum([]byte("abc")), "ungWv48Bz-pBQUDeXa4iI7ADYaOWF3qctBD_YfIAFa0"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	if Sum(nil) == "" || Sum(nil) == Sum([]byte{0}) {
+		t.Error("an empty body has no sum of its own")
+	}
 }
 
 // TestPurpose: what is signed for one purpose proves nothing for another.
@@ -107,7 +119,7 @@ func TestReport(t *testing.T) {
 
 // FuzzPass: what is no pass is none, and one that is has one form.
 func FuzzPass(f *testing.F) {
-	f.Add("eyJ2IjoxLCJmcm9tIjoieCIsImF0IjowLCJ0byI6IiJ9")
+	f.Add("eyJ2IjoyLCJmcm9tIjoieCIsImF0IjowLCJ0byI6IiJ9")
 	f.Add("")
 	f.Add("e30")
 	f.Fuzz(func(t *testing.T, body string) {
@@ -119,7 +131,7 @@ func FuzzPass(f *testing.F) {
 		if err != nil {
 			return
 		}
-		again, err := Open(secret, []byte(field), p.Path, time.UnixMilli(p.Sent))
+		again, err := Open(secret, []byte(field), p.For, p.Path, time.UnixMilli(p.Sent))
 		if err != nil || !reflect.DeepEqual(again, p) {
 			t.Fatalf("%+v became %+v, %v", p, again, err)
 		}

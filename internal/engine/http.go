@@ -129,8 +129,9 @@ type Options struct {
 	Classes func(dst []byte, base string) []byte
 
 	// Vouch, where set, returns a field that says on whose behalf a request is sent,
-	// which goes to a path with a query perhaps.
-	Vouch func(c *Call, target string) (name, value string, err error)
+	// which goes to a path with a query perhaps. body is nil of a form, which may not be
+	// all at hand.
+	Vouch func(c *Call, target string, body []byte) (name, value string, err error)
 
 	// Sign, where set, adds what proves a request is ours to one that is ready to
 	// go: a signature over it, or a token that has to be fetched first. Its errors

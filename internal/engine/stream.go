@@ -176,7 +176,11 @@ func (s *stream) write(ctx context.Context, at *origin, target string) error {
 	}
 	s.forward(c.Header)
 	if o.Vouch != nil {
-		name, value, err := o.Vouch(c, target)
+		known := body
+		if c.Form != nil {
+			known = nil
+		}
+		name, value, err := o.Vouch(c, target, known)
 		if err != nil {
 			return err
 		}

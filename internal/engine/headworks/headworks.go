@@ -16,7 +16,7 @@ import (
 
 // New returns the engine of a cell's gateways. vouch says on whose behalf a request
 // is sent, see engine.Options.
-func New(replicas []fleet.Replica, vouch func(c *engine.Call, target string) (name, value string, err error)) (*engine.HTTP, error) {
+func New(replicas []fleet.Replica, vouch func(c *engine.Call, target string, body []byte) (name, value string, err error)) (*engine.HTTP, error) {
 	protocols := append([]engine.Protocol{
 		engine.Chat(), engine.Messages(), engine.Generate(generate),
 		engine.OllamaChat(below("/api/chat")), engine.OllamaGenerate(below("/api/generate")),

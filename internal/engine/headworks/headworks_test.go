@@ -15,7 +15,9 @@ func vouched(replicas []fleet.Replica, keys []string) (*engine.HTTP, error) {
 	if len(keys) == 0 || keys[0] == "" {
 		return New(replicas, nil)
 	}
-	return New(replicas, func(*engine.Call, string) (name, value string, err error) { return "X-Headworks-Cell", keys[0], nil })
+	return New(replicas, func(*engine.Call, string, []byte) (name, value string, err error) {
+		return "X-Headworks-Cell", keys[0], nil
+	})
 }
 
 func TestConformance(t *testing.T) {
