@@ -2,6 +2,7 @@ package peer
 
 import (
 	"io"
+	"net"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -13,11 +14,13 @@ import (
 
 // ear is how a gateway hears the others.
 type ear struct {
-	mu     sync.Mutex // guards last, by and ids
+	mu     sync.Mutex // guards last, of, ids and unknown
 	last   map[uint64]heard
 	of     *fleet.Snapshot // that ids are of
 	ids    map[name][]spot
-	places chan struct{} // taken by those who send
+	places chan struct{} // taken by those who send, once their heads proved who they are
+
+	unknown map[string]int // messages being read of those whose heads prove nothing, by address
 
 	told, missed, learned, refused atomic.Uint64
 }
@@ -38,11 +41,14 @@ const (
 	maxHeard = 4 * flow.MaxOthers // processes whose last message is kept
 	skew     = 30 * time.Second   // that two clocks may differ
 	atOnce   = 16                 // messages that are read
+	unproven = 8                  // of those whose heads prove nothing
+	fromOne  = 2                  // of them, from one address
+	brief    = time.Second        // in which such a message has to come whole
 	chunk    = 1024               // blocks that are taken in while requests wait
 )
 
 func (e *ear) init() {
-	e.last, e.places = map[uint64]heard{}, make(chan struct{}, atOnce)
+	e.last, e.places, e.unknown = map[uint64]heard{}, make(chan struct{}, atOnce), map[string]int{}
 }
 
 // Counts is what was told and heard since the start.
@@ -61,14 +67,14 @@ func (x *Exchange) Counts() Counts {
 
 // ServeHTTP takes in a message. Who comes over mutual TLS was let in by the listener.
 func (x *Exchange) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	status := x.hear(r)
+	status := x.hear(w, r)
 	if status != http.StatusNoContent && status != statusSelf {
 		x.ear.refused.Add(1)
 	}
 	w.WriteHeader(status)
 }
 
-func (x *Exchange) hear(r *http.Request) (status int) {
+func (x *Exchange) hear(w http.ResponseWriter, r *http.Request) (status int) {
 	switch {
 	case r.URL.Path != Path:
 		return http.StatusNotFound
@@ -77,18 +83,22 @@ func (x *Exchange) hear(r *http.Request) (status int) {
 	case r.ContentLength <= 0 || r.ContentLength > MaxMessage:
 		return http.StatusRequestEntityTooLarge
 	}
-	select {
-	case x.ear.places <- struct{}{}:
-		defer func() { <-x.ear.places }()
-	default:
+	secret, now := x.rules.Load().Secret, time.Now()
+	proven := secret == "" && r.TLS != nil && len(r.TLS.VerifiedChains) > 0
+	known := proven || headed(secret, r.Header.Get("Authorization"), r.Header.Get(headField), now)
+	leave, ok := x.ear.place(known, r.RemoteAddr)
+	if !ok {
 		return http.StatusTooManyRequests
+	}
+	defer leave()
+	if !known {
+		// Where no deadline can be set, ReadTimeout of the server holds.
+		_ = http.NewResponseController(w).SetReadDeadline(now.Add(brief))
 	}
 	b := make([]byte, r.ContentLength)
 	if _, err := io.ReadFull(r.Body, b); err != nil {
 		return http.StatusBadRequest
 	}
-	secret := x.rules.Load().Secret
-	proven := secret == "" && r.TLS != nil && len(r.TLS.VerifiedChains) > 0
 	if !proven && !sealed(secret, b, r.Header.Get("Authorization")) {
 		return http.StatusUnauthorized
 	}
@@ -103,6 +113,40 @@ func (x *Exchange) hear(r *http.Request) (status int) {
 	}
 	x.learn(m)
 	return http.StatusNoContent
+}
+
+// place takes a place to be read at, and returns how to leave it. Strangers have few
+// places and none of those of the others, so they can keep nobody from being heard.
+func (e *ear) place(known bool, remote string) (leave func(), ok bool) {
+	if known {
+		select {
+		case e.places <- struct{}{}:
+			return func() { <-e.places }, true
+		default:
+			return nil, false
+		}
+	}
+	address, _, err := net.SplitHostPort(remote)
+	if err != nil {
+		address = remote
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	all := 0
+	for _, n := range e.unknown {
+		all += n
+	}
+	if all >= unproven || e.unknown[address] >= fromOne {
+		return nil, false
+	}
+	e.unknown[address]++
+	return func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		if e.unknown[address]--; e.unknown[address] == 0 {
+			delete(e.unknown, address)
+		}
+	}, true
 }
 
 // fresh reports whether a message is of now, and newer than all of its process.

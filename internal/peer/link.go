@@ -203,7 +203,9 @@ func (l *link) post(m []byte) (status int, err error) {
 	}
 	req.Header.Set("Content-Type", "application/octet-stream")
 	if secret := l.of.rules.Load().Secret; secret != "" {
-		req.Header.Set("Authorization", seal(secret, m))
+		proof := seal(secret, m)
+		req.Header.Set("Authorization", proof)
+		req.Header.Set(headField, head(secret, proof, time.Now()))
 	}
 	resp, err := l.client.Do(req)
 	if err != nil {

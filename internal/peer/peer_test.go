@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -193,6 +194,74 @@ func TestRefused(t *testing.T) {
 		x.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
 		if w.Code != want {
 			t.Errorf("GET %s: answered %d", path, w.Code)
+		}
+	}
+}
+
+// TestStrangers: those who prove nothing and send slowly do not keep a gateway at the same
+// address from being heard, and are not waited for.
+func TestStrangers(t *testing.T) {
+	a := gatewayOf("http://one:1")
+	from := exchange(a, 1)
+	a.send(prompt(3)...)
+	m := news(from)[0]
+	x := exchange(gatewayOf("http://one:1"), 2)
+	server := httptest.NewServer(x)
+	defer server.Close()
+	address := server.Listener.Addr().String()
+	reading := func() int {
+		x.ear.mu.Lock()
+		defer x.ear.mu.Unlock()
+		n := 0
+		for _, of := range x.ear.unknown {
+			n += of
+		}
+		return n
+	}
+	var slow []net.Conn
+	for range 3 * atOnce {
+		c, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if _, err := io.WriteString(c, "POST "+Path+" HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nHW"); err != nil {
+			t.Fatal(err)
+		}
+		slow = append(slow, c)
+	}
+	until(t, func() bool { return x.Counts().Refused >= uint64(len(slow)-fromOne) })
+	if n := reading(); n > fromOne {
+		t.Errorf("%d messages of one address are read", n)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	l := &link{of: from, ctx: ctx, to: peer{addr: address}, client: server.Client()}
+	if status, err := l.post(m); err != nil || status != http.StatusNoContent {
+		t.Errorf("a gateway among strangers: %d, %v", status, err)
+	}
+	until(t, func() bool { return reading() == 0 && x.Counts().Refused == uint64(len(slow)) })
+}
+
+// TestHead: the head of a message proves who sent it for a short time, and of that
+// message alone.
+func TestHead(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	good := head(secret, "proof", now)
+	for name, ok := range map[string]bool{
+		"good":              headed(secret, "proof", good, now.Add(skew)),
+		"old":               !headed(secret, "proof", good, now.Add(skew+time.Second)),
+		"early":             !headed(secret, "proof", good, now.Add(-skew-time.Second)),
+		"of another":        !headed(secret, "other", good, now),
+		"another secret":    !headed("another secret", "proof", good, now),
+		"no secret":         !headed("", "proof", head("", "proof", now), now),
+		"nothing":           !headed(secret, "proof", "", now),
+		"no time":           !headed(secret, "proof", "x "+good, now),
+		"another time":      !headed(secret, "proof", "1800000001"+good[10:], now),
+		"written otherwise": !headed(secret, "proof", "+"+good, now),
+	} {
+		if !ok {
+			t.Error(name)
 		}
 	}
 }
