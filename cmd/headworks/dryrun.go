@@ -102,6 +102,9 @@ func tellDecision(w io.Writer, d *app.Decision) {
 		if c.Score != nil {
 			row[2], row[4] = fmt.Sprintf("%.2f", *c.Score), "loses by "+parts(c.Contributions)
 		}
+		if c.Out != "" {
+			row[4] = strings.TrimSuffix(c.Out+"; it is the last resort; "+row[4], "; ")
+		}
 		if c.TTFT > 0 {
 			row[3] = fmt.Sprintf("%.0f ms", max(c.TTFT, 1))
 		}

@@ -176,6 +176,7 @@ type Candidate struct {
 	TTFT          float64            `json:"expected_ttft_ms,omitempty"`
 	TPOT          float64            `json:"expected_tpot_ms,omitempty"`
 	WhyNot        string             `json:"why_not,omitempty"` // of those that are not the chosen one
+	Out           string             `json:"out,omitempty"`     // why all replicas of the chosen one are out, which is then the last resort
 }
 
 // Price is what a target's tokens cost, in USD per million.
@@ -350,9 +351,13 @@ func (t *rehearsal) locate(given string) error {
 	case given == "":
 		t.from, t.placedBy = where.Place{Region: t.config.Region, Zone: t.config.Zone}, where.ByCell
 	default:
-		at, err := where.Parse(given)
-		if err != nil {
+		if _, err := where.Parse(given); err != nil {
 			return cannotTry("the place of the caller is written as REGION or REGION/ZONE")
+		}
+		known := t.config.Finder()
+		at, ok := known.Named(given)
+		if !ok {
+			return cannotTry("the file has no place %q; it has %s", given, strings.Join(slices.Sorted(maps.Keys(known.Known)), ", "))
 		}
 		t.from, t.placedBy = at, where.ByHeader
 	}
@@ -364,8 +369,8 @@ func (t *rehearsal) state(d *DryRun) error {
 	if d.Left != "" {
 		number, percent := strings.CutSuffix(d.Left, "%")
 		left, err := strconv.ParseFloat(number, 64)
-		if !percent || err != nil || left < 0 || left > 100 {
-			return cannotTry("what is left of the budget is written as 10%%")
+		if !percent || err != nil || !(left >= 0 && left <= 100) {
+			return cannotTry("what is left of the budget is written as 10%%, from 0%% to 100%%")
 		}
 		if !t.caller.Budget.Limited() { // whose does not matter then
 			t.caller.Budget = tenant.Budget{Amount: 1, Per: day}
@@ -384,18 +389,25 @@ func (t *rehearsal) state(d *DryRun) error {
 			}
 		}
 	}
+	waits := map[string]int{}
 	for _, s := range d.Waiting {
 		name, count, _ := strings.Cut(s, "=")
 		tokens, err := strconv.Atoi(count)
-		if err != nil || tokens < 0 {
-			return cannotTry("what waits is written as UPSTREAM=TOKENS")
+		if err != nil || tokens < 0 || tokens > mostWaiting {
+			return cannotTry("what waits is written as UPSTREAM=TOKENS, from 0 to %d tokens", mostWaiting)
 		}
+		waits[name] = tokens
+	}
+	for _, name := range slices.Sorted(maps.Keys(waits)) {
 		u, err := t.upstream(name)
 		if err != nil {
 			return err
 		}
+		if waits[name] == 0 {
+			continue
+		}
 		for _, r := range u.Replicas {
-			t.policy.Occupy(r.ID, flow.Load{Requests: 1, Prefill: tokens, KV: tokens})
+			t.policy.Occupy(r.ID, flow.Load{Requests: 1, Prefill: waits[name], KV: waits[name]})
 		}
 	}
 	for _, s := range d.Seen {
@@ -405,6 +417,9 @@ func (t *rehearsal) state(d *DryRun) error {
 	}
 	return nil
 }
+
+// mostWaiting bounds the prompt tokens that wait at a replica.
+const mostWaiting = 1_000_000_000
 
 // downs is how many failures in a row put a replica out.
 const downs = 5
@@ -478,7 +493,7 @@ func (t *rehearsal) decide() Decision {
 		c := t.candidate(&k, int(at))
 		switch {
 		case a.Kind == flow.Send && to == a.Target:
-			c.Replica, c.At = a.Replica.Name, a.Replica.Place.String()
+			c.Replica, c.At, c.Out = a.Replica.Name, a.Replica.Place.String(), t.out(to)
 			out.Chosen = &c
 		case t.out(to) != "":
 			out.Rejected = append(out.Rejected, Rejected{c.Upstream, c.Model, t.out(to)})

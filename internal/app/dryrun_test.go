@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"headworks/internal/route"
 )
 
 // choosing is a configuration with a cheap and a good target of the model m.
@@ -114,12 +116,18 @@ func TestWhatCannotBeTried(t *testing.T) {
 		{ok, Circumstances{Key: "nobody"}, `no key "nobody"`},
 		{ok, Circumstances{Tier: "gold"}, `no tier "gold"`},
 		{ok, Circumstances{Place: "a/b/c"}, "REGION/ZONE"},
+		{ok, Circumstances{Place: "mars"}, `no place "mars"; it has local`},
+		{ok, Circumstances{Headers: []string{"x-headworks-place: mars"}}, `no place "mars"`},
 		{ok, Circumstances{Left: "much"}, "10%"},
+		{ok, Circumstances{Left: "NaN%"}, "10%"},
+		{ok, Circumstances{Left: "101%"}, "100%"},
 		{ok, Circumstances{Headers: []string{"x-headworks-prefer"}}, "name: value"},
 		{ok, Circumstances{Headers: []string{"accept: text/html"}}, "changes no decision"},
 		{ok, Circumstances{Headers: []string{"x-headworks-prefer: speed"}}, "quality, price or latency"},
 		{ok, Circumstances{Down: []string{"nobody"}}, `no upstream "nobody"`},
 		{ok, Circumstances{Waiting: []string{"cheap=much"}}, "UPSTREAM=TOKENS"},
+		{ok, Circumstances{Waiting: []string{"cheap=9223372036854775807"}}, "1000000000 tokens"},
+		{ok, Circumstances{Waiting: []string{"nobody=1"}}, `no upstream "nobody"`},
 		{ok, Circumstances{Seen: []string{"cheap/any=fast"}}, "ttft=800ms"},
 		{ok, Circumstances{Seen: []string{"cheap/other=ttft=1s,tpot=1ms"}}, `"cheap/other"`},
 		{`{"request":` + ok + `,"headers":{"a":1}}`, Circumstances{}, "envelope"},
@@ -130,8 +138,8 @@ func TestWhatCannotBeTried(t *testing.T) {
 		}
 	}
 	// What a flag says counts before the envelope.
-	d, err := TryDecision(DryRun{Config: i.file, Body: []byte(`{"request":` + ok + `,"tier":"free","place":"eu"}`), Circumstances: Circumstances{Place: "us/a"}})
-	if err != nil || d.Request.From != "us/a" || d.Request.Tier != "free" {
+	d, err := TryDecision(DryRun{Config: i.file, Body: []byte(`{"request":` + ok + `,"tier":"free","place":"eu"}`), Circumstances: Circumstances{Place: "local"}})
+	if err != nil || d.Request.From != "local" || d.Request.Tier != "free" {
 		t.Errorf("%+v, %v", d.Request, err)
 	}
 }
@@ -160,6 +168,7 @@ models:
 		{"gpu=0", "", "gpu", "complexity: "},
 		{"gpu=20000", "", "gpu", "complexity: "},
 		{"gpu=100000", "", "openai", "load: "},
+		{"gpu=1000000000", "", "openai", "load: "},
 		{"gpu=20000", "x-headworks-objective: ttft=300ms", "openai", "load: "},
 		{"openai=100000", "", "gpu", "complexity: "},
 	} {
@@ -171,5 +180,19 @@ models:
 		if err != nil || d.Chosen == nil || d.Chosen.Upstream != tt.want || !strings.HasPrefix(d.Reason, tt.why) {
 			t.Errorf("%+v: %+v, %q, %v", tt, d.Chosen, d.Reason, err)
 		}
+	}
+}
+
+// TestAllAreDown: the target that is asked all the same is said to be out.
+func TestAllAreDown(t *testing.T) {
+	i := serve(t, choosing("http://127.0.0.1:9", "http://127.0.0.1:9"))
+	ok := []byte(`{"model":"m","messages":[{"role":"user","content":"hi"}]}`)
+	d, err := TryDecision(DryRun{Config: i.file, Body: ok, Circumstances: Circumstances{Down: []string{"cheap", "good"}}})
+	if err != nil || d.Chosen == nil || d.Chosen.Out == "" || d.Reason != route.Last || len(d.Rejected) != 1 {
+		t.Errorf("%+v, %+v, %v", d, d.Chosen, err)
+	}
+	d, err = TryDecision(DryRun{Config: i.file, Body: ok, Circumstances: Circumstances{Down: []string{"good"}}})
+	if err != nil || d.Chosen == nil || d.Chosen.Out != "" || d.Reason == route.Last {
+		t.Errorf("%+v, %+v, %v", d, d.Chosen, err)
 	}
 }

@@ -95,11 +95,11 @@ func (p *Policy) Foresee(target *fleet.Target, s *fleet.Snapshot, input int, now
 		rate = unknownRate
 	}
 	if rate > 0 {
-		seen.Queued = time.Duration(float64(p.waiting(u, target.Model, now)) / rate * float64(time.Second))
+		seen.Queued = reading(p.waiting(u, target.Model, now), rate)
 	}
 	foreseen := seen.Queued
 	if rate > 0 && (!assumed || seen.TTFT == 0) {
-		foreseen += u.Pace.First + time.Duration(float64(input)/rate*float64(time.Second))
+		foreseen += u.Pace.First + reading(input, rate)
 	}
 	if u.Pace.First > 0 && rate > 0 {
 		// What was seen to take longer than the engine would is believed, the less the
@@ -115,6 +115,14 @@ func (p *Policy) Foresee(target *fleet.Target, s *fleet.Snapshot, input int, now
 		seen.TPOT = u.Pace.Each
 	}
 	return seen
+}
+
+// longest bounds what is foreseen, so that times add up.
+const longest = 365 * 24 * time.Hour
+
+// reading returns how long so many prompt tokens take at a rate.
+func reading(tokens int, rate float64) time.Duration {
+	return time.Duration(min(float64(tokens)/rate, longest.Seconds()) * float64(time.Second))
 }
 
 // seen returns what was seen of a target, if it is not too long ago.

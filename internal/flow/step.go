@@ -403,6 +403,8 @@ func (p *Policy) sendTo(t *Ticket, target *fleet.Target, r *fleet.Replica, choic
 		t.Why = t.Locality
 	}
 	switch {
+	case t.Tries == 0 && choice.Why == schedule.Resort:
+		t.Why = route.Last
 	case first:
 	case t.Tries == 0:
 		t.Why = route.Stands

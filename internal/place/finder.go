@@ -107,7 +107,7 @@ func (f *Finder) Find(own Place, remote netip.Addr, header func() Header) (at Pl
 	}
 	if f.Proxies.Has(remote) {
 		h := header()
-		if at, ok := f.known(h.Place); ok && h.Named == 1 {
+		if at, ok := f.Named(h.Place); ok && h.Named == 1 {
 			return at, ByHeader
 		}
 		remote = f.client(remote, h.Forwarded)
@@ -118,8 +118,8 @@ func (f *Finder) Find(own Place, remote netip.Addr, header func() Header) (at Pl
 	return f.Home, ByCell
 }
 
-// known returns the place of that name; of a zone that is not known its region.
-func (f *Finder) known(name string) (Place, bool) {
+// Named returns the place of that name; of a zone that is not known its region.
+func (f *Finder) Named(name string) (Place, bool) {
 	if at, ok := f.Known[name]; ok {
 		return at, true
 	}

@@ -27,6 +27,7 @@ const (
 	Asked    = "asked for by name"
 	FellBack = "fell back"
 	Stands   = "availability: those before it are out"
+	Last     = "availability: all are out, and it is the last resort"
 )
 
 // Ask is what an order is made for.
