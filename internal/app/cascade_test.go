@@ -27,6 +27,8 @@ func speaker(t *testing.T, says map[string]string) string {
 		text := says[req.Model]
 		half := len(text) / 2
 		switch {
+		case text == "":
+			http.Error(w, "it is broken", http.StatusInternalServerError)
 		case strings.HasSuffix(r.URL.Path, "/chat/completions") && req.Stream:
 			delta := `{"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":%s,"finish_reason":%s}]}`
 			stream(w,
@@ -115,6 +117,52 @@ keys:
 	// Asked for by name, nobody looks.
 	if r := i.send(t, "POST", i.at("/v1/chat/completions"), pinned, `{"model":"small-openai/wrong","messages":[{"role":"user","content":"give n"}]}`); !strings.Contains(r.body, "WRONG") {
 		t.Errorf("%s", r.body)
+	}
+}
+
+// TestCascadeKeeps: where what is asked next fails, the caller has the answer that did
+// not pass, whole, in his dialect, with a word of what it is and with its price alone.
+func TestCascadeKeeps(t *testing.T) {
+	at := speaker(t, map[string]string{"wrong": `{"nWRONG": "three"}`})
+	i := serve(t, fmt.Sprintf(`
+drain_delay: 0s
+upstreams:
+  small-openai: {kind: openai, urls: [%[1]s/v1], key: provider-secret-of-tests}
+  small-anthropic: {kind: anthropic, urls: [%[1]s/v1], key: provider-secret-of-tests}
+  large: {kind: openai, urls: [%[1]s/v1], key: provider-secret-of-tests}
+models:
+  of-openai: {cascade: {match: '"n"'}, tries: 1, targets: [{upstream: small-openai, model: wrong, price: {input: 1000, output: 1000}}, {upstream: large, model: broken, price: {input: 2000, output: 2000}}]}
+  of-anthropic: {cascade: {match: '"n"'}, tries: 1, targets: [{upstream: small-anthropic, model: wrong, price: {input: 1000, output: 1000}}, {upstream: large, model: broken, price: {input: 2000, output: 2000}}]}
+keys:
+  - {name: tests, secret: %[2]s}
+`, at, pinned))
+	asked := 0
+	for path, last := range map[string]string{"/v1/chat/completions": "data: [DONE]", "/v1/messages": `{"type":"message_stop"}`} {
+		for _, model := range []string{"of-openai", "of-anthropic"} {
+			for _, streams := range []bool{false, true} {
+				name := fmt.Sprintf("%s of %s, stream %v", path, model, streams)
+				r := i.send(t, "POST", i.at(path), pinned, fmt.Sprintf(`{"model":%q,"stream":%v,"max_tokens":100,"messages":[{"role":"user","content":"give n"}]}`, model, streams))
+				if r.status != 200 || !strings.Contains(r.body, "WRONG") || !strings.Contains(r.body, "three") || strings.Contains(r.body, `"error"`) || r.header.Get("X-Headworks-Degraded") != "unverified" {
+					t.Errorf("%s: %d %s\n%v", name, r.status, r.body, r.header)
+				}
+				if streams && strings.Count(r.body, last) != 1 || !streams && r.header.Get("X-Headworks-Cost") != "0.008000" {
+					t.Errorf("%s: %s\n%v", name, r.body, r.header)
+				}
+				x := i.explained(t, r)
+				if x.Fault != "none" || !strings.HasPrefix(r.header.Get("X-Headworks-Upstream"), "small") || x.Cost != 8000 || x.Attempts[0].Doubt == "" || x.GaveUp == "" {
+					t.Errorf("%s: %+v", name, x)
+				}
+				if len(x.Attempts) == 2 { // later ones do without, once health knows
+					asked++
+					if x.Attempts[1].Fault != "upstream_5xx" {
+						t.Errorf("%s: %+v", name, x.Attempts[1])
+					}
+				}
+			}
+		}
+	}
+	if asked == 0 {
+		t.Error("nobody asked the one that fails")
 	}
 }
 

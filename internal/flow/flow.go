@@ -190,7 +190,7 @@ type Ticket struct {
 	Opened     bool
 	Committed  bool
 	Predicted  time.Duration // from the last send to its first token, as foreseen then; 0: not known
-	Left       string        // why no more attempt was made; empty where none was needed
+	Left       string        // why no more attempt was made, or NothingBetter; empty where none was needed
 	Shadowed   bool          // a copy of it is to go to the model's shadow
 	Waited     time.Duration // at the gate
 

@@ -94,7 +94,7 @@ type Explanation struct {
 	Attempts     []Tried      `json:"attempts"`
 	Tried        int64        `json:"tried"`
 	FailoverFrom string       `json:"failover_from,omitempty"`
-	GaveUp       string       `json:"gave_up,omitempty"` // why no other attempt was made
+	GaveUp       string       `json:"gave_up,omitempty"` // why no other attempt was made, or an answer given that did not pass
 	Admit        string       `json:"admit"`
 	End          string       `json:"end"`
 	Fault        string       `json:"fault"`

@@ -135,7 +135,7 @@ type Record struct {
 	Arm           string // the name of the target, where it has one
 	Locality      string // why this region or zone; empty where there was no choice
 	FailoverFrom  string // the replica that was left
-	GaveUp        string // why no other attempt was made; empty where none was needed
+	GaveUp        string // why no other attempt was made, or why an answer was given that did not pass; empty where none was needed
 
 	// How hard the request looked, in thousandths, and what each signal contributed;
 	// what counted most, and how soon the answer should come.
