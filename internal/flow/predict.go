@@ -18,6 +18,10 @@ type class struct {
 	name  string
 	fit   *latency.Fit
 	known latency.Constants // of fit, after what it learned last
+
+	took  time.Duration // that answers took which came whole; 0: none did
+	each  time.Duration // that they took for a token, prompt and all; 0: not known
+	reads float64       // prompt tokens a second, of all that was there before they came; the most, slowly forgotten
 }
 
 // view is what is foreseen of one replica.
@@ -159,6 +163,9 @@ func (p *Policy) learnWhole(t *Ticket, ev *Event, now time.Time) {
 	}
 	t.foreseen = false
 	v := &p.views[t.lastAt]
+	if ev.Kind == Finished && !t.Request.Stream && !t.reading {
+		v.of.wholly(t, ev.Tokens, now)
+	}
 	tokens := 0
 	if ev.Kind == Finished && t.Committed {
 		tokens = ev.Tokens

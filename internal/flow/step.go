@@ -599,16 +599,15 @@ func (p *Policy) settle(t *Ticket, f *fault.Error, now time.Time) bool {
 	if f.Kind.Info().Effect == fault.Down {
 		p.lost(t, id)
 	}
-	if f.Kind.Info().Effect == fault.NoEffect {
+	switch {
+	case f.Kind == fault.ClientClosed:
+		p.gaveUp(t, now)
+		return false
+	case f.Kind.Info().Effect == fault.NoEffect:
 		p.Health.Spared(id, t.sent)
 		return false
 	}
-	draw := float64(t.src.Uint64()>>11) / (1 << 53)
-	pool := t.pool
-	if p.elsewhere(t, now) {
-		pool = nil
-	}
-	return p.Health.Failed(id, t.Target.Model, pool, f, t.sent, now, draw)
+	return p.Health.Failed(id, t.Target.Model, p.spares(t, now), f, t.sent, now, t.chance())
 }
 
 // elsewhere reports whether another upstream of the model can serve it now. Then

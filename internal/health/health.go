@@ -78,6 +78,7 @@ const slots = 6
 type replica struct {
 	seen     int       // results, ever
 	heard    time.Time // when a piece of an answer last came
+	served   time.Time // when the last one was sent of those that it answered in full
 	row      int       // failures since the last success
 	rowSince time.Time
 	window   [slots]struct{ good, bad int32 }
@@ -89,8 +90,11 @@ type replica struct {
 	doubt    string    // why it is out though no request failed there
 	ejected  int       // times in a row, for the back-off
 	probing  bool
-	probed   time.Time // when the probe was sent
-	back     time.Time // since when it is in again
+	probed   time.Time     // when the probe was sent
+	waited   time.Duration // that callers waited for probes, and left
+	doubts   float64       // requests that met nothing but silence, each as far as it did
+	doubted  time.Time     // when the first of them was sent
+	back     time.Time     // since when it is in again
 	cooling  []wait
 	credless time.Time
 	begun    time.Time // when what was known before was forgotten; zero: never
@@ -346,13 +350,16 @@ func (s *State) Passed(id fleet.ReplicaID, model string, sent, now time.Time) {
 	}
 	s.count(r, now, true)
 	r.row = 0
+	if sent.After(r.served) {
+		r.served = sent
+	}
 	if r.out.IsZero() {
 		if s.weight(r, now) == 1 {
 			r.ejected = 0
 		}
 		return
 	}
-	r.out, r.hard, r.probing, r.back = time.Time{}, false, false, now
+	r.out, r.hard, r.probing, r.waited, r.back = time.Time{}, false, false, 0, now
 	r.window = [slots]struct{ good, bad int32 }{}
 }
 
@@ -396,7 +403,9 @@ func (s *State) Failed(id fleet.ReplicaID, model string, pool []fleet.Replica, f
 	case effect == fault.Down:
 		s.eject(r, now, draw, true)
 	case !r.out.IsZero(): // half open, or tried as the last resort
-		s.eject(r, now, draw, r.hard)
+		if r.hard || s.spare(id, pool, now) {
+			s.eject(r, now, draw, r.hard)
+		}
 	case s.tripped(r, now) && s.spare(id, pool, now):
 		s.eject(r, now, draw, false)
 	}
@@ -422,7 +431,7 @@ func (s *State) eject(r *replica, now time.Time, draw float64, hard bool) {
 	}
 	wait = time.Duration(float64(wait) * (1 + s.Rules.Jitter*(2*draw-1)))
 	r.out, r.since, r.hard, r.doubt, r.probing = now.Add(wait), now, hard, "", false
-	r.back = time.Time{}
+	r.back, r.waited, r.doubts = time.Time{}, 0, 0
 	r.ejected++
 }
 
@@ -449,11 +458,21 @@ func (s *State) spare(id fleet.ReplicaID, pool []fleet.Replica, now time.Time) b
 	}
 	out := 0
 	for i := range pool {
-		if other := pool[i].ID; other != id && !s.Of(other, "", now).In() {
+		if other := pool[i].ID; other != id && !s.Of(other, "", now).In() && !s.idle(other, now) {
 			out++
 		}
 	}
 	return 2*(out+1) <= len(pool)
+}
+
+// idle reports whether a replica is half open for so long that nobody seems to want
+// it: it is there for whoever comes.
+func (s *State) idle(id fleet.ReplicaID, now time.Time) bool {
+	if st := s.Of(id, "", now); !st.Probe {
+		return false
+	}
+	r := &s.replicas[id]
+	return !r.hard && now.Sub(r.out) >= s.Rules.Max && now.Sub(r.probed) >= s.Rules.Max
 }
 
 // In reports whether the replica gets traffic without being on probation.

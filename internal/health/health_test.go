@@ -546,6 +546,22 @@ func TestAnyHistory(t *testing.T) {
 					t.Fatalf("told %v, stands %+v", told, after)
 				}
 			},
+			"doubt": func(t *rapid.T) {
+				r := land(t)
+				s.Doubt(r.id, rapid.Float64Range(0, 1).Draw(t, "share"), r.sent)
+				if n, since := s.Doubts(r.id); n > 0 && since.After(now) {
+					t.Fatalf("%v found it silent since %v", n, since)
+				}
+				flying = append(flying, r)
+			},
+			"leave": func(t *rapid.T) {
+				r := land(t)
+				before, probe := s.Of(r.id, "", now), s.Probes(r.id, r.sent)
+				s.Left(r.id, p, 10*time.Second, r.sent, now, rapid.Float64Range(0, 0.999).Draw(t, "draw"))
+				if after := s.Of(r.id, "", now); !probe && after != before || probe && after.Why != "" && after.Why != Stuck && before.Why == Probing {
+					t.Fatalf("%+v became %+v", before, after)
+				}
+			},
 			"spare": func(t *rapid.T) {
 				r := land(t)
 				before := s.Of(r.id, "", now).Why

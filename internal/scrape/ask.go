@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"headworks/internal/fleet"
 	"headworks/internal/flow"
 	"headworks/internal/health"
 	"headworks/internal/vitals"
@@ -250,15 +251,19 @@ func (x *Exporter) ask(ctx context.Context, s *Scraper, p *probe) time.Duration 
 	}
 	p.failed = 0
 	s.trouble(p, first.Upstream, first.Name, "")
+	var owed []fleet.ReplicaID
 	for i := range x.Runs {
-		x.Runs[i].learn(s, p, all, asked)
+		if r := &x.Runs[i]; r.learn(s, p, all, asked) {
+			owed = append(owed, r.Replica)
+		}
 	}
-	s.remember(p, all)
+	s.remember(p, all, owed)
 	return hardware
 }
 
-// remember keeps what GPUs said, for the probe and for one that takes its place.
-func (s *Scraper) remember(p *probe, all []vitals.GPU) {
+// remember keeps what GPUs said and which replicas are suspect still, for the probe and
+// for one that takes its place.
+func (s *Scraper) remember(p *probe, all []vitals.GPU, owed []fleet.ReplicaID) {
 	next := maps.Clone(p.gpus)
 	if next == nil {
 		next = map[int]seen{}
@@ -268,12 +273,13 @@ func (s *Scraper) remember(p *probe, all []vitals.GPU) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p.gpus = next
+	p.gpus, p.owed = next, owed
 }
 
 // learn draws from its GPUs what a replica deserves: one with an error is suspect, and
-// the slowest of those that work together sets their speed.
-func (r *Run) learn(s *Scraper, p *probe, all []vitals.GPU, asked time.Time) {
+// the slowest of those that work together sets their speed. An error is told once: it
+// reports whether the replica is suspect still, since its pool cannot spare it now.
+func (r *Run) learn(s *Scraper, p *probe, all []vitals.GPU, asked time.Time) (owed bool) {
 	var mine []vitals.GPU
 	speed, fault := 1., ""
 	for i := range all {
@@ -293,16 +299,21 @@ func (r *Run) learn(s *Scraper, p *probe, all []vitals.GPU, asked time.Time) {
 		}
 	}
 	out := false
+	owed = fault != "" || slices.Contains(p.owed, r.Replica)
 	s.policy(func(policy *flow.Policy) {
 		policy.Slow(r.Replica, speed, asked.Add(kept))
-		if fault != "" {
+		if owed {
 			out = policy.Health.Suspect(r.Replica, r.Pool, health.Hardware, time.Now(), 0.5)
 		}
 	})
 	s.note(p, r.Replica, r.Upstream, len(mine) > 0, func(v *View) { v.GPUs, v.GPUsAt = mine, asked })
-	if fault != "" {
+	switch {
+	case fault != "":
 		s.log.Warn("a GPU reported an error", "upstream", r.Upstream, "replica", r.Name, "error", fault, "out", out)
+	case owed && out:
+		s.log.Warn("a GPU reported an error before, and its pool can spare the replica now", "upstream", r.Upstream, "replica", r.Name, "out", out)
 	}
+	return owed && !out
 }
 
 func has(only []int, i int) bool { return len(only) == 0 || slices.Contains(only, i) }

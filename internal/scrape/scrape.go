@@ -139,7 +139,8 @@ type probe struct {
 	gone   bool          // nobody was there
 	router bool          // of several models
 
-	gpus map[int]seen // of an exporter, by their numbers; it is replaced whole
+	gpus map[int]seen      // of an exporter, by their numbers; it is replaced whole
+	owed []fleet.ReplicaID // of an exporter: with an error, and its pool could not spare it yet; it is replaced whole
 }
 
 // seen is what is known of a GPU from before.
@@ -172,7 +173,7 @@ func (s *Scraper) Use(engines []Engine, exporters []Exporter) error {
 		p := &probe{subject: of, link: l}
 		if old != nil { // errors of old stay old, whoever runs on the GPUs now
 			s.mu.Lock()
-			p.gpus = old.gpus
+			p.gpus, p.owed = old.gpus, old.owed
 			s.mu.Unlock()
 		}
 		next[of.key()] = p

@@ -10,6 +10,8 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -465,6 +467,72 @@ func TestOllama(t *testing.T) {
 				t.Errorf("%d restarts of one that goes on", n.Restarts)
 			}
 		})
+	})
+}
+
+// TestErrorsOfManyGPUs: a pool spares one of three at a time, so errors that come while
+// one is out wait until there is room, over a reload, and none is forgotten.
+func TestErrorsOfManyGPUs(t *testing.T) {
+	page := func(xids ...int) func(*http.Request) (int, string) {
+		var b strings.Builder
+		for i, xid := range xids {
+			fmt.Fprintf(&b, "DCGM_FI_DEV_XID_ERRORS{gpu=\"%d\"} %d\nDCGM_FI_DEV_SM_CLOCK{gpu=\"%d\"} 1980\n", i, xid, i)
+		}
+		return always(200, b.String())
+	}
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t, page(0, 0, 0))
+		pool := []fleet.Replica{{ID: 0}, {ID: 1}, {ID: 2}}
+		use := func(name string) {
+			var runs []Run
+			for i := range pool {
+				runs = append(runs, Run{Replica: pool[i].ID, Upstream: "lab", Name: name + strconv.Itoa(i), Pool: pool, GPUs: []int{i}})
+			}
+			if err := l.Use(nil, []Exporter{{URL: "http://h:9400/metrics", Runs: runs}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		out := func() (ids []fleet.ReplicaID) {
+			synctest.Wait()
+			l.Scraper.policy(func(p *flow.Policy) {
+				for i := range pool {
+					if !p.Health.Of(pool[i].ID, "", time.Now()).In() {
+						ids = append(ids, pool[i].ID)
+					}
+				}
+			})
+			return ids
+		}
+		use("r")
+		time.Sleep(hardware + time.Second)
+		l.set(page(0, 79, 0))
+		time.Sleep(hardware)
+		l.set(page(31, 79, 48))
+		time.Sleep(hardware)
+		if got := out(); !slices.Equal(got, []fleet.ReplicaID{1}) {
+			t.Fatalf("out: %v", got)
+		}
+		use("s") // the names are others, and who was looked at is remembered
+		met := map[fleet.ReplicaID]int{}
+		for range 30 { // one request finds out, wherever it may
+			time.Sleep(hardware)
+			ids := out()
+			if len(ids) > 1 {
+				t.Fatalf("out: %v", ids)
+			}
+			for _, id := range ids {
+				l.Scraper.policy(func(p *flow.Policy) {
+					if now := time.Now(); p.Health.Of(id, "", now).Probe {
+						met[id]++
+						p.Health.Sent(id, now)
+						p.Health.Passed(id, "", now, now)
+					}
+				})
+			}
+		}
+		if met[0] != 1 || met[1] != 1 || met[2] != 1 || len(out()) > 0 {
+			t.Errorf("found out about: %v, out: %v", met, out())
+		}
 	})
 }
 

@@ -182,8 +182,9 @@ func (s *run) quiet(x *exchange) {
 	s.step(x, ev)
 }
 
-// hear tells flow when the replicas last made something, of those among which the one is
-// that a request waits for. What came through other gateways counts, too.
+// hear tells flow when something last came from the replicas, of those among which the
+// one is that a request waits for. What came through other gateways counts, too; of a
+// whole answer nothing comes before its end.
 func (s *run) hear(x *exchange) {
 	if x.ticket.Target == nil {
 		return
@@ -191,6 +192,9 @@ func (s *run) hear(x *exchange) {
 	pool := s.Fleet.Upstreams[x.ticket.Target.Upstream].Replicas
 	for i := range pool {
 		r := s.replicas[pool[i].ID]
+		if r.streams == 0 {
+			continue
+		}
 		if made, ok := r.engine.Made(r.clock.local(s.now)); ok {
 			x.policy.Heard(pool[i].ID, s.Start.Add(min(r.clock.showed(made), s.now)))
 		}
@@ -234,6 +238,9 @@ func (s *run) send(x *exchange, a *flow.Action) *fault.Error {
 		return fault.New(fault.ContextTooLong, "the prompt does not fit the engine")
 	}
 	x.working, x.job = true, job
+	if x.request.Stream {
+		r.streams++
+	}
 	r.tally.add(s.now, 1)
 	s.plan(r)
 	return nil
@@ -243,6 +250,9 @@ func (s *run) send(x *exchange, a *flow.Action) *fault.Error {
 func (s *run) made(x *exchange, p latency.Progress) {
 	if p.Last {
 		x.whole, x.working = true, false
+		if x.request.Stream {
+			x.replica.streams--
+		}
 		x.replica.tally.add(s.now, -1)
 		x.replica.tally.served++
 		if x.reading {
@@ -293,6 +303,9 @@ func (s *run) drop(x *exchange) {
 	x.replica.engine.Cancel(x.replica.clock.local(s.now), x.job)
 	s.plan(x.replica)
 	x.working = false
+	if x.request.Stream {
+		x.replica.streams--
+	}
 	x.attempt++
 	x.replica.tally.add(s.now, -1)
 }

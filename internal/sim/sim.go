@@ -128,6 +128,8 @@ type replica struct {
 	cuts   int       // how many cuts keep packets from it
 	held   []*Event  // what holds it up
 	tally  replicaTally
+
+	streams int // of the jobs under way
 }
 
 func (s *run) add(of *fleet.Replica, p latency.Params) {

@@ -14,9 +14,10 @@ import (
 
 // stuck plays an outage of one of four replicas after a minute of chat, for another
 // one, and returns what became of the requests.
-func stuck(t *testing.T, kind EventKind, factor float64) (failed map[fault.Kind]int, uncommitted, late, moved int, p *flow.Policy, end time.Time) {
+func stuck(t *testing.T, kind EventKind, factor, whole float64) (failed map[fault.Kind]int, uncommitted, late, moved int, p *flow.Policy, end time.Time) {
 	t.Helper()
 	w, l := BuiltIn(4500, 1)
+	l.Whole = whole
 	from, to := 60*time.Second, 120*time.Second
 	w.Events = []Event{{Kind: kind, Factor: factor, Replicas: []fleet.ReplicaID{2}, From: from, To: to}}
 	p = flow.NewPolicy(admit.Limits{InFlight: 1 << 20})
@@ -53,7 +54,7 @@ func stuck(t *testing.T, kind EventKind, factor float64) (failed map[fault.Kind]
 // answers that it had begun are cut, once they were silent for as long as the model
 // allows; whoever waits there moves on, and once it goes on it is back.
 func TestAHangIsFound(t *testing.T) {
-	failed, uncommitted, late, moved, p, end := stuck(t, Hang, 0)
+	failed, uncommitted, late, moved, p, end := stuck(t, Hang, 0, 0)
 	t.Logf("failed %v, %d moved, %d began after more than 10 s", failed, moved, late)
 	if uncommitted > 0 || len(failed) != 1 || failed[fault.Stalled] == 0 || failed[fault.Stalled] > 100 {
 		t.Errorf("failed %v, %d of them before they began", failed, uncommitted)
@@ -70,7 +71,7 @@ func TestAHangIsFound(t *testing.T) {
 // it, and nothing fails.
 func TestSlowIsNotStuck(t *testing.T) {
 	for _, factor := range []float64{2, 8} {
-		failed, _, late, moved, p, end := stuck(t, Slow, factor)
+		failed, _, late, moved, p, end := stuck(t, Slow, factor, 0)
 		t.Logf("x%g: failed %v, %d moved, %d began after more than 10 s", factor, failed, moved, late)
 		if len(failed) > 0 || moved > 0 || p.Health.Of(2, "", end).Why == health.Stuck {
 			t.Errorf("x%g: failed %v, %d moved", factor, failed, moved)
@@ -80,9 +81,34 @@ func TestSlowIsNotStuck(t *testing.T) {
 
 // TestACrashIsNoHang: who refuses is out at once, and only what it was answering is cut.
 func TestACrashIsNoHang(t *testing.T) {
-	failed, uncommitted, late, moved, _, _ := stuck(t, Crash, 0)
+	failed, uncommitted, late, moved, _, _ := stuck(t, Crash, 0, 0)
 	t.Logf("failed %v, %d moved, %d began after more than 10 s", failed, moved, late)
 	if uncommitted > 0 || len(failed) != 1 || failed[fault.Interrupted] == 0 || moved > 0 {
 		t.Errorf("failed %v, %d of them before they began, %d moved", failed, uncommitted, moved)
+	}
+}
+
+// TestAHangIsFoundWithoutStreams: where nobody streams, only that others end what came
+// later tells that a replica hangs. No request fails: all that wait there move.
+func TestAHangIsFoundWithoutStreams(t *testing.T) {
+	failed, _, _, moved, p, end := stuck(t, Hang, 0, 1)
+	t.Logf("failed %v, %d moved", failed, moved)
+	if len(failed) > 0 || moved == 0 || moved > 1000 {
+		t.Errorf("failed %v, %d moved", failed, moved)
+	}
+	if st := p.Health.Of(2, "", end.Add(time.Minute)); !st.In() && !st.Probe {
+		t.Errorf("it does not come back: %+v", st)
+	}
+}
+
+// TestSlowIsNotStuckWithoutStreams: a replica of half the speed ends what it has, and
+// so does one of an eighth.
+func TestSlowIsNotStuckWithoutStreams(t *testing.T) {
+	for _, factor := range []float64{2, 8} {
+		failed, _, _, moved, p, end := stuck(t, Slow, factor, 1)
+		t.Logf("x%g: failed %v, %d moved", factor, failed, moved)
+		if len(failed) > 0 || moved > 0 || p.Health.Of(2, "", end).Why == health.Stuck {
+			t.Errorf("x%g: failed %v, %d moved", factor, failed, moved)
+		}
 	}
 }
