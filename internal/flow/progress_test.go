@@ -236,7 +236,7 @@ func TestSilenceOfWholeAnswers(t *testing.T) {
 					r.now = r.now.Add(5 * time.Second)
 				}
 			}
-			if out := r.p.Health.Of(fleet.ReplicaID(at), "", r.now).Why == health.Stuck; out != tt.out || out != (moved == tt.requests) {
+			if out := !r.p.Health.Of(fleet.ReplicaID(at), "", r.now).In(); out != tt.out || out != (moved == tt.requests) {
 				t.Errorf("out %v, %d moved", out, moved)
 			}
 			if r.p.Retries() > 0 {

@@ -1,7 +1,10 @@
 package gateway
 
 import (
+	"context"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,6 +15,7 @@ import (
 	"headworks/internal/fleet"
 	"headworks/internal/flow"
 	"headworks/internal/health"
+	"headworks/internal/inference"
 	"headworks/internal/record"
 )
 
@@ -95,5 +99,74 @@ func TestSigns(t *testing.T) {
 	s.tell(p, pool)
 	if !p.Health.Silent(0, pool, begin.Add(-1)) || p.Health.Silent(1, pool, begin.Add(-1)) {
 		t.Error("not told as it was")
+	}
+}
+
+// TestAHangIsFoundByWholeAnswers: nobody streams, and one of three replicas takes what
+// it is sent and says nothing. Nobody waits for long, and callers that leave while it is
+// half open are few.
+func TestAHangIsFoundByWholeAnswers(t *testing.T) {
+	for name, patience := range map[string]time.Duration{"callers wait": time.Hour, "callers leave soon": 4 * time.Second} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				well := []beat{later(100*time.Millisecond, finish("well"))}
+				b := newBench(admit.Limits{}, []beat{later(time.Hour, finish("late"))}, well, well)
+				w := *b.g.World()
+				s := *w.Fleet
+				s.Upstreams = []fleet.Upstream{{Name: "pool", Replicas: []fleet.Replica{{ID: 0, Name: "r0"}, {ID: 1, Name: "r1"}, {ID: 2, Name: "r2"}}}}
+				s.Models = slices.Clone(s.Models)
+				s.Models[0].Targets = s.Models[0].Targets[:1]
+				w.Fleet, w.Engines = &s, []engine.Engine{b.engine}
+				b.g.Publish(&w)
+				b.g.Policy(func(p *flow.Policy) { p.Health.Drain(0, time.Now().Add(10*time.Second)) })
+
+				var wait sync.WaitGroup
+				begin, sent := time.Now(), 0
+				var n atomic.Uint64
+				for range 12 {
+					wait.Go(func() {
+						for time.Since(begin) < 3*time.Minute {
+							ctx, cancel := context.WithTimeout(t.Context(), patience)
+							r := b.request(false)
+							r.ID = inference.NewID(time.Now(), 1, n.Add(1))
+							b.g.Do(ctx, r, &page{})
+							cancel()
+							time.Sleep(50 * time.Millisecond)
+						}
+					})
+				}
+				wait.Wait()
+				left, moved := 0, 0
+				for i := range b.records {
+					r := &b.records[i]
+					if r.Fault == fault.ClientClosed {
+						left++
+					} else if r.Fault != fault.None {
+						t.Errorf("%v after %d us", r.Fault, r.Total)
+					}
+					if r.Total > 40e6 {
+						t.Errorf("an answer took %d s", r.Total/1e6)
+					}
+					for _, a := range r.Tries() {
+						if a.Replica == "r0" {
+							sent++
+						}
+						if a.Fault == fault.NoProgress {
+							moved++
+						}
+					}
+				}
+				t.Logf("of %d requests %d were sent there, %d moved and %d left", len(b.records), sent, moved, left)
+				if sent == 0 || sent > 60 || patience > time.Minute && (left > 0 || moved == 0) {
+					t.Errorf("%d were sent there, %d moved and %d left", sent, moved, left)
+				}
+				var st health.Standing
+				b.g.Policy(func(p *flow.Policy) { st = p.Health.Of(0, "m", time.Now()) })
+				if st.In() {
+					t.Errorf("the replica is %+v", st)
+				}
+				b.settled(t)
+			})
+		})
 	}
 }
