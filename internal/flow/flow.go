@@ -237,7 +237,8 @@ type Ticket struct {
 	silence  time.Duration // for which the attempt under way may be silent; 0: not looked at
 	looked   time.Time     // when it was last looked whether it is stuck
 	left     bool          // it left a replica that was silent
-	doubt    float64       // how silent the attempt under way found its replica
+	doubt    float64       // how silent the attempt under way found its replica ...
+	silent   time.Time     // ... which was so since then
 	ahead    int           // prompt tokens to be read until its own are, when it was sent
 }
 

@@ -30,7 +30,7 @@ func (p *Policy) Heard(id fleet.ReplicaID, at time.Time) { p.Health.Heard(id, at
 
 // bound sets how long the attempt that goes to a replica now may be silent.
 func (p *Policy) bound(t *Ticket, u *fleet.Upstream, todo int) {
-	t.silence, t.looked, t.doubt, t.ahead = 0, time.Time{}, 0, todo+p.Load(t.Replica.ID).Prefill
+	t.silence, t.looked, t.doubt, t.silent, t.ahead = 0, time.Time{}, 0, time.Time{}, todo+p.Load(t.Replica.ID).Prefill
 	switch {
 	case len(u.Replicas) < 2, u.Away, t.Request.Dialect.Operation() != inference.Chat:
 		return
@@ -186,26 +186,31 @@ func (p *Policy) mayTake(t *Ticket) (usual, surely time.Duration) {
 // that were sent later. One alone may be a long answer, for as long as it may be one; of
 // some it is the replica, which is put out.
 func (p *Policy) mute(t *Ticket, now time.Time) bool {
-	id, waited := t.Replica.ID, now.Sub(t.sent)
-	if t.Copy || waited < leastSilence || !p.Health.Outdone(id, t.pool, t.sent) {
+	id := t.Replica.ID
+	since := p.Health.HeardLast(id, t.sent)
+	silent := now.Sub(since)
+	if t.Copy || silent < leastSilence || !p.Health.Outdone(id, t.pool, since) {
 		return false
 	}
 	usual, surely := p.mayTake(t)
-	if usual = max(usual, leastSilence); waited >= usual && p.Health.Probes(id, t.sent) {
+	if usual = max(usual, leastSilence); silent >= usual && p.Health.Probes(id, t.sent) {
 		p.missed(t, now)
 		return true
 	}
-	p.doubts(t, min(1, float64(waited)/float64(usual)), waited >= surely, now)
-	return waited >= surely || p.silentRow(id, now) || p.Health.IsStuck(id, t.sent)
+	p.doubts(t, min(1, float64(silent)/float64(usual)), silent >= surely, since, now)
+	return silent >= surely || p.silentRow(id, now) || p.Health.IsStuck(id, t.sent)
 }
 
 // doubts notes how silent the attempt under way found its replica, as a share of the
 // silence that is too long, and puts the replica out where that is sure. Shares count
 // with their square: a hundred requests that wait for a tenth of it are as good as one
 // that waits for all of it, since one of them would have its answer by now.
-func (p *Policy) doubts(t *Ticket, share float64, sure bool, now time.Time) {
+func (p *Policy) doubts(t *Ticket, share float64, sure bool, since, now time.Time) {
 	id := t.Replica.ID
-	p.Health.Doubt(id, share*share-t.doubt, t.sent)
+	if since.After(t.silent) { // it was heard since
+		t.silent, t.doubt = since, 0
+	}
+	p.Health.Doubt(id, share*share-t.doubt, since)
 	t.doubt = share * share
 	if sure || p.silentRow(id, now) {
 		p.putOut(t, now)
@@ -222,8 +227,8 @@ func (p *Policy) silentRow(id fleet.ReplicaID, now time.Time) bool {
 // word. That tells nothing, unless it was to find out whether the replica serves again,
 // or waited for longer than whole answers take.
 func (p *Policy) gaveUp(t *Ticket, now time.Time) {
-	id, waited := t.Replica.ID, now.Sub(t.sent)
-	if t.silence == 0 || t.speaks() || p.Health.HeardAfter(id, t.sent) {
+	id := t.Replica.ID
+	if t.silence == 0 || t.speaks() {
 		p.Health.Spared(id, t.sent)
 		return
 	}
@@ -231,11 +236,16 @@ func (p *Policy) gaveUp(t *Ticket, now time.Time) {
 	if !t.Request.Stream {
 		enough, _ = p.mayTake(t)
 	}
+	since := p.Health.HeardLast(id, t.sent)
 	switch {
-	case p.Health.Probes(id, t.sent):
+	case !p.Health.Probes(id, t.sent):
+		if !t.Request.Stream && now.Sub(since) >= enough && p.Health.Outdone(id, t.pool, since) {
+			p.doubts(t, 1, false, since, now)
+		}
+	case since.Equal(t.sent):
 		p.Health.Left(id, p.spares(t, now), max(enough, leastSilence), t.sent, now, t.chance())
-	case !t.Request.Stream && waited >= enough && p.Health.Outdone(id, t.pool, t.sent):
-		p.doubts(t, 1, false, now)
+	default:
+		p.Health.Spared(id, t.sent)
 	}
 }
 

@@ -93,7 +93,7 @@ type replica struct {
 	probed   time.Time     // when the probe was sent
 	waited   time.Duration // that callers waited for probes, and left
 	doubts   float64       // requests that met nothing but silence, each as far as it did
-	doubted  time.Time     // when the first of them was sent
+	doubted  time.Time     // since when they did
 	back     time.Time     // since when it is in again
 	cooling  []wait
 	credless time.Time

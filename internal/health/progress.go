@@ -38,6 +38,15 @@ func (s *State) HeardAfter(id fleet.ReplicaID, moment time.Time) bool {
 	return int(id) < len(s.replicas) && s.replicas[id].heard.After(moment)
 }
 
+// HeardLast returns when something last came from a replica, or the moment if nothing
+// did after it.
+func (s *State) HeardLast(id fleet.ReplicaID, moment time.Time) time.Time {
+	if s.HeardAfter(id, moment) {
+		return s.replicas[id].heard
+	}
+	return moment
+}
+
 // IsStuck reports whether a replica was put out as stuck after a request was sent
 // there, and nothing came from it since.
 func (s *State) IsStuck(id fleet.ReplicaID, sent time.Time) bool {
@@ -62,24 +71,24 @@ func (s *State) Outdone(id fleet.ReplicaID, pool []fleet.Replica, since time.Tim
 	return false
 }
 
-// Doubt notes that a request that was sent then met nothing but silence, and counts for
-// so much of one that did for longer than it should.
-func (s *State) Doubt(id fleet.ReplicaID, share float64, sent time.Time) {
+// Doubt notes that a request met nothing but silence since a moment, and counts for so
+// much of one that did for longer than it should.
+func (s *State) Doubt(id fleet.ReplicaID, share float64, since time.Time) {
 	r := s.at(id)
-	if r.stale(sent) || r.bygone(sent) {
+	if r.stale(since) || r.bygone(since) {
 		return
 	}
 	if r.heard.After(r.doubted) {
 		r.doubts = 0
 	}
-	if r.doubts == 0 || sent.Before(r.doubted) {
-		r.doubted = sent
+	if r.doubts == 0 || since.Before(r.doubted) {
+		r.doubted = since
 	}
 	r.doubts += share
 }
 
 // Doubts returns how many requests met silence since something last came from a replica,
-// and when the first of them was sent.
+// and since when it is silent.
 func (s *State) Doubts(id fleet.ReplicaID) (requests float64, since time.Time) {
 	if int(id) >= len(s.replicas) {
 		return 0, time.Time{}
