@@ -408,6 +408,26 @@ func TestCrowded(t *testing.T) {
 	}
 }
 
+// TestTurnedAway: a cell that turns a request away gets the next one all the same, and
+// the caller is told when to come again.
+func TestTurnedAway(t *testing.T) {
+	r := newTown(t, false, 1)
+	r.s.Upstreams[0].Replicas = nil
+	for range 20 {
+		r.t = r.begin(false)
+		if at := r.where(r.step(Event{Kind: Arrived})); at != 1 {
+			t.Fatalf("it went to %d", at)
+		}
+		f := fault.New(fault.UpstreamCapacity, "it has no room")
+		f.After = time.Second
+		a := r.step(Event{Kind: Failed, Fault: f})
+		r.wantFault(a, fault.UpstreamCapacity)
+		if a.Fault.After != time.Second {
+			t.Fatalf("the caller shall come again after %v", a.Fault.After)
+		}
+	}
+}
+
 // TestBackAlone: when the cell that served is lost, its requests go to the one that is
 // left, however short a time that one is back for, and none ends.
 func TestBackAlone(t *testing.T) {

@@ -603,7 +603,9 @@ func (p *Policy) settle(t *Ticket, f *fault.Error, now time.Time) bool {
 	case f.Kind == fault.ClientClosed:
 		p.gaveUp(t, now)
 		return false
-	case f.Kind.Info().Effect == fault.NoEffect:
+	case f.Kind.Info().Effect == fault.NoEffect, f.Kind == fault.UpstreamCapacity && t.Target.Away:
+		// Another cell has no room for this request, or this caller: of the next one it says
+		// so itself.
 		p.Health.Spared(id, t.sent)
 		return false
 	}
@@ -660,7 +662,7 @@ func (p *Policy) giveUp(t *Ticket, why string, now time.Time) Action {
 	}
 	if f.Kind == fault.UpstreamCapacity {
 		told := *f // the driver's fault stays as it was
-		told.After = p.wait(t, now)
+		told.After = cmp.Or(p.wait(t, now), min(f.After, p.Rules.MaxClientTry))
 		f = &told
 	}
 	return p.done(t, f, now)
