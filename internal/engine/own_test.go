@@ -75,11 +75,13 @@ func TestOwn(t *testing.T) {
 		{"vllm", `{"model":"m","vllm_xargs":{"kv_transfer_params":"x"}}`, `{"model":"m","vllm_xargs":{}}`, []string{"vllm_xargs.kv_transfer_params"}},
 		{
 			"vllm", `{"model":"m", "vllm_xargs" : { "a":1.0, "kv_transfer_params":{"remote_host":"10.6.6.6"}, "ec_\u0074ransfer_params":0 , "b" : [1e3] }, "y":2}`,
-			`{"model":"m", "vllm_xargs" : { "a":1.0, "b" : [1e3] }, "y":2}`, []string{"vllm_xargs.kv_transfer_params", "vllm_xargs.ec_transfer_params"},
+			`{"model":"m", "vllm_xargs" : { "a":1.0, "b" : [1e3] }, "y":2}`,
+			[]string{"vllm_xargs.kv_transfer_params", "vllm_xargs.ec_transfer_params"},
 		},
 		{
 			"vllm", `{"vllm_\u0078args":{"kv_transfer_params":1,"z":0},"kv_transfer_params":2,"model":"m","ec_transfer_params":3}`,
-			`{"vllm_\u0078args":{"z":0},"model":"m"}`, []string{"vllm_xargs.kv_transfer_params", "kv_transfer_params", "ec_transfer_params"},
+			`{"vllm_\u0078args":{"z":0},"model":"m"}`,
+			[]string{"vllm_xargs.kv_transfer_params", "kv_transfer_params", "ec_transfer_params"},
 		},
 		{"vllm", `{"model":"m","vllm_xargs":{"a":{"kv_transfer_params":1}},"vllm":0,"":1}`, `{"model":"m","vllm_xargs":{"a":{"kv_transfer_params":1}},"vllm":0,"":1}`, nil},
 		{"vllm", `{"model":"m","vllm_xargs":["kv_transfer_params"],"bootstrap_host":"h"}`, `{"model":"m","vllm_xargs":["kv_transfer_params"],"bootstrap_host":"h"}`, nil},

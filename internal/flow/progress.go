@@ -168,11 +168,11 @@ func (p *Policy) mayTake(t *Ticket) (usual, surely time.Duration) {
 		rate = u.Rate
 	}
 	read := time.Duration(float64(t.ahead) / rate * float64(time.Second))
-	tokens := time.Duration(min(t.Request.MaxTokens, mostOutput))
+	tokens := min(t.Request.MaxTokens, mostOutput)
 	if tokens <= 0 {
 		tokens = mostOutput
 	}
-	all := tokens * cmp.Or(c.each, u.Pace.Each, slowToken)
+	all := time.Duration(tokens) * cmp.Or(c.each, u.Pace.Each, slowToken)
 	usual = all
 	if c.took > 0 {
 		usual = min(all, c.took)

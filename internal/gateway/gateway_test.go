@@ -155,11 +155,12 @@ func (p *page) End(h *Head, c *engine.Chunk, f *fault.Error) error {
 
 // said is what a chunk tells: its bytes, or the texts of its steps.
 func said(c *engine.Chunk) string {
-	s := string(c.Raw)
+	var s strings.Builder
+	s.Write(c.Raw)
 	for _, d := range c.Deltas {
-		s += d.Name + d.Text + "|"
+		s.WriteString(d.Name + d.Text + "|")
 	}
-	return s
+	return s.String()
 }
 
 type ledger struct {

@@ -275,12 +275,12 @@ func TestShadowRecovers(t *testing.T) {
 			for range 10 {
 				b.shadowed(t, stream, &page{}, nil)
 			}
-			time.Sleep(30*time.Second - 1)
+			time.Sleep(30*time.Second - time.Nanosecond)
 			synctest.Wait()
 			if got := s.Running()["assistant"]; got != [2]int{2, 10} {
 				t.Errorf("within the minute %v run and wait", got)
 			}
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 			synctest.Wait()
 			cut := 0
 			for _, c := range n.pairs {
@@ -323,7 +323,7 @@ func TestWaitingCopiesExpire(t *testing.T) {
 		for i, at := range []time.Duration{30 * time.Second, 10 * time.Second, 10 * time.Second} {
 			time.Sleep(at - 1)
 			left(3-i, i)
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 			left(2-i, i+1)
 		}
 		l.running = 0

@@ -1,11 +1,11 @@
 package sglang
 
 import (
-	"headworks/internal/fleet"
 	"testing"
 
 	"headworks/internal/engine"
 	"headworks/internal/engine/enginetest"
+	"headworks/internal/fleet"
 	"headworks/internal/inference"
 	"headworks/internal/scan"
 )

@@ -1,11 +1,11 @@
 package vllm
 
 import (
-	"headworks/internal/engine"
-	"headworks/internal/fleet"
 	"testing"
 
+	"headworks/internal/engine"
 	"headworks/internal/engine/enginetest"
+	"headworks/internal/fleet"
 	"headworks/internal/inference"
 )
 
