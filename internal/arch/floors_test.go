@@ -23,7 +23,7 @@ var floors = [][]string{
 	{"gateway", "sim"},
 	{"api", "api/*"},
 	{"app", "client", "connect", "litellm"},
-	{"cmd/*", "test/bench", "test/regions"},
+	{"cmd/*", "test/bench", "test/prefixes", "test/regions"},
 }
 
 // lastPure is the last floor on which nothing but decisions live; flow, above it,
@@ -52,6 +52,7 @@ var dialers = []string{
 	"wire",
 	"discover/local", // its own guard lets it reach loopback alone
 	"test/bench",     // a load and a proxy that share nothing with what they measure
+	"test/prefixes",  // a client, that shares nothing with it
 	"test/regions",   // callers that share nothing with it either
 }
 
