@@ -4,7 +4,6 @@ package app
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -579,12 +578,8 @@ func (a *App) Run(ctx context.Context, ready func()) error {
 
 // leaveNote tells commands where this instance is.
 func (a *App) leaveNote() {
-	note, err := json.Marshal(admin.Instance{BaseURL: a.BaseURL(), Admin: a.AdminURL(), AdminCert: a.adminCert.file(), PID: os.Getpid()})
-	if err == nil {
-		a.noted = true
-		err = a.data.WriteFile(admin.InstanceFile, append(note, '\n'), 0o600)
-	}
-	if err != nil {
+	a.noted = true
+	if err := a.keep(admin.InstanceFile, admin.Instance{BaseURL: a.BaseURL(), Admin: a.AdminURL(), AdminCert: a.adminCert.file(), PID: os.Getpid()}); err != nil {
 		a.log.Warn("commands will not find this instance by its data folder", "cause", err.Error())
 	}
 }

@@ -1,7 +1,6 @@
 package app
 
 import (
-	"encoding/json"
 	"errors"
 	"io/fs"
 	"maps"
@@ -51,26 +50,18 @@ func (d *drills) set(all []drill, now time.Time) {
 	d.list.Store(&all)
 	w := d.app.gateway.World()
 	d.app.gateway.Policy(func(p *flow.Policy) { d.apply(w, p, now) })
-	b, err := json.Marshal(all)
-	if err == nil {
-		err = d.app.data.WriteFile(drillsFile, append(b, '\n'), 0o600)
-	}
-	if err != nil {
+	if err := d.app.keep(drillsFile, all); err != nil {
 		d.app.log.Warn("what is drained cannot be written down; a restart sends requests there again", "cause", err.Error())
 	}
 }
 
 // restore takes over what was drained when the process before this one ended.
 func (d *drills) restore() {
-	b, err := d.app.data.ReadFile(drillsFile)
-	if errors.Is(err, fs.ErrNotExist) {
-		return
-	}
 	var all []drill
-	if err == nil {
-		err = json.Unmarshal(b, &all)
-	}
-	if err != nil {
+	switch err := d.app.recall(drillsFile, &all); {
+	case errors.Is(err, fs.ErrNotExist):
+		return
+	case err != nil:
 		d.app.log.Warn("nothing is drained any more: what was cannot be read", "file", drillsFile, "cause", err.Error())
 		return
 	}

@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"io/fs"
 	"slices"
@@ -91,15 +90,11 @@ func (t *trials) Judge(r *record.Record, good bool) admin.Judged {
 
 // restore takes over how the canaries stood when the process before this one ended.
 func (t *trials) restore() {
-	b, err := t.app.data.ReadFile(trialsFile)
-	if errors.Is(err, fs.ErrNotExist) {
-		return
-	}
 	var all []kept
-	if err == nil {
-		err = json.Unmarshal(b, &all)
-	}
-	if err != nil {
+	switch err := t.app.recall(trialsFile, &all); {
+	case errors.Is(err, fs.ErrNotExist):
+		return
+	case err != nil:
 		t.app.log.Warn("the canaries begin anew: how they stood cannot be read", "file", trialsFile, "cause", err.Error())
 		return
 	}
@@ -149,11 +144,7 @@ func (t *trials) look() {
 		}
 	}
 	t.told = all
-	b, err := json.Marshal(file)
-	if err == nil {
-		err = t.app.data.WriteFile(trialsFile, append(b, '\n'), 0o600)
-	}
-	if err != nil {
+	if err := t.app.keep(trialsFile, file); err != nil {
 		t.app.log.Warn("how the canaries stand cannot be written; a restart begins them anew", "cause", err.Error())
 	}
 }

@@ -155,11 +155,14 @@ type event struct {
 		} `json:"delta"`
 		Finish string `json:"finish_reason"`
 	} `json:"choices"`
-	Usage *struct {
-		Input  int `json:"prompt_tokens"`
-		Output int `json:"completion_tokens"`
-	} `json:"usage"`
+	Usage *usage     `json:"usage"`
 	Error *ReplyFail `json:"error"`
+}
+
+// usage is what an answer says it took, in tokens.
+type usage struct {
+	Input  int `json:"prompt_tokens"`
+	Output int `json:"completion_tokens"`
 }
 
 func (r *Reply) read(body io.Reader, began time.Time, say func(string)) error {

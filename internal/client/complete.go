@@ -52,10 +52,7 @@ type completion struct {
 		} `json:"message"`
 		Finish string `json:"finish_reason"`
 	} `json:"choices"`
-	Usage *struct {
-		Input  int `json:"prompt_tokens"`
-		Output int `json:"completion_tokens"`
-	} `json:"usage"`
+	Usage *usage     `json:"usage"`
 	Error *ReplyFail `json:"error"`
 }
 

@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 
-	"headworks/internal/fault"
 	"headworks/internal/scan"
 )
 
@@ -15,11 +14,10 @@ const saltField = "cache_salt"
 // salt writes into a chat or a completion whose blocks it may share: those of its
 // tenant, and within that those of the salt that the caller sent himself.
 func (s *stream) salt(body []byte) ([]byte, error) {
-	s.borrow()
-	defer s.giveBack()
-	if s.doc.ScanLax(body) != nil {
-		return nil, fault.New(fault.Internal, "the request could not be written for the upstream")
+	if err := s.reread(body); err != nil {
+		return nil, err
 	}
+	defer s.giveBack()
 	root := s.doc.Root()
 	h := sha256.New()
 	h.Write([]byte("headworks cache\x00"))

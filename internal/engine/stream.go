@@ -198,11 +198,10 @@ func (s *stream) write(ctx context.Context, at *origin, target string) error {
 // hand returns the body with what hands a prompt over.
 func (s *stream) hand(h *Handover, body []byte) ([]byte, error) {
 	c := s.call
-	s.borrow()
-	defer s.giveBack()
-	if s.doc.ScanLax(body) != nil {
-		return nil, fault.New(fault.Internal, "the request could not be written for the upstream")
+	if err := s.reread(body); err != nil {
+		return nil, err
 	}
+	defer s.giveBack()
 	if c.Prefill {
 		apart := h.Prefill(nil, s.doc)
 		if apart == nil {
@@ -211,6 +210,17 @@ func (s *stream) hand(h *Handover, body []byte) ([]byte, error) {
 		return apart, nil
 	}
 	return h.Take(nil, s.doc, c.Handed), nil
+}
+
+// reread reads a body of ours into a borrowed document, which is to be given back; not
+// where it fails.
+func (s *stream) reread(body []byte) error {
+	s.borrow()
+	if s.doc.ScanLax(body) != nil {
+		s.giveBack()
+		return fault.New(fault.Internal, "the request could not be written for the upstream")
+	}
+	return nil
 }
 
 // forward passes on what the caller said in a dialect that is ours, and says the

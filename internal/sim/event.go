@@ -31,9 +31,10 @@ const (
 	Mute                   // it tells no metrics
 )
 
-func (k EventKind) String() string {
-	return [...]string{"crash", "hang", "slow", "fail", "drain", "cut", "stale", "mute"}[k]
-}
+// kinds names them, in that order.
+var kinds = [...]string{"crash", "hang", "slow", "fail", "drain", "cut", "stale", "mute"}
+
+func (k EventKind) String() string { return kinds[k] }
 
 // Event is something that befalls replicas for a time.
 type Event struct {
@@ -73,26 +74,15 @@ func ParseEvent(text string, s *fleet.Snapshot) (Event, error) {
 	if e.To <= e.From {
 		return e, errors.New("the event ends before it begins")
 	}
-	switch words[1] {
-	case Crash.String(), lost:
-		e.Kind = Crash
-	case Hang.String():
-		e.Kind = Hang
-	case Slow.String():
-		e.Kind = Slow
-	case Fail.String():
-		e.Kind = Fail
-	case Drain.String():
-		e.Kind = Drain
-	case Cut.String():
-		e.Kind = Cut
-	case Stale.String():
-		e.Kind = Stale
-	case Mute.String():
-		e.Kind = Mute
-	default:
-		return e, fmt.Errorf("nothing is called %q; %s", words[1], eventForm)
+	what := words[1]
+	if what == lost {
+		what = Crash.String()
 	}
+	kind := slices.Index(kinds[:], what)
+	if kind < 0 {
+		return e, fmt.Errorf("nothing is called %q; %s", what, eventForm)
+	}
+	e.Kind = EventKind(kind)
 	if (e.Kind == Slow || e.Kind == Fail) != (len(words) == 4) {
 		return e, errors.New("slow is followed by how much, such as x3, fail by which share, such as 5%, and nothing else by anything")
 	}
@@ -288,12 +278,17 @@ func (s *run) crash(r *replica) {
 		}
 	}
 	r.anew = true
-	r.tally.engine(r.engine.Load(r.clock.local(s.now)))
-	r.engine = latency.New(r.params, latency.Ends)
-	s.plan(r)
+	s.renew(r)
 	for _, x := range broken {
 		s.step(x, flow.Event{Kind: flow.Failed, Fault: fault.New(fault.Interrupted, "the replica went away")})
 	}
+}
+
+// renew gives a replica an engine that holds nothing.
+func (s *run) renew(r *replica) {
+	r.tally.engine(r.engine.Load(r.clock.local(s.now)))
+	r.engine = latency.New(r.params, latency.Ends)
+	s.plan(r)
 }
 
 // clock is an engine's own time. It is the run's, but that it stands still while

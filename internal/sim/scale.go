@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"headworks/internal/fleet"
-	"headworks/internal/latency"
 )
 
 // Scaling lets the number of an upstream's replicas follow its load. It reacts as a
@@ -41,6 +40,9 @@ const (
 	on
 	leaving
 )
+
+// counts reports whether it is one of the replicas that there are to be.
+func (st standing) counts() bool { return st == on || st == starting }
 
 // pool is an upstream that is scaled.
 type pool struct {
@@ -145,9 +147,7 @@ func (s *run) settlePool(p *pool) (changed bool) {
 		r := s.replicas[p.replicas[k].ID]
 		switch {
 		case st == starting && p.ready[k] <= s.now:
-			r.tally.engine(r.engine.Load(r.clock.local(s.now)))
-			r.engine = latency.New(r.params, latency.Ends) // nothing is in its cache
-			s.plan(r)
+			s.renew(r)
 			p.stands[k], changed = on, true
 		case st == leaving && r.tally.inFlight == 0:
 			p.stands[k] = off
@@ -156,12 +156,21 @@ func (s *run) settlePool(p *pool) (changed bool) {
 	return changed
 }
 
+// have returns how many replicas are in, or start.
+func (p *pool) have() (n int) {
+	for _, st := range p.stands {
+		if st.counts() {
+			n++
+		}
+	}
+	return n
+}
+
 // wants returns how many replicas a pool should have.
 func (s *run) wants(p *pool) int {
-	have, inFlight := 0, 0
+	have, inFlight := p.have(), 0
 	for k, st := range p.stands {
-		if st == on || st == starting {
-			have++
+		if st.counts() {
 			inFlight += s.replicas[p.replicas[k].ID].tally.inFlight
 		}
 	}
@@ -185,12 +194,7 @@ func (s *run) wants(p *pool) int {
 
 // resize orders replicas or takes some away; true if somebody takes requests no more.
 func (s *run) resize(p *pool, n int) (changed bool) {
-	have := 0
-	for _, st := range p.stands {
-		if st == on || st == starting {
-			have++
-		}
-	}
+	have := p.have()
 	for k := 0; k < len(p.stands) && have < n; k++ {
 		if p.stands[k] == off {
 			p.stands[k], p.ready[k] = starting, s.now+s.scale.ColdStart
@@ -219,7 +223,7 @@ func (s *run) leastMissed(p *pool) int {
 		return s.replicas[p.replicas[k].ID].tally.inFlight
 	}
 	for k, st := range p.stands {
-		if (st == on || st == starting) && (best < 0 || cmp.Compare(cost(k), cost(best)) <= 0) {
+		if st.counts() && (best < 0 || cmp.Compare(cost(k), cost(best)) <= 0) {
 			best = k
 		}
 	}
