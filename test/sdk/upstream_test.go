@@ -85,6 +85,11 @@ func (l *lab) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "no such upstream", http.StatusNotFound)
 		return
 	}
+	// Vitals are asked for whenever the gateway likes: they are no part of a script.
+	if r.Method == http.MethodGet && (path == "metrics" || path == "api/ps") {
+		http.NotFound(w, r)
+		return
+	}
 	u.take(got{"/" + path, r.Header, string(body), r.Context().Done()})(w, r)
 }
 
