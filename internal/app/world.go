@@ -420,6 +420,9 @@ func (r *fleetRoom) engine(name string, u config.Upstream, replicas []fleet.Repl
 		if err != nil {
 			return nil, err
 		}
+		if u.PromptCache == config.PromptCacheMark {
+			e.MarkPrompts()
+		}
 		b.engine, b.close = e, e.Close
 		return b, nil
 	}
@@ -448,6 +451,9 @@ func (r *fleetRoom) engine(name string, u config.Upstream, replicas []fleet.Repl
 		e, err := vertex.New(replicas, keys, vertex.Options{Project: u.Project, Location: u.Location})
 		if err != nil {
 			return nil, err
+		}
+		if u.PromptCache == config.PromptCacheMark {
+			e.MarkPrompts()
 		}
 		b.engine, b.close = e, e.Close
 		return b, nil

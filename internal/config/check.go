@@ -152,6 +152,9 @@ func (r *reader) upstream(path, name string, u Upstream) {
 	if u.CacheSalt == SaltTenant && u.Kind != VLLM && u.Kind != SGLang {
 		r.at(join(path, "cache_salt"), BadValue, "cache_salt is for kind vllm and sglang; kind is "+u.Kind)
 	}
+	if u.PromptCache == PromptCacheMark && !slices.Contains(marking, u.Kind) {
+		r.at(join(path, "prompt_cache"), BadValue, "prompt_cache: mark is for kind "+strings.Join(marking, ", ")+"; kind is "+u.Kind)
+	}
 	r.prefill(path, name, u)
 	u = r.cfg.Upstreams[name]
 	urls := "urls"
@@ -332,6 +335,9 @@ func (r *reader) modelled(path string, u Upstream) {
 }
 
 // cloudName is a name of Google Cloud's, of a project or a location.
+// marking are the kinds that can be told which part of prompts stays the same.
+var marking = []string{OpenAI, Azure, Anthropic, Vertex, Bedrock}
+
 var cloudName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,62}$`)
 
 // cloud checks where a vertex upstream is asked.

@@ -100,6 +100,10 @@ const (
 // SaltTenant keeps tenants apart in the caches of engines; see Upstream.CacheSalt.
 const SaltTenant = "tenant"
 
+// PromptCacheMark tells a provider which part of prompts stays the same; see
+// Upstream.PromptCache.
+const PromptCacheMark = "mark"
+
 // Upstream is a pool of engines that serve the same models, or a provider.
 type Upstream struct {
 	Kind        string          `json:"kind" enum:"kinds" jsonschema:"what is spoken to"`
@@ -117,6 +121,7 @@ type Upstream struct {
 	Schedule    string          `json:"schedule,omitzero" enum:"prefix,least-requests,two-choices,session,lmetric,round-robin,random" jsonschema:"how one of several replicas is chosen"`
 	KVTokens    int             `json:"kv_tokens,omitzero" min:"1024" max:"1073741824" jsonschema:"tokens that the KV cache of each replica holds, where known"`
 	CacheSalt   string          `json:"cache_salt,omitzero" enum:"off,tenant" jsonschema:"whether tenants share what engines keep of prompts: off (they do), or tenant: each has its own (vLLM, SGLang: cache_salt)"`
+	PromptCache string          `json:"prompt_cache,omitzero" enum:"off,mark" jsonschema:"whether a provider is told which part of prompts stays the same, so that it keeps it: off (as callers say), or mark (openai, azure, anthropic, vertex, bedrock)"`
 	MaxLoRAs    int             `json:"max_loras,omitzero" min:"1" max:"1024" jsonschema:"adapters that each replica holds at once, as its engine was told (vLLM: --max-loras, SGLang: --max-loras-per-batch)"`
 	Prefill     string          `json:"prefill,omitzero" jsonschema:"name of another upstream of kind vllm, with the same models, whose replicas read prompts for those of this one"`
 	PrefillRate float64         `json:"prefill_rate,omitzero" min:"1" max:"100000000" jsonschema:"prompt tokens that each replica reads a second, where known"`

@@ -50,6 +50,10 @@ type Protocol struct {
 	// One with a dot is a member of an object.
 	Own []string
 
+	// Mark, where set, marks the part of a prompt that stays the same, for upstreams that
+	// keep it and want to be told: what is sent is given, and on whose behalf.
+	Mark func(dst []scan.Edit, d *scan.Doc, model, tenant string) []scan.Edit
+
 	// Handover, where set, is how replicas hand over prompts that they have read.
 	Handover *Handover
 
@@ -124,6 +128,8 @@ type Options struct {
 	// Salt lets tenants share nothing in the engine's KV cache: their prompts carry a
 	// cache_salt of their own.
 	Salt bool
+
+	marks bool // see MarkPrompts
 
 	// Classes says where a text is classified; nil: nowhere.
 	Classes func(dst []byte, base string) []byte
@@ -288,6 +294,10 @@ func (e *HTTP) Speaks() inference.Set {
 	}
 	return s
 }
+
+// MarkPrompts lets the upstream know which part of each prompt stays the same, before
+// the first call; see Protocol.Mark.
+func (e *HTTP) MarkPrompts() { e.options.marks = true }
 
 // speak returns the place of the protocol for a request.
 func (e *HTTP) speak(d inference.Dialect) int {

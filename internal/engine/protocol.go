@@ -35,6 +35,7 @@ func Chat() Protocol {
 		DecodeAnswer: openai.DecodeAnswer,
 		ReadError:    openai.ReadError,
 		NewReader:    func() Reader { return &openai.Reader{} },
+		Mark:         openai.Mark,
 	}
 }
 
@@ -143,6 +144,7 @@ func Messages() Protocol {
 		DecodeAnswer: anthropic.DecodeAnswer,
 		ReadError:    anthropic.ReadError,
 		NewReader:    func() Reader { return &anthropic.Reader{} },
+		Mark:         anthropic.Mark,
 	}
 }
 
@@ -161,6 +163,7 @@ func Responses() Protocol {
 		DecodeAnswer: responses.DecodeAnswer,
 		ReadError:    responses.ReadError,
 		NewReader:    func() Reader { return &responses.Reader{} },
+		Mark:         openai.Mark,
 		Framing:      func() Framing { return wire.NewSplitter(mostPictured) },
 		Type:         "text/event-stream",
 	}

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -140,6 +141,12 @@ func (s *stream) write(ctx context.Context, at *origin, target string) error {
 			return err
 		}
 	}
+	if s.engine.options.marks && p.Mark != nil && c.Form == nil {
+		var err error
+		if body, err = s.mark(body); err != nil {
+			return err
+		}
+	}
 	if claims > 0 {
 		var err error
 		if body, err = s.disclaim(body); err != nil {
@@ -210,6 +217,24 @@ func (s *stream) hand(h *Handover, body []byte) ([]byte, error) {
 		return apart, nil
 	}
 	return h.Take(nil, s.doc, c.Handed), nil
+}
+
+// mark returns the body with a mark at the end of what stays the same of the prompt.
+func (s *stream) mark(body []byte) ([]byte, error) {
+	if err := s.reread(body); err != nil {
+		return nil, err
+	}
+	defer s.giveBack()
+	who := ""
+	if c := s.call.Caller; c != nil {
+		who = c.Tenant
+	}
+	edits := s.spoken.Mark(nil, s.doc, s.call.Model, who)
+	if len(edits) == 0 {
+		return body, nil
+	}
+	slices.SortStableFunc(edits, func(a, b scan.Edit) int { return cmp.Compare(a.Start, b.Start) })
+	return scan.Splice(nil, body, edits), nil
 }
 
 // reread reads a body of ours into a borrowed document, which is to be given back; not

@@ -69,6 +69,7 @@ func protocol() engine.Protocol {
 		DecodeAnswer: converse.DecodeAnswer,
 		ReadError:    converse.ReadError,
 		NewReader:    func() engine.Reader { return &converse.Reader{} },
+		Mark:         converse.Mark,
 	}
 }
 

@@ -126,6 +126,10 @@ func (e *Engine) Open(ctx context.Context, c *engine.Call) (engine.Stream, error
 	return e.google.Open(ctx, c)
 }
 
+// MarkPrompts lets Claude's models know which part of each prompt stays the same; see
+// engine.Protocol.
+func (e *Engine) MarkPrompts() { e.claude.MarkPrompts() }
+
 // Speaks returns the dialects that are spoken natively, to one publisher's models or
 // the other's.
 func (e *Engine) Speaks() inference.Set { return e.google.Speaks() | e.claude.Speaks() }
