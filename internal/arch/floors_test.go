@@ -16,10 +16,10 @@ const module = "headworks"
 // code is written; one that is not listed has no place in the house.
 var floors = [][]string{
 	{"inference", "tenant", "fault", "scan", "form", "place"},
-	{"fleet", "catalog", "catalog/card", "prefix", "vitals", "complexity", "dialect", "dialect/*", "dialect/openai/*", "latency", "record"},
+	{"fleet", "catalog", "catalog/card", "prefix", "vitals", "complexity", "dialect", "dialect/*", "dialect/openai/*", "latency", "record", "evict"},
 	{"admit", "route", "locality", "schedule", "health", "price", "canary", "lora", "quality"},
 	{"flow", "wire", "bridge", "journal", "engine/bedrock/sigv4"},
-	{"engine", "engine/*", "scrape", "identity", "store", "store/*", "facts", "meter", "telemetry", "peer", "cell", "nameserver", "retrieve", "discover", "discover/*", "config", "eval"},
+	{"engine", "engine/*", "scrape", "identity", "store", "store/*", "facts", "meter", "telemetry", "peer", "cell", "nameserver", "retrieve", "discover", "discover/*", "config", "eval", "cache"},
 	{"gateway", "sim"},
 	{"api", "api/*"},
 	{"app", "client", "connect", "litellm"},

@@ -152,6 +152,10 @@ type Caller struct {
 	Region    string // where it is; empty: found out with each request
 	Zone      string // of Region
 	Residency Residency
+
+	// Share is the widest reach at which what is kept for the caller may be used.
+	// It is Organisation at least; Public is a choice of the operator's alone.
+	Share Reach
 }
 
 // May reports whether the caller may ask for a model of that name.

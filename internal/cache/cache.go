@@ -1,0 +1,298 @@
+// Package cache keeps what was computed once within a budget of bytes: answers,
+// embeddings, passages, results of tools, states of steps.
+//
+// Everything is kept for a tenant.Scope and under a Key that is made with it, so
+// nothing is found but by those it is kept for. What an entry depends on it carries as
+// marks of epochs, read before the work on it began: once one of these epochs moved,
+// the entry is gone at that moment, whoever looks for it.
+//
+// A Cache is many shards, each a lock over evict. Its methods may be called at once
+// from many goroutines. Get and Put never wait for more than such a lock.
+package cache
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"hash"
+	"sync"
+	"time"
+
+	"headworks/internal/evict"
+	"headworks/internal/tenant"
+)
+
+// Layer is what kind of thing an entry is.
+type Layer uint8
+
+// The layers. They share the budget.
+const (
+	Answers    Layer = iota // to the same request
+	Similar                 // what finds answers to similar requests
+	Embeddings              // vectors of texts
+	Passages                // what a search found
+	Tools                   // results of tools
+	Steps                   // states of workflow steps
+
+	Layers // how many there are
+)
+
+var layerNames = [Layers]string{"answers", "similar", "embeddings", "passages", "tools", "steps"}
+
+func (l Layer) String() string { return layerNames[l] }
+
+// Key finds an entry. Without the secret of the cache nobody can guess one, and no two
+// scopes have the same.
+type Key [sha256.Size]byte
+
+// Entry is what is kept. Value belongs to the cache once it was put there, and to
+// nobody who gets it: it is never changed.
+type Entry struct {
+	Value   []byte
+	Stored  time.Time
+	Expires time.Time     // until when it is fresh; zero: until it is pushed out
+	Until   time.Time     // until when it may be had as stale; zero: as Expires
+	Took    time.Duration // that making it took, and a hit saves
+	Cost    int64         // micro-USD that a hit saves
+	Tokens  int           // that a hit saves
+	Marks   []Mark        // what it depends on
+}
+
+// Fresh reports whether e may be used without a word.
+func (e *Entry) Fresh(now time.Time) bool { return e.Expires.IsZero() || now.Before(e.Expires) }
+
+func (e *Entry) until() time.Time {
+	if e.Until.After(e.Expires) {
+		return e.Until
+	}
+	return e.Expires
+}
+
+const (
+	// overhead is charged for each entry beside its value: its node, its place in a
+	// map, its key, its ghost. It is measured by TestOverhead.
+	overhead = 256
+	perMark  = 24 // bytes
+
+	perShard  = 16 << 20 // bytes of budget
+	maxShards = 64
+)
+
+// ErrNoScope is what Key returns for the zero Scope.
+var ErrNoScope = errors.New("cache: nothing is kept for nobody")
+
+// Options say how a Cache is made.
+type Options struct {
+	Memory int64         // bytes that all layers share
+	Secret tenant.Secret // from which keys are derived; the same in gateways that share
+	Epochs Epochs        // where epochs survive; nil: they do not
+}
+
+// Cache keeps entries. Make one with New.
+type Cache struct {
+	shards []shard
+	macs   sync.Pool // of *mac, under the secret
+	epochs epochs
+}
+
+// item is an entry in its shard.
+type item struct {
+	Entry
+	scope tenant.Scope
+	layer Layer
+	mark  Mark // of its scope, when it was put
+}
+
+// current reports whether nothing moved that i depends on.
+func (i *item) current() bool {
+	if !i.mark.Current() {
+		return false
+	}
+	for _, m := range i.Marks {
+		if !m.Current() {
+			return false
+		}
+	}
+	return true
+}
+
+func (i *item) size() int64 {
+	return int64(len(i.Value)) + overhead + int64(len(i.Marks))*perMark
+}
+
+type shard struct {
+	mu     sync.Mutex
+	kept   *evict.Cache[Key, *item]
+	layers [Layers]counts
+	_      [64]byte // shards do not share a cache line
+}
+
+// counts are of one layer in one shard.
+type counts struct {
+	entries, bytes                          int64
+	hits, misses, puts                      uint64
+	evicted, expired, dead, refused, remote uint64
+	tokens, cost                            int64
+	saved                                   time.Duration
+}
+
+// New returns an empty cache.
+func New(ctx context.Context, o Options) (*Cache, error) {
+	n := min(max(o.Memory/perShard, 1), maxShards)
+	c := &Cache{shards: make([]shard, n)}
+	secret := sha256.Sum256([]byte("headworks cache\x00" + o.Secret.Reveal()))
+	c.macs.New = func() any { return &mac{Hash: hmac.New(sha256.New, secret[:])} }
+	for i := range c.shards {
+		s := &c.shards[i]
+		s.kept = evict.New(o.Memory/n, s.left)
+	}
+	return c, c.epochs.open(ctx, o.Epochs)
+}
+
+// left counts an entry that leaves.
+func (s *shard) left(_ Key, i *item, why evict.Why) {
+	n := &s.layers[i.layer]
+	n.entries--
+	n.bytes -= i.size()
+	switch why {
+	case evict.Full:
+		n.evicted++
+	case evict.Expired:
+		n.expired++
+	case evict.Removed:
+	}
+}
+
+// mac is an HMAC whose key is set, and room.
+type mac struct {
+	hash.Hash
+	room []byte
+}
+
+// Key returns the key of what a scope has in a layer under frames. Their order and
+// their borders count. The error is ErrNoScope.
+func (c *Cache) Key(l Layer, s tenant.Scope, frames ...[]byte) (Key, error) {
+	if s.IsZero() {
+		return Key{}, ErrNoScope
+	}
+	// HMAC-SHA256(k_scope, frames), k_scope = HMAC-SHA256(secret, scope): who has
+	// the key of one scope knows nothing of another's.
+	m := c.macs.Get().(*mac)
+	m.Reset()
+	m.room = s.Append(m.room[:0])
+	m.Write(m.room)
+	m.room = m.Sum(m.room[:0])
+	inner := hmac.New(sha256.New, m.room)
+	m.room = append(m.room[:0], byte(l))
+	for _, f := range frames {
+		m.room = binary.AppendUvarint(m.room, uint64(len(f)))
+		if len(f) < 64 {
+			m.room = append(m.room, f...)
+			continue
+		}
+		inner.Write(m.room)
+		inner.Write(f)
+		m.room = m.room[:0]
+	}
+	inner.Write(m.room)
+	var k Key
+	inner.Sum(k[:0])
+	c.macs.Put(m)
+	return k, nil
+}
+
+func (c *Cache) shard(k Key) *shard {
+	return &c.shards[binary.LittleEndian.Uint32(k[:4])%uint32(len(c.shards))]
+}
+
+// Get returns what a scope has in a layer under a key, from memory. An entry that may
+// be stale, see Entry.Fresh, is returned until its time is over.
+func (c *Cache) Get(l Layer, s tenant.Scope, k Key, now time.Time) (Entry, bool) {
+	sh := c.shard(k)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	e, ok := sh.look(l, s, k, now)
+	sh.layers[l].asked(&e, ok)
+	return e, ok
+}
+
+// Fetch returns what a scope has in a layer under a key: from memory, else from what
+// gateways share, if that answers in time.
+func (c *Cache) Fetch(_ context.Context, l Layer, s tenant.Scope, k Key, now time.Time) (Entry, bool) {
+	return c.Get(l, s, k, now)
+}
+
+func (n *counts) asked(e *Entry, ok bool) {
+	if !ok {
+		n.misses++
+		return
+	}
+	n.hits++
+	n.tokens += int64(e.Tokens)
+	n.cost += e.Cost
+	n.saved += e.Took
+}
+
+func (s *shard) look(l Layer, sc tenant.Scope, k Key, now time.Time) (Entry, bool) {
+	i, ok := s.kept.Get(k, now)
+	switch {
+	case !ok || i.layer != l || i.scope != sc || sc.IsZero():
+		return Entry{}, false
+	case !i.current():
+		s.layers[l].dead++
+		s.kept.Remove(k)
+		return Entry{}, false
+	}
+	return i.Entry, true
+}
+
+// Put keeps an entry for a scope. What is too large for the budget, over already, or
+// depends on what moved meanwhile, is not kept.
+func (c *Cache) Put(l Layer, s tenant.Scope, k Key, e Entry, now time.Time) {
+	if s.IsZero() {
+		return
+	}
+	i := &item{Entry: e, scope: s, layer: l, mark: c.Mark(Authorisation, s.String())}
+	sh := c.shard(k)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	n := &sh.layers[l]
+	if !i.current() {
+		n.dead++
+		return
+	}
+	if !sh.kept.Put(k, i, i.size(), e.until(), now) {
+		n.refused++
+		return
+	}
+	n.puts++
+	n.entries++
+	n.bytes += i.size()
+}
+
+// Remove lets go of what a scope has in a layer under a key.
+func (c *Cache) Remove(l Layer, s tenant.Scope, k Key) {
+	sh := c.shard(k)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	sh.kept.Remove(k)
+}
+
+// Sweep lets go of the entries whose time is over, and of those that depend on what
+// moved. Nobody finds these any more; their bytes are free after it.
+func (c *Cache) Sweep(now time.Time) {
+	for i := range c.shards {
+		s := &c.shards[i]
+		s.mu.Lock()
+		s.kept.Sweep(now, func(_ Key, i *item) bool {
+			if i.current() {
+				return false
+			}
+			s.layers[i.layer].dead++
+			return true
+		})
+		s.mu.Unlock()
+	}
+}
