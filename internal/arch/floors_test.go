@@ -17,7 +17,7 @@ const module = "headworks"
 var floors = [][]string{
 	{"inference", "tenant", "fault", "scan", "form", "place"},
 	{"fleet", "catalog", "catalog/card", "prefix", "vitals", "complexity", "dialect", "dialect/*", "dialect/openai/*", "latency", "record", "evict"},
-	{"admit", "route", "locality", "schedule", "health", "price", "canary", "lora", "quality"},
+	{"admit", "route", "locality", "schedule", "health", "price", "canary", "lora", "quality", "ground"},
 	{"flow", "wire", "bridge", "journal", "engine/bedrock/sigv4"},
 	{"engine", "engine/*", "scrape", "identity", "store", "store/*", "facts", "meter", "telemetry", "peer", "cell", "nameserver", "retrieve", "discover", "discover/*", "config", "eval", "cache"},
 	{"gateway", "sim"},

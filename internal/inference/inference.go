@@ -29,6 +29,7 @@ type Request struct {
 	Service   Service
 	Features  Features // where somebody decides by them
 	Verdict   Verdict  // of a classifier, where somebody asked one
+	Knowledge Knowledge
 }
 
 // Need notes that r cannot be served as it is meant without an ability.
