@@ -15,11 +15,11 @@ const module = "headworks"
 // star stands for every child of a family. A package is listed before its first
 // code is written; one that is not listed has no place in the house.
 var floors = [][]string{
-	{"inference", "tenant", "fault", "scan", "form", "place"},
-	{"fleet", "catalog", "catalog/card", "prefix", "vitals", "complexity", "dialect", "dialect/*", "dialect/openai/*", "latency", "record", "evict"},
+	{"inference", "tenant", "fault", "scan", "form", "place", "document"},
+	{"fleet", "catalog", "catalog/card", "prefix", "vitals", "complexity", "dialect", "dialect/*", "dialect/openai/*", "latency", "record", "evict", "chunk"},
 	{"admit", "route", "locality", "schedule", "health", "price", "canary", "lora", "quality", "ground"},
-	{"flow", "wire", "bridge", "journal", "engine/bedrock/sigv4"},
-	{"engine", "engine/*", "scrape", "identity", "store", "store/*", "facts", "meter", "telemetry", "peer", "cell", "nameserver", "retrieve", "discover", "discover/*", "config", "eval", "cache"},
+	{"flow", "wire", "bridge", "journal", "engine/bedrock/sigv4", "document/*"},
+	{"engine", "engine/*", "scrape", "identity", "store", "store/*", "facts", "meter", "telemetry", "peer", "cell", "nameserver", "retrieve", "discover", "discover/*", "config", "eval", "cache", "format", "source"},
 	{"gateway", "sim"},
 	{"api", "api/*"},
 	{"app", "client", "connect", "litellm"},
