@@ -82,9 +82,6 @@ func (p *Policy) adapt(b *board, u *fleet.Upstream, target *fleet.Target) lora.R
 // unsuited returns why a replica is not asked for the adapter that the board is of;
 // empty where it is.
 func (b *board) unsuited(id fleet.ReplicaID) string {
-	if b.adapter == "" {
-		return ""
-	}
 	switch rank := b.policy.loras.Rank(id, b.adapter, b.upstream.Adapters); {
 	case rank <= b.rank:
 		return ""

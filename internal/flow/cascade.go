@@ -215,7 +215,7 @@ func (p *Policy) recess(t *Ticket, now time.Time) bool {
 	if t.judge == nil {
 		return false
 	}
-	p.load[t.judge.ID].Requests--
+	p.row(t.judge.ID).own.Requests--
 	t.JudgeTime += now.Sub(t.judgeAt)
 	t.judge = nil
 	return true

@@ -100,10 +100,7 @@ func (p *Policy) classified(t *Ticket, ev *Event, s *fleet.Snapshot, now time.Ti
 
 // consult counts a request more at a replica that is asked about another one.
 func (p *Policy) consult(r *fleet.Replica) {
-	for int(r.ID) >= len(p.load) {
-		p.load = append(p.load, Load{})
-	}
-	p.load[r.ID].Requests++
+	p.row(r.ID).own.Requests++
 }
 
 // examine learns from what a classifier or a judge came to.
@@ -129,7 +126,7 @@ func (p *Policy) examine(name string, well bool, now time.Time) {
 // dismiss gives back what the classifier's replica was counted to have.
 func (p *Policy) dismiss(t *Ticket) {
 	if t.state == asking {
-		p.load[t.Class.Replica.ID].Requests--
+		p.row(t.Class.Replica.ID).own.Requests--
 		t.state = fresh
 	}
 }

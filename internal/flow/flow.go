@@ -273,7 +273,7 @@ type Policy struct {
 	Gate   admit.Gate[*Ticket]
 
 	unpaid  time.Time          // until when no work begins; zero: the ledger can be written
-	load    []Load             // by fleet.ReplicaID
+	rows    []row              // by fleet.ReplicaID
 	told    []told             // by fleet.ReplicaID
 	usual   int                // prompt tokens that a request has to have read
 	retries int                // second tries in flight

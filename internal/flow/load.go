@@ -17,43 +17,34 @@ type Load struct {
 
 // Load returns what is in flight at a replica.
 func (p *Policy) Load(id fleet.ReplicaID) Load {
-	if int(id) >= len(p.load) {
+	if int(id) >= len(p.rows) {
 		return Load{}
 	}
-	return p.load[id]
+	return p.rows[id].own
 }
 
 // take counts what an attempt takes of its replica, until give.
 func (p *Policy) take(t *Ticket, id fleet.ReplicaID, l Load) {
-	for int(id) >= len(p.load) {
-		p.load = append(p.load, Load{})
-	}
 	t.lastAt, t.took = id, l
 	if t.Target != nil && t.Target.Adapter != "" {
 		p.loras.Take(id, t.Target.Adapter, t.fleet.Upstreams[t.Target.Upstream].Adapters)
 	}
 	p.learn(l.Prefill)
-	at := &p.load[id]
-	at.Requests += l.Requests
-	at.Prefill += l.Prefill
-	at.KV += l.KV
+	p.row(id).own.add(&l, 1)
 }
 
 // spoke gives back the prompt's share: a replica that says the first word has read
 // it.
 func (p *Policy) spoke(t *Ticket) {
 	if t.lastAt != fleet.NoReplica {
-		p.load[t.lastAt].Prefill -= t.took.Prefill
+		p.row(t.lastAt).own.Prefill -= t.took.Prefill
 		t.took.Prefill = 0
 	}
 }
 
 // give gives back what the attempt under way still takes.
 func (p *Policy) give(t *Ticket) {
-	at := &p.load[t.lastAt]
-	at.Requests -= t.took.Requests
-	at.Prefill -= t.took.Prefill
-	at.KV -= t.took.KV
+	p.row(t.lastAt).own.add(&t.took, -1)
 	if t.Target != nil && t.Target.Adapter != "" {
 		p.loras.Give(t.lastAt, t.Target.Adapter)
 	}
@@ -78,6 +69,7 @@ const cacheBytes = 64 << 20
 // caches is what the replicas of one upstream hold of prompts.
 type caches struct {
 	ids     []fleet.ReplicaID
+	of      []fleet.Replica // whose ids they are
 	index   *prefix.Index
 	resized bool // some replica's cache is not of the size that index has room for
 }
@@ -86,11 +78,10 @@ type caches struct {
 // replicas are others than before.
 func (p *Policy) cachesOf(u *fleet.Upstream) *caches {
 	c := p.caches[u.Name]
-	same := func(r fleet.Replica, id fleet.ReplicaID) bool { return r.ID == id }
-	if c != nil && !c.resized && slices.EqualFunc(u.Replicas, c.ids, same) {
+	if c != nil && !c.resized && c.known(u.Replicas) {
 		return c
 	}
-	next := &caches{}
+	next := &caches{of: u.Replicas}
 	budgets := make([]int, 0, len(u.Replicas))
 	for _, r := range u.Replicas {
 		next.ids = append(next.ids, r.ID)
@@ -112,6 +103,23 @@ func (p *Policy) cachesOf(u *fleet.Upstream) *caches {
 	}
 	p.caches[u.Name] = next
 	return next
+}
+
+// known reports whether c is of these replicas.
+func (c *caches) known(pool []fleet.Replica) bool {
+	if len(pool) != len(c.ids) {
+		return false
+	}
+	if len(pool) == 0 || &pool[0] == &c.of[0] { // a snapshot does not change
+		return true
+	}
+	for i := range pool {
+		if pool[i].ID != c.ids[i] {
+			return false
+		}
+	}
+	c.of = pool
+	return true
 }
 
 // budget is how many blocks a replica holds whose KV cache has room for so many

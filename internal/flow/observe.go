@@ -27,13 +27,12 @@ const (
 
 // told is what is kept of it: what the requests of others take there.
 type told struct {
-	foreign  Load
-	at       time.Time // when it was asked, and what it said was not old
-	said     Told
-	since    time.Time // when it said so first
-	capacity int
-	speed    float64   // share of its usual speed, as its hardware has it; 0: in full
-	until    time.Time // for how long speed holds
+	foreign Load
+	at      time.Time // when it was asked, and what it said was not old
+	said    Told
+	since   time.Time // when it said so first
+	speed   float64   // share of its usual speed, as its hardware has it; 0: in full
+	until   time.Time // for how long speed holds
 }
 
 // Observe takes in what a replica said when it was asked, and what was in flight there
@@ -62,8 +61,10 @@ func (p *Policy) Observe(id fleet.ReplicaID, s Told, counted Load, asked time.Ti
 	if s.Waiting > 0 { // of those who wait nothing was read yet; how long they are nobody tells
 		o.foreign.Prefill = min(s.Waiting, o.foreign.Requests) * p.usual
 	}
-	if o.capacity != s.Capacity {
-		o.capacity = s.Capacity
+	at := p.row(id)
+	at.told = o.counts()
+	if at.capacity != s.Capacity {
+		at.capacity = s.Capacity
 		p.resize(id)
 	}
 }
@@ -73,7 +74,11 @@ func (p *Policy) Observe(id fleet.ReplicaID, s Told, counted Load, asked time.Ti
 func (p *Policy) Slow(id fleet.ReplicaID, speed float64, until time.Time) {
 	o := p.toldOf(id)
 	o.speed, o.until = speed, until
+	p.row(id).told = o.counts()
 }
+
+// counts reports whether a replica stands otherwise for what it told.
+func (o *told) counts() bool { return o.foreign != (Load{}) || o.speed != 0 }
 
 func (p *Policy) toldOf(id fleet.ReplicaID) *told {
 	for int(id) >= len(p.told) {
@@ -135,8 +140,8 @@ func (p *Policy) resize(id fleet.ReplicaID) {
 // holds returns how many tokens the KV cache of a replica holds: as the operator says,
 // or else as it does; 0 is not known.
 func (p *Policy) holds(u *fleet.Upstream, id fleet.ReplicaID) int {
-	if u.KVTokens == 0 && int(id) < len(p.told) {
-		return p.told[id].capacity
+	if u.KVTokens == 0 && int(id) < len(p.rows) {
+		return p.rows[id].capacity
 	}
 	return u.KVTokens
 }

@@ -48,7 +48,6 @@ type others struct {
 	found []prefix.Hold // room
 
 	known []other
-	loads []Load    // of all known, by fleet.ReplicaID
 	stale time.Time // when the first of known is too old; zero: none can be
 }
 
@@ -78,9 +77,9 @@ func (p *Policy) Share(on bool) {
 // Tell writes to n what others are to be told now. What it writes is not told again.
 func (p *Policy) Tell(n *News, s *fleet.Snapshot) {
 	n.Reset()
-	for id, l := range p.load {
-		if l != (Load{}) {
-			n.InFlight = append(n.InFlight, InFlight{fleet.ReplicaID(id), l})
+	for id := range p.rows {
+		if l := &p.rows[id].own; *l != (Load{}) {
+			n.InFlight = append(n.InFlight, InFlight{fleet.ReplicaID(id), *l})
 		}
 	}
 	n.Given = append(n.Given, p.others.given...)
@@ -102,7 +101,7 @@ func (p *Policy) Tell(n *News, s *fleet.Snapshot) {
 // Hear takes in what another gateway has in flight, in the place of what it had
 // before, and to which replicas it gave new prompts.
 func (p *Policy) Hear(number uint64, inFlight []InFlight, given []fleet.ReplicaID, now time.Time) {
-	p.others.hear(number, inFlight, now)
+	p.hear(number, inFlight, now)
 	for _, id := range given {
 		p.picker.Gave(id)
 	}
@@ -139,8 +138,8 @@ func (p *Policy) Others(now time.Time) (n int) {
 // InFlight returns what all gateways have in flight at a replica, as far as is known.
 func (p *Policy) InFlight(id fleet.ReplicaID) Load {
 	l := p.Load(id)
-	if int(id) < len(p.others.loads) {
-		l.add(&p.others.loads[id], 1)
+	if int(id) < len(p.rows) {
+		l.add(&p.rows[id].others, 1)
 	}
 	return l
 }
@@ -158,8 +157,9 @@ func (o *others) gave(u *fleet.Upstream, place int) {
 	}
 }
 
-func (o *others) hear(number uint64, inFlight []InFlight, now time.Time) {
-	o.expire(now)
+func (p *Policy) hear(number uint64, inFlight []InFlight, now time.Time) {
+	p.expire(now)
+	o := &p.others
 	i := slices.IndexFunc(o.known, func(k other) bool { return k.number == number })
 	if i < 0 {
 		if len(o.known) == MaxOthers {
@@ -169,31 +169,29 @@ func (o *others) hear(number uint64, inFlight []InFlight, now time.Time) {
 		o.known = append(o.known, other{number: number})
 	}
 	k := &o.known[i]
-	o.count(k.inFlight, -1)
+	p.reckon(k.inFlight, -1)
 	k.inFlight, k.until = append(k.inFlight[:0], inFlight...), now.Add(MaxAge)
-	o.count(k.inFlight, 1)
+	p.reckon(k.inFlight, 1)
 	o.oldest()
 }
 
-func (o *others) count(inFlight []InFlight, times int) {
+// reckon adds what another gateway has in flight, so many times.
+func (p *Policy) reckon(inFlight []InFlight, times int) {
 	for i := range inFlight {
-		id := inFlight[i].Replica
-		for int(id) >= len(o.loads) {
-			o.loads = append(o.loads, Load{})
-		}
-		o.loads[id].add(&inFlight[i].Load, times)
+		p.row(inFlight[i].Replica).others.add(&inFlight[i].Load, times)
 	}
 }
 
 // expire forgets who was not heard of for too long.
-func (o *others) expire(now time.Time) {
+func (p *Policy) expire(now time.Time) {
+	o := &p.others
 	if o.stale.IsZero() || now.Before(o.stale) {
 		return
 	}
 	o.known = slices.DeleteFunc(o.known, func(k other) bool {
 		old := !now.Before(k.until)
 		if old {
-			o.count(k.inFlight, -1)
+			p.reckon(k.inFlight, -1)
 		}
 		return old
 	})

@@ -37,7 +37,7 @@ func TestOthersCount(t *testing.T) {
 					n++
 				}
 			}
-			p.others.expire(now)
+			p.expire(now)
 			if got := p.InFlight(3); got != want {
 				t.Fatalf("%+v in flight, want %+v", got, want)
 			}
@@ -45,7 +45,7 @@ func TestOthersCount(t *testing.T) {
 				t.Fatalf("%d others, want %d", got, n)
 			}
 		}
-		p.others.expire(now.Add(MaxAge))
+		p.expire(now.Add(MaxAge))
 		if got := p.InFlight(3); got != (Load{}) || len(p.others.known) != 0 || !p.others.stale.IsZero() {
 			t.Fatalf("%+v is left", got)
 		}

@@ -274,11 +274,5 @@ func (p *Policy) Saw(id fleet.TargetID, ttft, tpot time.Duration, now time.Time)
 
 // Occupy counts what somebody else has in flight at a replica.
 func (p *Policy) Occupy(id fleet.ReplicaID, l Load) {
-	for int(id) >= len(p.load) {
-		p.load = append(p.load, Load{})
-	}
-	at := &p.load[id]
-	at.Requests += l.Requests
-	at.Prefill += l.Prefill
-	at.KV += l.KV
+	p.row(id).own.add(&l, 1)
 }

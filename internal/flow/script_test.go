@@ -370,8 +370,8 @@ func (s *script) end() error {
 			return fmt.Errorf("%s is still %v", name, l.t.state)
 		}
 	}
-	for id, n := range s.p.load {
-		if n != (Load{}) {
+	for id := range s.p.rows {
+		if n := s.p.Load(fleet.ReplicaID(id)); n != (Load{}) {
 			return fmt.Errorf("replica %d has %+v in flight for ever", id, n)
 		}
 	}

@@ -248,7 +248,7 @@ const (
 
 // send chooses a target and a replica, or ends the request where there is none.
 func (p *Policy) send(t *Ticket, s *fleet.Snapshot, now time.Time) Action {
-	p.others.expire(now)
+	p.expire(now)
 	if t.Order.N == 0 {
 		t.Order = route.Pick(t.Model, p.wants(t, s, now), &t.src)
 		p.away(t, s, now)
@@ -841,66 +841,4 @@ func (p *Policy) until(t *Ticket, now time.Time, ev Event) time.Time {
 		at(t.asked(), p.Rules.Hold)
 	}
 	return first
-}
-
-// board is what flow knows of the replicas of one target, for one ticket at one
-// moment.
-type board struct {
-	policy *Policy
-	ticket *Ticket
-	model  string // as the upstream names it
-	now    time.Time
-	only   uint8 // one more than the locality that counts; 0: all do
-	filled bool  // cells that have no room may be asked
-
-	adapter string    // that replicas are asked for; empty: any will do ...
-	rank    lora.Rank // ... and the worst that does
-
-	upstream *fleet.Upstream
-	round    uint64 // of the views that are marked as late; 0: none is
-}
-
-// Standing implements schedule.Board.
-func (b *board) Standing(r *fleet.Replica) schedule.Standing {
-	id := r.ID
-	if !b.ticket.Caller.Residency.Allows(r.Place.Region) {
-		return schedule.Standing{Why: route.Abroad}
-	}
-	if b.only != 0 && r.Locality != b.only-1 {
-		return schedule.Standing{Why: apart}
-	}
-	if b.upstream.Away {
-		if why := b.policy.shut(id, b.model); why != "" && !(b.filled && why == CellFull) {
-			return schedule.Standing{Why: why}
-		}
-	}
-	for i := range b.ticket.Attempts[:b.ticket.Tries] {
-		if a := &b.ticket.Attempts[i]; a.Replica.ID == id && a.Doubt == "" {
-			return schedule.Standing{Why: "failed this request before"}
-		}
-	}
-	l := b.policy.InFlight(id)
-	f := b.policy.Foreign(id, b.now)
-	l.add(&f, 1)
-	st := schedule.Standing{Load: l.Requests, Prefill: l.Prefill, KV: l.KV, Capacity: b.policy.holds(b.upstream, id)}
-	if b.round > 0 && b.policy.views[id].late == b.round {
-		st.Why = Late
-		return st
-	}
-	var calm bool
-	if st.Weight, calm = b.policy.Health.Calm(id, b.now); !calm {
-		h := b.policy.Health.Of(id, b.model, b.now)
-		st.Weight, st.Why, st.Resort = h.Weight, h.Why, h.Resort
-		switch {
-		case b.ticket.Copy && h.Probe:
-			st.Why = health.Probing
-		case b.ticket.pressed && soft(&h):
-			st.Weight, st.Why = 1, ""
-		}
-	}
-	st.Weight *= b.policy.speed(id, b.now)
-	if st.Why == "" {
-		st.Why = b.unsuited(id)
-	}
-	return st
 }

@@ -41,6 +41,8 @@ type Standing struct {
 // Board knows every replica's standing.
 type Board interface {
 	Standing(r *fleet.Replica) Standing
+	// Standings writes those of a pool, in its order.
+	Standings(pool []fleet.Replica, to []Standing)
 }
 
 // Candidate is a replica that was considered. Score is what the policy compares

@@ -23,6 +23,12 @@ func (s standings) Standing(r *fleet.Replica) Standing {
 	return st
 }
 
+func (s standings) Standings(pool []fleet.Replica, to []Standing) {
+	for i := range pool {
+		to[i] = s.Standing(&pool[i])
+	}
+}
+
 func pool(size int) (p []fleet.Replica) {
 	for i := range size {
 		p = append(p, fleet.Replica{ID: fleet.ReplicaID(100 + i)})

@@ -71,15 +71,8 @@ func (a *Ask) Todo(place int) int { return a.Input - a.hit(place) }
 // which was last given a new prompt, or had its turn.
 type Picker struct {
 	turn  int64
-	given []int64 // by fleet.ReplicaID: the turn of its last new prompt
-	seen  []look
-}
-
-// look is a replica as it stands during one pick.
-type look struct {
-	Standing
-	hit, todo int // tokens held, and to read before the answer begins
-	keys      [3]float64
+	given []int64    // by fleet.ReplicaID: the turn of its last new prompt
+	seen  []Standing // of one pick, by place
 }
 
 // Gave notes that a replica got a new prompt, or had its turn.
@@ -113,8 +106,9 @@ func (p *Picker) Pick(policy fleet.Schedule, pool []fleet.Replica, board Board, 
 		}
 	default:
 	}
-	p.look(pool, board, ask)
-	r := race{picker: p, pool: pool, ask: ask, policy: policy}
+	p.seen = slices.Grow(p.seen[:0], len(pool))[:len(pool)]
+	board.Standings(pool, p.seen)
+	r := race{picker: p, pool: pool, seen: p.seen, ask: ask, policy: policy, hot: warmShare * float64(ask.Input)}
 	switch open := r.open(); open {
 	case 0:
 		return r.resort(found)
@@ -128,47 +122,45 @@ func (p *Picker) Pick(policy fleet.Schedule, pool []fleet.Replica, board Board, 
 	return r.tell(found)
 }
 
-func (p *Picker) look(pool []fleet.Replica, board Board, ask *Ask) {
-	p.seen = slices.Grow(p.seen[:0], len(pool))[:len(pool)]
-	for i := range pool {
-		l := &p.seen[i]
-		l.Standing, l.hit = board.Standing(&pool[i]), ask.hit(i)
-		l.todo = ask.Input - l.hit
-		if l.Weight <= 0 {
-			l.Weight = 1
-		}
-	}
-}
-
-// race is one pick.
+// race is one pick. A pool can be large, so each look at all of it does little.
 type race struct {
 	picker *Picker
 	pool   []fleet.Replica
+	seen   []Standing // by place
 	ask    *Ask
 	policy fleet.Schedule
 
-	fresh   bool      // the prompt is new to all
-	lost    [3]string // what it means to have the greater of two keys
-	warm    bool      // only those who hold it run
-	anyRoom bool
-	winner  int
-	why     string
+	fresh  bool       // the prompt is new to all
+	by     [3]measure // what decides, the first first
+	hot    float64    // tokens of the prompt from which on a replica is warm
+	warm   bool       // only those who hold it run
+	tight  bool       // some have room for it, and some do not
+	winner int
+	why    string
 }
 
 // open returns how many replicas may be used.
 func (r *race) open() int {
-	n := 0
-	for i := range r.picker.seen {
-		if l := &r.picker.seen[i]; l.Why == "" {
-			n++
-			r.anyRoom = r.anyRoom || r.fits(l)
+	n, fit := 0, 0
+	for i := range r.seen {
+		st := &r.seen[i]
+		if st.Weight <= 0 {
+			st.Weight = 1
+		}
+		if st.Why != "" {
+			continue
+		}
+		n++
+		if r.fits(i, st) {
+			fit++
 		}
 	}
+	r.tight = 0 < fit && fit < n
 	return n
 }
 
-func (r *race) fits(l *look) bool {
-	return r.blind() || l.Capacity == 0 || l.KV+l.todo+r.ask.Output <= l.Capacity
+func (r *race) fits(i int, st *Standing) bool {
+	return st.Capacity == 0 || r.blind() || st.KV+r.ask.Todo(i)+r.ask.Output <= st.Capacity
 }
 
 // blind reports whether replicas are chosen without a look at what they have to do.
@@ -176,11 +168,9 @@ func (r *race) blind() bool { return r.policy == fleet.RoundRobin || r.policy ==
 
 // may reports whether a replica can serve the request; where none has room, all
 // that are open can, and queue.
-func (r *race) may(l *look) bool { return l.Why == "" && (!r.anyRoom || r.fits(l)) }
+func (r *race) may(i int, st *Standing) bool { return st.Why == "" && (!r.tight || r.fits(i, st)) }
 
-func (r *race) isWarm(l *look) bool {
-	return r.ask.Input > 0 && float64(l.hit) >= warmShare*float64(r.ask.Input)
-}
+func (r *race) isWarm(i int) bool { return r.ask.Input > 0 && float64(r.ask.hit(i)) >= r.hot }
 
 // field decides who runs: those who hold the prompt, unless they are too far
 // behind, or all.
@@ -192,24 +182,25 @@ func (r *race) field() {
 	best, common, feasible := 0, -1, 0
 	warm, warmLeast, otherLeast := 0, -1, -1
 	warmBusy, otherBusy := -1.0, -1.0
-	for i := range r.picker.seen {
-		l := &r.picker.seen[i]
-		if !r.may(l) {
+	for i := range r.seen {
+		st := &r.seen[i]
+		if !r.may(i, st) {
 			continue
 		}
 		feasible++
-		best = max(best, l.hit)
-		if common < 0 || l.hit < common {
-			common = l.hit
+		hit := r.ask.hit(i)
+		best = max(best, hit)
+		if common < 0 || hit < common {
+			common = hit
 		}
 		least, busy := &otherLeast, &otherBusy
-		if r.isWarm(l) {
+		if r.isWarm(i) {
 			warm, least, busy = warm+1, &warmLeast, &warmBusy
 		}
-		if *least < 0 || l.Prefill < *least {
-			*least = l.Prefill
+		if *least < 0 || st.Prefill < *least {
+			*least = st.Prefill
 		}
-		if load := float64(l.Load) / l.Weight; *busy < 0 || load < *busy {
+		if load := float64(st.Load) / st.Weight; *busy < 0 || load < *busy {
 			*busy = load
 		}
 	}
@@ -220,21 +211,24 @@ func (r *race) field() {
 
 // run finds the winner. Who is equal to the best in all that counts is drawn.
 func (r *race) run(src *rand.PCG) {
-	r.rank()
+	r.by = r.measures()
 	r.winner = -1
 	ties := uint64(0)
-	for i := range r.picker.seen {
-		l := &r.picker.seen[i]
-		if !r.runs(l) {
+	var best [len(r.by)]float64
+	for i := range r.seen {
+		if !r.runs(i, &r.seen[i]) {
 			continue
 		}
-		if r.winner < 0 {
-			r.winner, ties = i, 1
-			continue
+		order, at := -1, 0
+		if r.winner >= 0 {
+			order, at = r.compare(i, &best)
 		}
-		switch order, _ := compare(l, &r.picker.seen[r.winner]); {
+		switch {
 		case order < 0:
 			r.winner, ties = i, 1
+			for ; at < len(best); at++ { // what comes before is equal
+				best[at] = r.key(i, r.by[at])
+			}
 		case order == 0:
 			if ties++; below(src, ties) == 0 {
 				r.winner = i
@@ -260,62 +254,87 @@ func (r *race) run(src *rand.PCG) {
 	}
 }
 
-func (r *race) runs(l *look) bool { return r.may(l) && (!r.warm || r.isWarm(l)) }
+func (r *race) runs(i int, st *Standing) bool { return r.may(i, st) && (!r.warm || r.isWarm(i)) }
 
-// rank writes down what counts of each replica, the first first: less is better.
-func (r *race) rank() {
+// measure is something that replicas are compared by: less is better.
+type measure uint8
+
+const (
+	nothing  measure = iota // all are equal
+	requests                // in flight, the new one among them
+	turn                    // when it last had its turn
+	novelty                 // when it was last given a new prompt
+	work                    // prompt tokens to read before the answer can begin, in steps
+	newWork                 // the same of a prompt that nobody holds, in longer ones
+	product                 // prompt tokens times requests
+	room                    // tokens of its KV cache in use
+)
+
+// lostBy is what it means to have more than the winner.
+var lostBy = [...]string{
+	nothing: DrawnLast, requests: MoreBusy, turn: HadTurn, novelty: Later,
+	work: MoreWork, newWork: MoreWork, product: MoreWork, room: Fuller,
+}
+
+// measures returns what counts, the first first.
+func (r *race) measures() [3]measure {
 	switch {
 	case r.policy == fleet.LeastRequests:
-		r.lost = [3]string{MoreBusy}
+		return [...]measure{requests, nothing, nothing}
 	case r.policy == fleet.RoundRobin:
-		r.lost = [3]string{HadTurn}
+		return [...]measure{turn, nothing, nothing}
 	case r.policy == fleet.Random: // all are equal, so one is drawn
+		return [...]measure{nothing, nothing, nothing}
 	case r.policy == fleet.LMetric:
-		r.lost = [3]string{MoreWork}
+		return [...]measure{product, nothing, nothing}
 	case r.fresh && r.ask.Full: // nothing can be protected any more: an even spread counts
-		r.lost = [3]string{MoreWork, MoreBusy, Later}
+		return [...]measure{newWork, requests, novelty}
 	case r.fresh:
-		r.lost = [3]string{MoreWork, Later, MoreBusy}
+		return [...]measure{newWork, novelty, requests}
 	default:
-		r.lost = [3]string{MoreWork, MoreBusy, Fuller}
+		return [...]measure{work, requests, room}
 	}
-	for i := range r.picker.seen {
-		l := &r.picker.seen[i]
-		load := float64(l.Load+1) / l.Weight
-		switch {
-		case r.policy == fleet.LeastRequests:
-			l.keys = [3]float64{load}
-		case r.policy == fleet.RoundRobin:
-			l.keys = [3]float64{r.last(i)}
-		case r.policy == fleet.Random:
-			l.keys = [3]float64{}
-		case r.policy == fleet.LMetric:
-			l.keys = [3]float64{float64(l.Prefill+l.todo) * load}
-		case r.fresh && r.ask.Full:
-			l.keys = [3]float64{l.work(r.ask.Input, newStep), load, r.last(i)}
-		case r.fresh:
-			l.keys = [3]float64{l.work(r.ask.Input, newStep), r.last(i), load}
-		default:
-			l.keys = [3]float64{l.work(l.todo, workStep), load, float64(l.KV)}
+}
+
+// key is what the replica at a place has of something.
+func (r *race) key(i int, by measure) float64 {
+	st := &r.seen[i]
+	switch by {
+	case requests:
+		return st.requests()
+	case turn, novelty:
+		return float64(r.picker.last(r.pool[i].ID))
+	case work:
+		return float64(int(st.work(r.ask.Todo(i))) / workStep)
+	case newWork:
+		return float64(int(st.work(r.ask.Input)) / newStep)
+	case product:
+		return float64(st.Prefill+r.ask.Todo(i)) * st.requests()
+	case room:
+		return float64(st.KV)
+	}
+	return 0
+}
+
+// requests is how many a replica would have, over its weight.
+func (st *Standing) requests() float64 { return float64(st.Load+1) / st.Weight }
+
+// work is how many prompt tokens would be read before an answer could begin that
+// needs so many, over the weight.
+func (st *Standing) work(tokens int) float64 { return float64(st.Prefill+tokens) / st.Weight }
+
+// compare orders the replica at a place beside what another one has, the better first,
+// and says by which measure.
+func (r *race) compare(i int, other *[3]float64) (order, at int) {
+	for at, by := range r.by {
+		if by == nothing {
+			break
 		}
-	}
-}
-
-// work is the prompt work before an answer could begin, in steps.
-func (l *look) work(tokens, step int) float64 {
-	return float64(int(float64(l.Prefill+tokens)/l.Weight) / step)
-}
-
-func (r *race) last(place int) float64 { return float64(r.picker.last(r.pool[place].ID)) }
-
-// compare orders two replicas, the better first, and says by which key.
-func compare(a, b *look) (order, key int) {
-	for k := range a.keys {
-		switch {
-		case a.keys[k] < b.keys[k]:
-			return -1, k
-		case a.keys[k] > b.keys[k]:
-			return 1, k
+		switch key := r.key(i, by); {
+		case key < other[at]:
+			return -1, at
+		case key > other[at]:
+			return 1, at
 		}
 	}
 	return 0, 0
@@ -323,18 +342,18 @@ func compare(a, b *look) (order, key int) {
 
 // score is what a replica shows for itself: the tokens to read before the answer
 // could begin, or the requests.
-func (r *race) score(l *look) float64 {
+func (r *race) score(i int) float64 {
 	if r.policy == fleet.LeastRequests {
-		return float64(l.Load+1) / l.Weight
+		return r.seen[i].requests()
 	}
-	return float64(l.Prefill+l.todo) / l.Weight
+	return r.seen[i].work(r.ask.Todo(i))
 }
 
 // resort is for a pool of which all are out.
 func (r *race) resort(found []Candidate) (Choice, int) {
 	best := -1
-	for i := range r.picker.seen {
-		if l := &r.picker.seen[i]; l.Resort && (best < 0 || r.score(l) < r.score(&r.picker.seen[best])) {
+	for i := range r.seen {
+		if r.seen[i].Resort && (best < 0 || r.score(i) < r.score(best)) {
 			best = i
 		}
 	}
@@ -346,8 +365,8 @@ func (r *race) resort(found []Candidate) (Choice, int) {
 // what they lost by.
 func (r *race) tell(found []Candidate) (Choice, int) {
 	n, worst := 0, -1
-	for i := range r.picker.seen {
-		score := r.score(&r.picker.seen[i])
+	for i := range r.seen {
+		score := r.score(i)
 		switch {
 		case n < len(found):
 			found[n] = Candidate{Place: i, Score: score}
@@ -368,33 +387,36 @@ func (r *race) tell(found []Candidate) (Choice, int) {
 	}
 	for k := range found[:n] {
 		c := &found[k]
-		l := &r.picker.seen[c.Place]
-		c.Hit, c.WhyNot = l.hit, r.whyNot(c.Place, l)
+		c.Hit, c.WhyNot = r.ask.hit(c.Place), r.whyNot(c.Place)
 	}
 	if r.winner < 0 {
 		return Choice{Place: -1}, n
 	}
-	l := &r.picker.seen[r.winner]
-	return Choice{Place: r.winner, Why: r.why, Hit: l.hit, Todo: max(l.todo, 0), New: r.fresh}, n
+	return Choice{Place: r.winner, Why: r.why, Hit: r.ask.hit(r.winner), Todo: max(r.ask.Todo(r.winner), 0), New: r.fresh}, n
 }
 
-func (r *race) whyNot(i int, l *look) string {
+func (r *race) whyNot(i int) string {
+	st := &r.seen[i]
 	switch {
 	case i == r.winner:
 		return Won
-	case l.Why != "":
-		return l.Why
+	case st.Why != "":
+		return st.Why
 	case r.winner < 0:
 		return Resort
-	case !r.may(l):
+	case !r.may(i, st):
 		return NoRoom
-	case r.warm && !r.isWarm(l):
+	case r.warm && !r.isWarm(i):
 		return Colder
-	case r.policy == fleet.ByPrefix && !r.warm && r.isWarm(l):
+	case r.policy == fleet.ByPrefix && !r.warm && r.isWarm(i):
 		return Behind
 	}
-	if order, by := compare(l, &r.picker.seen[r.winner]); order > 0 {
-		return r.lost[by]
+	var won [len(r.by)]float64
+	for at, by := range r.by {
+		won[at] = r.key(r.winner, by)
+	}
+	if order, at := r.compare(i, &won); order > 0 {
+		return lostBy[r.by[at]]
 	}
 	return DrawnLast
 }
