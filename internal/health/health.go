@@ -71,6 +71,7 @@ type Standing struct {
 type State struct {
 	Rules    Rules
 	replicas []replica
+	marked   []bool // by fleet.ReplicaID: something is kept that Calm has to look at
 }
 
 const slots = 6
@@ -200,14 +201,30 @@ func (r *replica) told(sent time.Time) {
 // Calm returns the weight of a replica of which nothing bad is known, as is usual. Of
 // the others it returns false: Of says more, and takes longer.
 func (s *State) Calm(id fleet.ReplicaID, now time.Time) (weight float64, ok bool) {
-	if int(id) >= len(s.replicas) {
+	if int(id) >= len(s.marked) || !s.marked[id] {
 		return 1, true
 	}
+	return s.recovers(id, now)
+}
+
+// recovers is Calm for a replica of which something is kept.
+func (s *State) recovers(id fleet.ReplicaID, now time.Time) (weight float64, ok bool) {
 	r := &s.replicas[id]
-	if !r.out.IsZero() || len(r.cooling) > 0 || !r.credless.IsZero() || r.drained {
+	if !r.steady() {
 		return 0, false
 	}
 	return s.weight(r, now), true
+}
+
+// steady reports whether nothing bad is known of a replica.
+func (r *replica) steady() bool {
+	return r.out.IsZero() && len(r.cooling) == 0 && r.credless.IsZero() && !r.drained
+}
+
+// mark is called when what Calm looks at may have changed.
+func (s *State) mark(id fleet.ReplicaID) {
+	r := &s.replicas[id]
+	s.marked[id] = !r.steady() || !r.back.IsZero()
 }
 
 // Of returns what a replica deserves at now of the requests for one of its models,
@@ -282,6 +299,7 @@ func (s *State) Sent(id fleet.ReplicaID, now time.Time) {
 func (s *State) Forget(id fleet.ReplicaID, now time.Time) {
 	r := s.at(id)
 	*r = replica{begun: now, drained: r.drained, until: r.until}
+	s.mark(id)
 }
 
 // Join begins with a replica that came to others: it is given its share little by
@@ -289,6 +307,7 @@ func (s *State) Forget(id fleet.ReplicaID, now time.Time) {
 func (s *State) Join(id fleet.ReplicaID, now time.Time) {
 	r := s.at(id)
 	*r = replica{begun: now, back: now, drained: r.drained, until: r.until}
+	s.mark(id)
 }
 
 // Drain gives a replica no more requests until a moment; the zero moment is until
@@ -296,6 +315,7 @@ func (s *State) Join(id fleet.ReplicaID, now time.Time) {
 func (s *State) Drain(id fleet.ReplicaID, until time.Time) {
 	r := s.at(id)
 	r.drained, r.until = true, until
+	s.mark(id)
 }
 
 // Undrain ends that. The replica is given its share little by little: its caches may
@@ -312,6 +332,7 @@ func (s *State) Undrain(id fleet.ReplicaID, now time.Time) {
 		r.back = now
 	}
 	r.drained, r.until = false, time.Time{}
+	s.mark(id)
 }
 
 // drains reports whether the replica is drained at now.
@@ -355,12 +376,14 @@ func (s *State) Passed(id fleet.ReplicaID, model string, sent, now time.Time) {
 	}
 	if r.out.IsZero() {
 		if s.weight(r, now) == 1 {
-			r.ejected = 0
+			r.ejected, r.back = 0, time.Time{}
+			s.mark(id)
 		}
 		return
 	}
 	r.out, r.hard, r.probing, r.waited, r.back = time.Time{}, false, false, 0, now
 	r.window = [slots]struct{ good, bad int32 }{}
+	s.mark(id)
 }
 
 // Failed notes the failure of a request for a model; pool is the replica's own pool, of which
@@ -369,6 +392,7 @@ func (s *State) Passed(id fleet.ReplicaID, model string, sent, now time.Time) {
 // in [0, 1) and spreads the back-off. It reports whether the replica is out now.
 func (s *State) Failed(id fleet.ReplicaID, model string, pool []fleet.Replica, f *fault.Error, sent, now time.Time, draw float64) bool {
 	r := s.at(id)
+	defer s.mark(id)
 	r.told(sent)
 	if r.bygone(sent) {
 		return !r.out.IsZero()
@@ -420,6 +444,7 @@ func (s *State) Suspect(id fleet.ReplicaID, pool []fleet.Replica, why string, no
 	if r.out.IsZero() && s.spare(id, pool, now) {
 		s.eject(r, now, draw, false)
 		r.doubt = why
+		s.mark(id)
 	}
 	return !r.out.IsZero()
 }
@@ -499,7 +524,7 @@ func (s *State) count(r *replica, now time.Time, good bool) {
 
 func (s *State) at(id fleet.ReplicaID) *replica {
 	for int(id) >= len(s.replicas) {
-		s.replicas = append(s.replicas, replica{})
+		s.replicas, s.marked = append(s.replicas, replica{}), append(s.marked, false)
 	}
 	return &s.replicas[id]
 }

@@ -116,6 +116,7 @@ func (s *State) Missed(id fleet.ReplicaID, pool []fleet.Replica, sent, now time.
 	if s.spare(id, pool, now) {
 		s.eject(r, now, draw, r.hard)
 		r.doubt = Stuck
+		s.mark(id)
 	}
 }
 

@@ -102,16 +102,15 @@ func xxh64(b []byte, seed uint64) uint64 {
 		v2 += prime2
 		v4 -= prime1
 		for len(b) >= 32 {
-			v1 = round(v1, binary.LittleEndian.Uint64(b))
-			v2 = round(v2, binary.LittleEndian.Uint64(b[8:]))
-			v3 = round(v3, binary.LittleEndian.Uint64(b[16:]))
-			v4 = round(v4, binary.LittleEndian.Uint64(b[24:]))
+			s := (*[32]byte)(b) // of a size that is known, so that nothing is checked below
+			v1 = round(v1, binary.LittleEndian.Uint64(s[:8]))
+			v2 = round(v2, binary.LittleEndian.Uint64(s[8:16]))
+			v3 = round(v3, binary.LittleEndian.Uint64(s[16:24]))
+			v4 = round(v4, binary.LittleEndian.Uint64(s[24:]))
 			b = b[32:]
 		}
 		h = bits.RotateLeft64(v1, 1) + bits.RotateLeft64(v2, 7) + bits.RotateLeft64(v3, 12) + bits.RotateLeft64(v4, 18)
-		for _, v := range [...]uint64{v1, v2, v3, v4} {
-			h = (h^round(0, v))*prime1 + prime4
-		}
+		h = merge(merge(merge(merge(h, v1), v2), v3), v4)
 	} else {
 		h = seed + prime5
 	}
@@ -135,6 +134,8 @@ func xxh64(b []byte, seed uint64) uint64 {
 	h *= prime3
 	return h ^ h>>32
 }
+
+func merge(h, v uint64) uint64 { return (h^round(0, v))*prime1 + prime4 }
 
 func round(acc, input uint64) uint64 {
 	return bits.RotateLeft64(acc+input*prime2, 31) * prime1

@@ -128,49 +128,55 @@ func (x *Index) Match(hits []int32, seed uint64, blocks []uint64) (best int32) {
 		return 0
 	}
 	x.turn++
-	var few [16]uint64 // of up to 1,024 replicas
-	live := few[:]
-	if x.words > len(few) {
-		live = make([]uint64, x.words)
-	}
-	live = live[:x.words]
-	for i := range live {
-		live[i] = ^uint64(0)
-	}
+	var few [16]crowd // of up to 1,024 replicas
+	live := few[:0]   // those that hold all blocks so far
 	for i, b := range blocks {
 		at := x.find(of(seed, b))
-		set := x.sets[at*x.words : (at+1)*x.words]
 		if x.keys[at] == 0 {
 			break
 		}
-		any := uint64(0)
-		for w, has := range set {
-			for gone := live[w] &^ has; gone != 0; gone &= gone - 1 {
-				if r := w<<6 | bits.TrailingZeros64(gone); r < len(hits) {
-					hits[r] = int32(i)
-				} else {
-					break
+		set := x.sets[at*x.words : (at+1)*x.words]
+		if i == 0 {
+			for w, has := range set {
+				if has != 0 {
+					live = append(live, crowd{w, has})
 				}
 			}
-			live[w] &= has
-			any |= live[w]
 		}
-		if any == 0 {
+		n := 0
+		for _, c := range live {
+			has := set[c.word]
+			if gone := c.bits &^ has; gone != 0 {
+				c.mark(hits, gone, i)
+			}
+			if c.bits &= has; c.bits != 0 {
+				live[n] = c
+				n++
+			}
+		}
+		if live = live[:n]; n == 0 {
 			return best
 		}
 		x.used[at] = x.turn
 		best = int32(i + 1)
 	}
-	for w := range live {
-		for has := live[w]; has != 0; has &= has - 1 {
-			if r := w<<6 | bits.TrailingZeros64(has); r < len(hits) {
-				hits[r] = best
-			} else {
-				break
-			}
-		}
+	for _, c := range live {
+		c.mark(hits, c.bits, int(best))
 	}
 	return best
+}
+
+// crowd is some replicas of one word of a set.
+type crowd struct {
+	word int
+	bits uint64
+}
+
+// mark writes how many blocks those of the word hold whose bits these are.
+func (c crowd) mark(hits []int32, of uint64, blocks int) {
+	for ; of != 0; of &= of - 1 {
+		hits[c.word<<6|bits.TrailingZeros64(of)] = int32(blocks)
+	}
 }
 
 // Insert notes that a replica was sent a prompt. Of one longer than its budget only
@@ -197,11 +203,15 @@ func (x *Index) insert(place int, k uint64) (at int, fresh bool) {
 		x.used[at] = x.turn
 		return at, false
 	}
-	x.room(place)
+	moved := x.room(place)
 	if x.count >= len(x.keys)*loadNum/loadDen {
 		x.grow(2 * x.count)
+		moved = true
 	}
-	if at = x.find(k); x.keys[at] == 0 {
+	if moved {
+		at = x.find(k)
+	}
+	if x.keys[at] == 0 {
 		x.keys[at] = k
 		clear(x.sets[at*x.words : (at+1)*x.words])
 		if x.told != nil {
@@ -258,11 +268,12 @@ func (x *Index) Hold(place int, key uint64) {
 }
 
 // room frees one hold of a replica, if it has none left: the first that was not
-// asked for since the hand passed it.
-func (x *Index) room(place int) {
+// asked for since the hand passed it. It reports whether it did: keys may be elsewhere
+// then.
+func (x *Index) room(place int) bool {
 	r := &x.rings[place]
 	if r.count < r.budget {
-		return
+		return false
 	}
 	for {
 		i := r.hand
@@ -286,7 +297,7 @@ func (x *Index) room(place int) {
 		x.held--
 		r.hand = i
 		x.forget(at, place)
-		return
+		return true
 	}
 }
 
