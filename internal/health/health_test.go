@@ -570,10 +570,19 @@ func TestAnyHistory(t *testing.T) {
 					t.Fatalf("%q became %q", before, after)
 				}
 			},
+			"drain": func(t *rapid.T) {
+				s.Drain(p[rapid.IntRange(0, len(p)-1).Draw(t, "replica")].ID, now.Add(time.Duration(rapid.IntRange(1, 60_000).Draw(t, "ms"))*time.Millisecond))
+			},
+			"undrain": func(t *rapid.T) { s.Undrain(p[rapid.IntRange(0, len(p)-1).Draw(t, "replica")].ID, now) },
+			"join":    func(t *rapid.T) { s.Join(p[rapid.IntRange(0, len(p)-1).Draw(t, "replica")].ID, now) },
+			"forget":  func(t *rapid.T) { s.Forget(p[rapid.IntRange(0, len(p)-1).Draw(t, "replica")].ID, now) },
 			"": func(t *rapid.T) {
 				soft := 0
 				for _, r := range p {
 					st := s.Of(r.ID, "", now)
+					if weight, calm := s.Calm(r.ID, now); calm && st != (Standing{Weight: weight}) {
+						t.Fatalf("calm with weight %v, stands %+v", weight, st)
+					}
 					switch {
 					case st.Why == "" && (st.Weight < minWeight || st.Weight > 1):
 						t.Fatalf("weight %v", st.Weight)
