@@ -1,6 +1,8 @@
 package scan
 
 import (
+	"bytes"
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -67,6 +69,25 @@ func BenchmarkNavigate(b *testing.B) {
 		}
 		if n == 0 || !d.Root().Get("model").Is("assistant") {
 			b.Fatal("lost")
+		}
+	}
+}
+
+func BenchmarkCanonical(b *testing.B) {
+	for _, size := range []int{1 << 10, 8 << 10, 32 << 10} {
+		for name, body := range map[string][]byte{"plain": request(size), "escaped": bytes.ReplaceAll(request(size), []byte("word w"), []byte(`word\n`))} {
+			b.Run(fmt.Sprintf("%s/%dK", name, size>>10), func(b *testing.B) {
+				var d Doc
+				if err := d.Scan(body, benchShape); err != nil {
+					b.Fatal(err)
+				}
+				var room []byte
+				b.SetBytes(int64(len(body)))
+				b.ReportAllocs()
+				for b.Loop() {
+					room = d.Root().AppendCanonical(room[:0], nil)
+				}
+			})
 		}
 	}
 }

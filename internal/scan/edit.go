@@ -100,8 +100,12 @@ func AppendKey(dst []byte, key string) []byte {
 // AppendString appends text as a JSON string. Bytes that are not UTF-8 become
 // U+FFFD.
 func AppendString[T string | []byte](dst []byte, text T) []byte {
+	return append(appendInside(append(dst, '"'), text), '"')
+}
+
+// appendInside appends what stands between the quotes of a text.
+func appendInside[T string | []byte](dst []byte, text T) []byte {
 	const digits = "0123456789abcdef"
-	dst = append(dst, '"')
 	from := 0
 	for i := 0; i < len(text); {
 		c := text[i]
@@ -136,5 +140,5 @@ func AppendString[T string | []byte](dst []byte, text T) []byte {
 		i++
 		from = i
 	}
-	return append(append(dst, text[from:]...), '"')
+	return append(dst, text[from:]...)
 }
