@@ -15,9 +15,9 @@ const module = "headworks"
 // star stands for every child of a family. A package is listed before its first
 // code is written; one that is not listed has no place in the house.
 var floors = [][]string{
-	{"inference", "tenant", "fault", "scan", "form", "place", "document"},
-	{"fleet", "catalog", "catalog/card", "prefix", "vitals", "complexity", "dialect", "dialect/*", "dialect/openai/*", "latency", "record", "evict", "chunk"},
-	{"admit", "route", "locality", "schedule", "health", "price", "canary", "lora", "quality", "ground"},
+	{"inference", "tenant", "fault", "scan", "form", "place", "document", "words", "rank"},
+	{"fleet", "catalog", "catalog/card", "prefix", "vitals", "complexity", "dialect", "dialect/*", "dialect/openai/*", "latency", "record", "evict", "chunk", "bm25", "dense"},
+	{"admit", "route", "locality", "schedule", "health", "price", "canary", "lora", "quality", "ground", "relevance"},
 	{"flow", "wire", "bridge", "journal", "engine/bedrock/sigv4", "document/*"},
 	{"engine", "engine/*", "scrape", "identity", "store", "store/*", "facts", "meter", "telemetry", "peer", "cell", "nameserver", "retrieve", "discover", "discover/*", "config", "eval", "cache", "format", "source"},
 	{"gateway", "sim"},
@@ -29,6 +29,19 @@ var floors = [][]string{
 // lastPure is the last floor on which nothing but decisions live; flow, above it,
 // decides as well.
 const lastPure = 2
+
+// libraries are what decisions may import beside the standard library: they compute
+// and perform nothing.
+var libraries = map[string]string{
+	"github.com/RoaringBitmap/roaring/v2":     "which of many ids, compressed; the filter of every search",
+	"github.com/blevesearch/go-porterstemmer": "Porter's stemmer",
+	"github.com/kljensen/snowball/french":     "Snowball's stemmer of a language",
+	"github.com/kljensen/snowball/hungarian":  "Snowball's stemmer of a language",
+	"github.com/kljensen/snowball/norwegian":  "Snowball's stemmer of a language",
+	"github.com/kljensen/snowball/russian":    "Snowball's stemmer of a language",
+	"github.com/kljensen/snowball/spanish":    "Snowball's stemmer of a language",
+	"github.com/kljensen/snowball/swedish":    "Snowball's stemmer of a language",
+}
 
 // longest bounds a chain of imports within the module.
 const longest = 9

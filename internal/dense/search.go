@@ -1,0 +1,257 @@
+package dense
+
+import (
+	"math"
+	"math/bits"
+
+	"github.com/RoaringBitmap/roaring/v2"
+
+	"headworks/internal/rank"
+)
+
+// View is what a search may see.
+type View struct {
+	Allowed *roaring.Bitmap // ids that may be found; nil: all
+	Deleted *roaring.Bitmap // ids that are gone; nil: none
+}
+
+// few is the share of a segment, one in so many, below which the allowed rows are
+// compared exactly: then that costs no more than the codes of all.
+const few = 20
+
+// Pool returns how many rows of the scan are compared exactly, for k hits.
+func Pool(k int) int { return max(200, 20*k) }
+
+// Search returns the k vectors nearest to q, of those that the view shows, from a
+// pool of so many; a pool below k is Pool(k).
+func (s *Segment) Search(q []float32, v View, k, pool int) ([]Hit, error) {
+	if pool < k || pool <= 0 {
+		pool = Pool(k)
+	}
+	unit, err := s.unit(q)
+	if err != nil {
+		return nil, err
+	}
+	if k <= 0 || s.rows == 0 {
+		return nil, nil
+	}
+	if s.rows <= pool || v.Allowed != nil && v.Allowed.GetCardinality()*few < uint64(s.rows) {
+		return s.exact(unit, v, k), nil
+	}
+	code := make([]uint64, s.words)
+	encode(code, unit, s.mean)
+	near := newNearest(pool, 64*s.words)
+	if v.Allowed == nil && v.Deleted == nil {
+		s.scan(code, near)
+	} else {
+		s.scanSome(code, near, v)
+	}
+	top := rank.NewTop(k)
+	for _, row := range near.rows() {
+		top.Put(Hit{ID: s.id(int(row)), Score: s.dot(unit, int(row))})
+	}
+	return top.Hits(), nil
+}
+
+// Exact returns the k vectors nearest to q, all compared exactly.
+func (s *Segment) Exact(q []float32, v View, k int) ([]Hit, error) {
+	unit, err := s.unit(q)
+	if err != nil || k <= 0 {
+		return nil, err
+	}
+	return s.exact(unit, v, k), nil
+}
+
+func (s *Segment) unit(q []float32) ([]float32, error) {
+	unit := make([]float32, s.dim)
+	return unit, normalise(unit, q)
+}
+
+func (s *Segment) exact(unit []float32, v View, k int) []Hit {
+	top := rank.NewTop(k)
+	s.each(v, func(row int, id uint32) {
+		top.Put(Hit{ID: id, Score: s.dot(unit, row)})
+	})
+	return top.Hits()
+}
+
+// each calls f for each row that a view shows, in order.
+func (s *Segment) each(v View, f func(row int, id uint32)) {
+	if s.rows == 0 {
+		return
+	}
+	gone := func(id uint32) bool { return v.Deleted != nil && v.Deleted.Contains(id) }
+	if v.Allowed == nil {
+		for row := range s.rows {
+			if id := s.id(row); !gone(id) {
+				f(row, id)
+			}
+		}
+		return
+	}
+	row, last := 0, s.id(s.rows-1)
+	walk := v.Allowed.Iterator()
+	walk.AdvanceIfNeeded(s.id(0))
+	for walk.HasNext() {
+		id := walk.Next()
+		if id > last {
+			return
+		}
+		if row = s.rowFrom(row, id); s.id(row) == id && !gone(id) {
+			f(row, id)
+		}
+	}
+}
+
+// rowFrom returns the first row from low on whose id is at least id; there is one.
+func (s *Segment) rowFrom(low int, id uint32) int {
+	end, step := low, 1
+	for end < s.rows && s.id(end) < id {
+		low = end + 1
+		end += step
+		step *= 2
+	}
+	for end = min(end, s.rows-1); low < end; {
+		if mid := low + (end-low)/2; s.id(mid) < id {
+			low = mid + 1
+		} else {
+			end = mid
+		}
+	}
+	return low
+}
+
+// dot is the cosine of a row and a vector of length 1. Four sums run side by side.
+func (s *Segment) dot(unit []float32, row int) float64 {
+	v := s.vector(row)
+	var a, b, c, d float32
+	for len(unit) >= 4 && len(v) >= 16 {
+		a += unit[0] * math.Float32frombits(order.Uint32(v))
+		b += unit[1] * math.Float32frombits(order.Uint32(v[4:]))
+		c += unit[2] * math.Float32frombits(order.Uint32(v[8:]))
+		d += unit[3] * math.Float32frombits(order.Uint32(v[12:]))
+		unit, v = unit[4:], v[16:]
+	}
+	for i, x := range unit {
+		a += x * math.Float32frombits(order.Uint32(v[4*i:]))
+	}
+	return float64(a+b) + float64(c+d)
+}
+
+// scan puts every row's distance by code into near.
+func (s *Segment) scan(code []uint64, near *nearest) {
+	size := 8 * s.words
+	codes := s.codes
+	switch s.words {
+	case 6: // 384 dimensions
+		q := [6]uint64(code)
+		for row := uint32(0); len(codes) >= 48; row++ {
+			p := (*[48]byte)(codes)
+			near.put(row, bits.OnesCount64(q[0]^order.Uint64(p[0:]))+
+				bits.OnesCount64(q[1]^order.Uint64(p[8:]))+
+				bits.OnesCount64(q[2]^order.Uint64(p[16:]))+
+				bits.OnesCount64(q[3]^order.Uint64(p[24:]))+
+				bits.OnesCount64(q[4]^order.Uint64(p[32:]))+
+				bits.OnesCount64(q[5]^order.Uint64(p[40:])))
+			codes = codes[48:]
+		}
+	default:
+		for row := uint32(0); len(codes) >= size; row++ {
+			near.put(row, distance(code, codes))
+			codes = codes[size:]
+		}
+	}
+}
+
+// scanSome does so for the rows that a view shows.
+func (s *Segment) scanSome(code []uint64, near *nearest, v View) {
+	size := 8 * s.words
+	s.each(v, func(row int, _ uint32) {
+		near.put(uint32(row), distance(code, s.codes[size*row:]))
+	})
+}
+
+// distance counts the bits in which two codes differ.
+func distance(code []uint64, p []byte) int {
+	a, b := 0, 0
+	for len(code) >= 4 && len(p) >= 32 {
+		a += bits.OnesCount64(code[0]^order.Uint64(p)) + bits.OnesCount64(code[1]^order.Uint64(p[8:]))
+		b += bits.OnesCount64(code[2]^order.Uint64(p[16:])) + bits.OnesCount64(code[3]^order.Uint64(p[24:]))
+		code, p = code[4:], p[32:]
+	}
+	for i, w := range code {
+		a += bits.OnesCount64(w ^ order.Uint64(p[8*i:]))
+	}
+	return a + b
+}
+
+// nearest keeps the rows with the least distances; of equals, the first.
+//
+// It gathers rows below a bar and, when it holds twice as many as it wants, lowers
+// the bar by counting distances: cheaper than a heap, since a row that is not near
+// costs one comparison.
+type nearest struct {
+	n     int
+	bar   int32 // rows at this distance or farther are not near
+	found []candidate
+	count []int32 // how many are found at each distance
+}
+
+type candidate struct {
+	row      uint32
+	distance int32
+}
+
+func newNearest(n, most int) *nearest {
+	return &nearest{n: n, bar: int32(most) + 1, found: make([]candidate, 0, 2*n), count: make([]int32, most+1)}
+}
+
+func (n *nearest) put(row uint32, distance int) {
+	if int32(distance) < n.bar {
+		n.take(row, int32(distance))
+	}
+}
+
+func (n *nearest) take(row uint32, distance int32) {
+	n.found = append(n.found, candidate{row, distance})
+	n.count[distance]++
+	if len(n.found) == cap(n.found) {
+		n.shrink()
+	}
+}
+
+// shrink leaves the n nearest, in the order of their rows.
+func (n *nearest) shrink() {
+	if len(n.found) <= n.n {
+		return
+	}
+	left, bar := int32(n.n), int32(0)
+	for left > n.count[bar] {
+		left -= n.count[bar]
+		bar++
+	}
+	// Of those at the bar itself, left may stay: the first.
+	kept := n.found[:0]
+	at := left
+	for _, c := range n.found {
+		if c.distance < bar || c.distance == bar && at > 0 {
+			if c.distance == bar {
+				at--
+			}
+			kept = append(kept, c)
+		}
+	}
+	n.found = kept
+	n.count[bar] = left
+	clear(n.count[bar+1:])
+	n.bar = bar
+}
+
+func (n *nearest) rows() []uint32 {
+	n.shrink()
+	rows := make([]uint32, len(n.found))
+	for i, c := range n.found {
+		rows[i] = c.row
+	}
+	return rows
+}
