@@ -6,6 +6,7 @@
 package chunk
 
 import (
+	"slices"
 	"strings"
 
 	"headworks/internal/document"
@@ -23,7 +24,7 @@ func Default() Limits { return Limits{Tokens: 512, Overlap: 64} }
 // Chunk is a passage. Every byte of a document that is not white space is in one.
 type Chunk struct {
 	Title  string // the document's
-	Path   string // the headings over all of it, a > b > c, without the title; 48 tokens at most
+	Path   string // the headings over all of it, a > b > c, without the title, and of code what it defines; 48 tokens at most
 	Text   string // as it stands in the document, after the header of its table where it begins inside of one
 	Start  int    // where the text is in the document's, that header left out
 	End    int
@@ -126,6 +127,7 @@ type piece struct {
 	again      bool   // it may stand in two passages
 	head       string // of its table, where it is a row below one
 	headTokens int
+	name       string // what it is part of the definition of
 	page       int
 	section    int
 }
@@ -203,9 +205,15 @@ func (c *cutter) overlap(pieces []piece, least, fresh int) int {
 func (c *cutter) emit(sections []section, pieces []piece, head string) {
 	first, last := pieces[0], pieces[len(pieces)-1]
 	text := head + c.document.Text[first.start:last.end]
-	path := sections[first.section].path
+	path, name := sections[first.section].path, first.name
 	for _, p := range pieces {
 		path = shared(path, sections[p.section].path)
+		if p.name != name {
+			name = ""
+		}
+	}
+	if name != "" {
+		path = append(slices.Clip(path), name)
 	}
 	c.chunks = append(c.chunks, Chunk{
 		Title: c.document.Title, Path: pathOf(path), Text: text,

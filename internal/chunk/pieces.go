@@ -62,7 +62,10 @@ func (c *cutter) pieces(b document.Block, section int) []piece {
 	}
 	for i := range out {
 		p := &out[i]
-		p.first, p.section, p.page = i == 0, section, b.Page
+		p.first, p.section, p.page, p.name = i == 0, section, b.Page, b.Name
+		if b.Kind == document.Code && i > 0 {
+			p.first = strings.Count(text[out[i-1].end:p.start], "\n") > 1 // after an empty line
+		}
 		p.again = b.Kind == document.Paragraph || b.Kind == document.List
 		switch {
 		case b.Kind == document.Heading:

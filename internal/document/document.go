@@ -45,6 +45,7 @@ func (k Kind) String() string {
 type Block struct {
 	Kind       Kind
 	Level      int    // of a heading: 1 to 6
+	Name       string // of code: what it defines, where that is known
 	Text       string // of a heading its words without marks; else as it stands in the document
 	Head       int    // of a table: so many bytes at its beginning are its header
 	Page       int    // from 1; 0 where there are no pages

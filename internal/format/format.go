@@ -4,6 +4,7 @@
 package format
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -15,6 +16,11 @@ import (
 	"time"
 
 	"headworks/internal/document"
+	"headworks/internal/document/code"
+	"headworks/internal/document/csv"
+	"headworks/internal/document/docx"
+	"headworks/internal/document/html"
+	"headworks/internal/document/jsonl"
 	"headworks/internal/document/markdown"
 	"headworks/internal/fault"
 )
@@ -65,56 +71,136 @@ func (r *Reader) Close() error { return nil }
 // InvalidRequest. One document's error does not end the others.
 func (r *Reader) Read(ctx context.Context, name, media string, in io.Reader, size int64) iter.Seq2[*document.Document, error] {
 	return func(yield func(*document.Document, error) bool) {
-		ctx, cancel := context.WithTimeout(ctx, r.limits.Time)
-		defer cancel()
-		source, err := r.all(ctx, name, in, size)
-		if err != nil {
-			yield(nil, err)
+		if size > r.limits.Bytes {
+			yield(nil, r.tooLarge(name))
 			return
 		}
-		f := Detect(name, media, source)
-		if f == Unknown {
-			yield(nil, fault.New(fault.Unsupported, name+" is in no format that is read here: "+known))
+		from := bufio.NewReaderSize(io.LimitReader(in, r.limits.Bytes+1), beginning)
+		head, err := from.Peek(beginning)
+		if err != nil && !errors.Is(err, io.EOF) {
+			yield(nil, r.broken(ctx, name, err))
 			return
 		}
-		text, note := decode(source)
-		d := r.one(f, name, document.Clean(text))
-		if note != "" {
-			d.Note(note)
+		f := Detect(name, media, head)
+		switch f {
+		case Unknown:
+			yield(nil, fault.New(fault.Unsupported, name+unread(head)))
+		case JSONL:
+			r.lines(ctx, name, from, yield)
+		default:
+			yield(r.whole(ctx, f, name, media, from, size))
 		}
-		if d.Title == "" {
-			d.Title = titleOf(name)
-		}
-		yield(d, nil)
 	}
 }
 
-func (r *Reader) one(f Format, name, text string) *document.Document {
-	if f == Markdown {
-		return markdown.Read(text)
+// whole reads a file that is one document.
+func (r *Reader) whole(ctx context.Context, f Format, name, media string, in io.Reader, size int64) (*document.Document, error) {
+	bounded, cancel := context.WithTimeout(ctx, r.limits.Time)
+	defer cancel()
+	source, err := r.all(bounded, name, in, size)
+	if err != nil {
+		return nil, err
 	}
-	return document.Plain("", text)
+	d, err := r.parse(bounded, f, name, media, source)
+	if bounded.Err() != nil {
+		return nil, r.late(bounded, name)
+	}
+	if err != nil {
+		return nil, of(name, err)
+	}
+	if d.Title == "" && f == Code {
+		d.Title = document.Line(path.Base(name))
+	} else if d.Title == "" {
+		d.Title = titleOf(name)
+	}
+	return d, nil
+}
+
+func (r *Reader) parse(ctx context.Context, f Format, name, media string, source []byte) (*document.Document, error) {
+	switch f {
+	case HTML:
+		return html.Read(ctx, source, media, r.limits.Depth*pageDepth)
+	case DOCX:
+		return docx.Read(ctx, source, docx.Limits{Bytes: r.limits.Bytes, Ratio: r.limits.Ratio, Depth: r.limits.Depth})
+	}
+	text, note := decode(source)
+	text = document.Clean(text)
+	var d *document.Document
+	var err error
+	switch f {
+	case Markdown:
+		d = markdown.Read(text)
+	case CSV:
+		d, err = csv.Read(ctx, text, r.limits.Bytes)
+	case Code:
+		d = code.Read(name, text)
+	default:
+		d = document.Plain("", text)
+	}
+	if d != nil && note != "" {
+		d.Note(note)
+	}
+	return d, err
+}
+
+// pageDepth is how many times as deep as others a page may be: pages nest elements
+// for their looks.
+const pageDepth = 4
+
+// lines reads a file of which each line is a document. The limit of time is for each
+// of them.
+func (r *Reader) lines(ctx context.Context, name string, in io.Reader, yield func(*document.Document, error) bool) {
+	counted := &within{ctx: ctx, from: in}
+	for d, err := range jsonl.Read(ctx, counted, r.limits.Depth) {
+		switch {
+		case err == nil:
+		case ctx.Err() != nil:
+			err = r.late(ctx, name)
+		default:
+			err = of(name, err)
+		}
+		if counted.read > r.limits.Bytes {
+			yield(nil, r.tooLarge(name))
+			return
+		}
+		if !yield(d, err) {
+			return
+		}
+	}
+}
+
+// of puts the name of a file before what is wrong with it.
+func of(name string, err error) error {
+	f, ok := errors.AsType[*fault.Error](err)
+	if !ok {
+		return fault.Wrap(fault.InvalidRequest, name+" could not be read to its end", err)
+	}
+	named := *f
+	named.Words = name + " " + f.Words
+	return &named
 }
 
 // all reads a file whole.
 func (r *Reader) all(ctx context.Context, name string, in io.Reader, size int64) ([]byte, error) {
-	if size > r.limits.Bytes {
-		return nil, r.tooLarge(name)
-	}
 	var b bytes.Buffer
 	if size > 0 {
-		b.Grow(int(size) + bytes.MinRead)
+		b.Grow(int(min(size, 16<<20)) + bytes.MinRead)
 	}
-	n, err := b.ReadFrom(&within{ctx: ctx, from: io.LimitReader(in, r.limits.Bytes+1)})
+	n, err := b.ReadFrom(&within{ctx: ctx, from: in})
 	switch {
-	case ctx.Err() != nil:
-		return nil, r.late(ctx, name)
-	case err != nil:
-		return nil, fault.Wrap(fault.InvalidRequest, name+" could not be read to its end", err)
+	case ctx.Err() != nil || err != nil:
+		return nil, r.broken(ctx, name, err)
 	case n > r.limits.Bytes:
 		return nil, r.tooLarge(name)
 	}
 	return b.Bytes(), nil
+}
+
+func (r *Reader) broken(ctx context.Context, name string, err error) error {
+	if ctx.Err() != nil {
+		return r.late(ctx, name)
+	}
+	return of(name, err)
 }
 
 func (r *Reader) tooLarge(name string) error {
@@ -132,13 +218,16 @@ func (r *Reader) late(ctx context.Context, name string) error {
 type within struct {
 	ctx  context.Context
 	from io.Reader
+	read int64
 }
 
 func (w *within) Read(p []byte) (int, error) {
 	if err := w.ctx.Err(); err != nil {
 		return 0, err
 	}
-	return w.from.Read(p)
+	n, err := w.from.Read(p)
+	w.read += int64(n)
+	return n, err
 }
 
 // titleOf makes a title of a file's name: its last element without its end.

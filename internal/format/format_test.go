@@ -3,6 +3,7 @@ package format
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -62,12 +63,71 @@ func TestDetect(t *testing.T) {
 		{"A.MD", "text/plain", "x", Markdown},
 		{"README", "text/markdown; charset=utf-8", "x", Markdown},
 		{"README", "", "words", Text},
+		{"README", "", "gr\xfcn", Text},
 		{"a.bin", "application/octet-stream", "\x00\x01\x02", Unknown},
+		{"a.txt", "", "\x00\x01\x02", Unknown},
+		{"a.txt", "", "junk\n%PDF-1.4\n", PDF},
+		{"index", "", "  <!DOCTYPE HTML><p>", HTML},
+		{"a.txt", "", "<html>", Text},
+		{"page", "text/html; charset=latin1", "x", HTML},
+		{"a.docx", "", "PK\x03\x04", DOCX},
+		{"letter", "", "PK\x03\x04....word/document.xml", DOCX},
+		{"a.zip", "", "PK\x03\x04", Unknown},
+		{"a.docx", "", "\xd0\xcf\x11\xe0", DOCX},
+		{"a.doc", "", "\xd0\xcf\x11\xe0\x00", Unknown},
+		{"a.tsv", "", "a\tb", CSV},
+		{"a", "text/csv", "a,b", CSV},
+		{"a.ndjson", "", "{}", JSONL},
+		{"src/a.Go", "text/plain", "package a", Code},
+		{"Dockerfile", "", "FROM x", Code},
 		{"empty", "", "", Text},
 	} {
 		if got := Detect(test.name, test.media, []byte(test.source)); got != test.want {
-			t.Errorf("%s, %s is %s, want %s", test.name, test.media, got, test.want)
+			t.Errorf("%s, %s, %q is %s, want %s", test.name, test.media, test.source, got, test.want)
 		}
+	}
+}
+
+// TestEach reads a file of each format that needs no packing.
+func TestEach(t *testing.T) {
+	for _, test := range []struct{ name, source, title, text string }{
+		{"a.html", "<title>T</title><main><p>one<p>two", "T", "one\n\ntwo"},
+		{"a.csv", "Name,City\nAda,London\n", "a", "Name: Ada\nCity: London"},
+		{"my_notes.txt", "one\n\ntwo", "my notes", "one\n\ntwo"},
+		{"cmd/my_main.go", "package main\n", "my_main.go", "package main\n"},
+		{"a.md", "# T\n\nwords\n", "T", "# T\n\nwords\n"},
+		{"a.jsonl", `{"id":"1","title":"T","text":"one"}`, "T", "one"},
+	} {
+		d := read(t, test.name, "", test.source)
+		if d.Title != test.title || d.Text != test.text {
+			t.Errorf("%s: %q, %q", test.name, d.Title, d.Text)
+		}
+	}
+}
+
+// TestLines: a line that is no document does not end the others, and names its file.
+func TestLines(t *testing.T) {
+	r := New(Limits{Bytes: 1 << 20})
+	source := "{\"id\":\"1\",\"text\":\"a\"}\n{}\n{\"id\":\"3\",\"text\":\"c\"}\n"
+	var got []string
+	for d, err := range r.Read(t.Context(), "a.jsonl", "", strings.NewReader(source), -1) {
+		if err != nil {
+			f, _ := errors.AsType[*fault.Error](err)
+			got = append(got, f.Words)
+			continue
+		}
+		got = append(got, d.ID)
+	}
+	if want := []string{"1", `a.jsonl has no "text" on line 2`, "3"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	long := strings.Repeat("{\"text\":\"a\"}\n", 100_000)
+	var last error
+	for _, err := range r.Read(t.Context(), "a.jsonl", "", strings.NewReader(long), -1) {
+		last = err
+	}
+	if f, ok := errors.AsType[*fault.Error](last); !ok || f.Kind != fault.TooLarge {
+		t.Errorf("more than it may have: %v", last)
 	}
 }
 
@@ -120,6 +180,11 @@ func TestRefusals(t *testing.T) {
 		{"larger than it may be, as it says", t.Context(), "a.txt", big, int64(len(big)), fault.TooLarge},
 		{"larger, though it does not say", t.Context(), "a.txt", big, -1, fault.TooLarge},
 		{"of no format", t.Context(), "a.bin", "\x00\x00", 2, fault.Unsupported},
+		{"an archive", t.Context(), "a.xlsx", "PK\x03\x04", 4, fault.Unsupported},
+		{"an old format", t.Context(), "a.doc", "\xd0\xcf\x11\xe0\x00", 5, fault.Unsupported},
+		{"compressed", t.Context(), "a.txt.gz", "\x1f\x8b\x00", 3, fault.Unsupported},
+		{"a damaged document", t.Context(), "a.docx", "PK\x03\x04", 4, fault.InvalidRequest},
+		{"a page that is too deep", t.Context(), "a.html", strings.Repeat("<div>", 400), -1, fault.TooLarge},
 		{"nobody waits", gone, "a.txt", "x", 1, fault.ClientClosed},
 	} {
 		if f := refusal(test.ctx, t, Limits{Bytes: 1 << 20}, test.name, test.source, test.size); f.Kind != test.kind {

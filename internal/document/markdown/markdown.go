@@ -3,13 +3,16 @@
 package markdown
 
 import (
+	"bytes"
 	"strings"
 
 	"github.com/yuin/goldmark"
 	"github.com/yuin/goldmark/ast"
 	"github.com/yuin/goldmark/extension"
 	east "github.com/yuin/goldmark/extension/ast"
+	"github.com/yuin/goldmark/parser"
 	"github.com/yuin/goldmark/text"
+	"github.com/yuin/goldmark/util"
 
 	"headworks/internal/document"
 )
@@ -19,8 +22,8 @@ import (
 // document's, and others are its metadata.
 func Read(source string) *document.Document {
 	front, meta := frontMatter(source)
-	body := []byte(source[front:])
-	root := goldmark.New(goldmark.WithExtensions(extension.Table)).Parser().Parse(text.NewReader(body))
+	body := shallow([]byte(source[front:]))
+	root := blockParser().Parse(text.NewReader(body))
 
 	var blocks []document.Block
 	add := func(b document.Block, at int) {
@@ -42,7 +45,7 @@ func Read(source string) *document.Document {
 		}
 		switch n := n.(type) {
 		case *ast.Heading:
-			add(document.Block{Kind: document.Heading, Level: n.Level, Text: document.Line(words(n, body))}, at)
+			add(document.Block{Kind: document.Heading, Level: n.Level, Text: words(n, body)}, at)
 		case *ast.FencedCodeBlock, *ast.CodeBlock:
 			add(document.Block{Kind: document.Code}, at)
 		case *ast.List:
@@ -107,27 +110,82 @@ func headOf(table []byte) int {
 	return 0
 }
 
+// blockParser returns a parser that looks at blocks alone. What stands in lines is of
+// no interest but in headings, and there are lines whose marks take long to pair.
+func blockParser() parser.Parser {
+	return parser.NewParser(
+		parser.WithBlockParsers(parser.DefaultBlockParsers()...),
+		parser.WithParagraphTransformers(util.Prioritized(extension.NewTableParagraphTransformer(), 200)),
+	)
+}
+
+// maxMarks bounds the marks of quotes and lists that a line begins with, each of
+// which would be a block within the one before.
+const maxMarks = 64
+
+// shallow returns the source, of the same length, with a letter in the place of each
+// mark over the bound.
+func shallow(body []byte) []byte {
+	for at := 0; at < len(body); {
+		end := len(body)
+		if n := bytes.IndexByte(body[at:], '\n'); n >= 0 {
+			end = at + n
+		}
+		line := body[at:end]
+		if marks := len(line) - len(bytes.TrimLeft(line, markSigns)); marks > maxMarks && marks < len(bytes.TrimRight(line, " \t\r")) {
+			seen := 0
+			for i, c := range line[:marks] {
+				if c != ' ' && c != '\t' {
+					if seen++; seen > maxMarks {
+						line[i] = 'x'
+					}
+				}
+			}
+		}
+		at = end + 1
+	}
+	return body
+}
+
+const markSigns = " \t>-*+0123456789.)"
+
+// maxHeading bounds a heading whose marks are left out.
+const maxHeading = 1 << 10
+
 // words returns what a heading says, its marks left out.
-func words(n ast.Node, body []byte) string {
+func words(n *ast.Heading, body []byte) string {
+	var raw bytes.Buffer
+	for i := range n.Lines().Len() {
+		if i > 0 {
+			raw.WriteByte(' ')
+		}
+		line := n.Lines().At(i)
+		raw.Write(line.Value(body))
+	}
+	bare := document.Line(raw.String())
+	if len(bare) > maxHeading {
+		return bare
+	}
+	// In front of it stands what makes a paragraph of anything.
+	const before = "x "
+	inside := []byte(before + bare)
 	var b strings.Builder
-	_ = ast.Walk(n, func(n ast.Node, entering bool) (ast.WalkStatus, error) {
+	root := goldmark.DefaultParser().Parse(text.NewReader(inside))
+	_ = ast.Walk(root, func(n ast.Node, entering bool) (ast.WalkStatus, error) {
 		if !entering {
 			return ast.WalkContinue, nil
 		}
 		switch n := n.(type) {
 		case *ast.Text:
-			b.Write(n.Segment.Value(body))
-			if n.SoftLineBreak() || n.HardLineBreak() {
-				b.WriteByte(' ')
-			}
+			b.Write(n.Segment.Value(inside))
 		case *ast.String:
 			b.Write(n.Value)
 		case *ast.AutoLink:
-			b.Write(n.Label(body))
+			b.Write(n.Label(inside))
 		}
 		return ast.WalkContinue, nil
 	})
-	return b.String()
+	return document.Line(strings.TrimPrefix(b.String(), before))
 }
 
 // frontMatter returns the length of the front matter, and its plain lines.
