@@ -1,0 +1,350 @@
+package segment
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"sort"
+	"sync"
+	"sync/atomic"
+
+	"github.com/RoaringBitmap/roaring/v2"
+
+	"headworks/internal/passage"
+)
+
+// source is a segment file that views share, with its indices. It is closed when the
+// last view that has it is gone.
+type source struct {
+	id   int64
+	base uint32 // of the ids of its rows in indices and masks
+	file *file
+	legs legs
+	refs atomic.Int32
+}
+
+func (s *source) release() {
+	if s.refs.Add(-1) == 0 {
+		_ = s.file.free() // a mapping that was made can be unmade
+	}
+}
+
+// piece is a segment as one view has it.
+type piece struct {
+	*source
+	table *table
+}
+
+// view is what is searched of a space at a time. It never changes; who has it holds
+// it, and releases it.
+type view struct {
+	of     passage.Space
+	pieces []piece // by base
+	index  index
+	refs   atomic.Int32
+
+	mu    sync.Mutex // guards masks
+	masks map[string]mask
+}
+
+// mask are the rows that an audience may read and a filter chooses.
+type mask struct {
+	bits *roaring.Bitmap // nil: all rows there are
+	n    int
+}
+
+// mostMasks bounds the masks that a view keeps.
+const mostMasks = 128
+
+func (v *view) hold() { v.refs.Add(1) }
+
+func (v *view) release() {
+	if v.refs.Add(-1) == 0 {
+		for _, p := range v.pieces {
+			p.release()
+		}
+	}
+}
+
+// newView returns a view of pieces, which holds them, and is held once.
+func newView(of passage.Space, pieces []piece) (*view, error) {
+	slices.SortFunc(pieces, func(a, b piece) int { return cmp.Compare(a.base, b.base) })
+	v := &view{of: of, pieces: pieces, masks: map[string]mask{}}
+	for _, p := range pieces {
+		p.refs.Add(1)
+	}
+	v.hold()
+	var err error
+	if v.index, err = newIndex(of, pieces); err != nil {
+		v.release()
+		return nil, err
+	}
+	return v, nil
+}
+
+// segment returns the piece of a segment; nil where this view has none.
+func (v *view) segment(id int64) *piece {
+	for i := range v.pieces {
+		if v.pieces[i].id == id {
+			return &v.pieces[i]
+		}
+	}
+	return nil
+}
+
+// row returns the piece that a row of the indices is of, and its row there.
+func (v *view) row(id uint32) (p *piece, n int, ok bool) {
+	i := sort.Search(len(v.pieces), func(i int) bool { return v.pieces[i].base > id }) - 1
+	if i < 0 {
+		return nil, 0, false
+	}
+	p = &v.pieces[i]
+	n = int(id - p.base)
+	return p, n, n < p.file.rows()
+}
+
+// mask returns which rows a query may find. One that was asked for before is at hand:
+// whatever could change it makes another view.
+func (v *view) mask(q *passage.Query) (mask, error) {
+	key := q.Audience.Key()
+	if q.Filter != nil {
+		f, err := json.Marshal(q.Filter)
+		if err != nil {
+			return mask{}, fmt.Errorf("segment: %w", err)
+		}
+		key += "\x02" + string(f)
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if m, ok := v.masks[key]; ok {
+		return m, nil
+	}
+	m := mask{bits: roaring.New()}
+	whole := 0
+	for _, p := range v.pieces {
+		m.n += p.table.rows(q.Audience, q.Filter, func(from, to int) {
+			m.bits.AddRange(uint64(p.base)+uint64(from), uint64(p.base)+uint64(to))
+		})
+		whole += p.file.rows()
+	}
+	if m.n == whole {
+		m.bits = nil
+	}
+	if len(v.masks) >= mostMasks {
+		clear(v.masks)
+	}
+	v.masks[key] = m
+	return m, nil
+}
+
+// search finds passages by words and by vectors.
+func (v *view) search(ctx context.Context, q *passage.Query) (legs passage.Legs, err error) {
+	m, err := v.mask(q)
+	if err != nil {
+		return legs, err
+	}
+	if q.Text != "" {
+		legs.Words = []passage.Found{}
+		if m.n > 0 {
+			if legs.Words, err = v.found(v.index.words(q.Text, m, q.N)); err != nil {
+				return legs, err
+			}
+		}
+	}
+	if err := context.Cause(ctx); err != nil {
+		return legs, err
+	}
+	if q.Vector != nil && v.of.Dimensions > 0 {
+		if len(q.Vector) != v.of.Dimensions {
+			return legs, fmt.Errorf("segment: a vector of %d numbers, where %d are searched", len(q.Vector), v.of.Dimensions)
+		}
+		legs.Dense = []passage.Found{}
+		if m.n > 0 {
+			if legs.Dense, err = v.found(v.index.dense(q.Vector, m, q.N, q.Exact)); err != nil {
+				return legs, err
+			}
+		}
+	}
+	return legs, nil
+}
+
+// found names what indices found. What is not live is left out, though a mask lets
+// none of it through.
+func (v *view) found(hits []hit) ([]passage.Found, error) {
+	all := make([]passage.Found, 0, len(hits))
+	for _, h := range hits {
+		p, n, ok := v.row(h.ID)
+		if !ok {
+			return nil, fmt.Errorf("segment: an index found a row that is not there: %w", errDamaged)
+		}
+		document, live := p.table.document(n)
+		if !live {
+			continue
+		}
+		all = append(all, passage.Found{Ref: passage.Ref{Document: document, Passage: p.file.id(n)}, Score: h.Score})
+	}
+	slices.SortStableFunc(all, func(a, b passage.Found) int {
+		return cmp.Or(cmp.Compare(b.Score, a.Score), cmp.Compare(a.Document, b.Document), a.Passage.Compare(b.Passage))
+	})
+	return all, nil
+}
+
+// load reads from the data file what is to be searched of a space. Segment files that
+// another view has open are shared with it.
+func (s *Store) load(ctx context.Context, id int64, of passage.Space, old *view) (*view, error) {
+	rows, err := s.db.QueryContext(ctx, "SELECT id, name, base FROM segments WHERE space = ?", id)
+	if err != nil {
+		return nil, fmt.Errorf("segment: %w", err)
+	}
+	defer rows.Close()
+	var pieces []piece
+	for rows.Next() {
+		var n int64
+		var base uint32
+		var name string
+		if err := rows.Scan(&n, &name, &base); err != nil {
+			return nil, fmt.Errorf("segment: %w", err)
+		}
+		var src *source
+		if old != nil {
+			if p := old.segment(n); p != nil {
+				src = p.source
+			}
+		}
+		if src == nil {
+			if src, err = s.source(n, base, name, of); err != nil {
+				return nil, err
+			}
+			defer release(src) // the view has it by then
+		}
+		pieces = append(pieces, piece{source: src})
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return nil, fmt.Errorf("segment: %w", err)
+	}
+	for i := range pieces {
+		if pieces[i].table, err = s.table(ctx, pieces[i].id); err != nil {
+			return nil, err
+		}
+	}
+	return newView(of, pieces)
+}
+
+func release(s *source) { s.release() }
+
+// source opens a segment file, held once.
+func (s *Store) source(id int64, base uint32, name string, of passage.Space) (*source, error) {
+	f, err := openFile(filepath.Join(s.dir, name), name)
+	if err != nil {
+		return nil, err
+	}
+	src := &source{id: id, base: base, file: f}
+	src.refs.Store(1)
+	if src.legs, err = openLegs(of, f); err != nil {
+		src.release()
+		return nil, err
+	}
+	return src, nil
+}
+
+// table reads which documents are live in a segment.
+func (s *Store) table(ctx context.Context, segment int64) (*table, error) {
+	rows, err := s.db.QueryContext(ctx, "SELECT id, first, passages, gone, attributes, readers FROM documents WHERE segment = ? ORDER BY first", segment)
+	if err != nil {
+		return nil, fmt.Errorf("segment: %w", err)
+	}
+	defer rows.Close()
+	t := newTable()
+	var id string
+	var first, passages int
+	var gone int64
+	var attributes, readers sql.RawBytes
+	for rows.Next() {
+		if err := rows.Scan(&id, &first, &passages, &gone, &attributes, &readers); err != nil {
+			return nil, fmt.Errorf("segment: %w", err)
+		}
+		var a passage.Attributes
+		var r []string
+		if len(attributes) > 2 {
+			if err := json.Unmarshal(attributes, &a); err != nil {
+				return nil, fmt.Errorf("segment: %w", err)
+			}
+		}
+		if n, ok := t.known[string(readers)]; ok {
+			r = t.sets[n]
+		} else if err := json.Unmarshal(readers, &r); err != nil {
+			return nil, fmt.Errorf("segment: %w", err)
+		}
+		t.add(id, first, passages, r, a)
+		if gone != 0 {
+			t.end(first)
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("segment: %w", err)
+	}
+	return t, nil
+}
+
+// delta is what a change does to a view.
+type delta struct {
+	ended []spot
+	set   []change
+
+	// The segment that is new, where there is one.
+	name    string
+	segment int64
+	base    uint32
+	table   *table
+	added   *piece
+}
+
+// spot is where a document's rows begin.
+type spot struct {
+	segment int64
+	first   int
+}
+
+type change struct {
+	spot
+	readers    []string
+	attributes passage.Attributes
+}
+
+// with returns a view after a change.
+func (v *view) with(d *delta) (*view, error) {
+	pieces := slices.Clone(v.pieces)
+	own := map[int64]*table{}
+	changed := func(segment int64) *table {
+		if t := own[segment]; t != nil {
+			return t
+		}
+		for i := range pieces {
+			if pieces[i].id == segment {
+				pieces[i].table = pieces[i].table.clone()
+				own[segment] = pieces[i].table
+				return pieces[i].table
+			}
+		}
+		return nil
+	}
+	for _, at := range d.ended {
+		if t := changed(at.segment); t != nil {
+			t.end(at.first)
+		}
+	}
+	for _, c := range d.set {
+		if t := changed(c.segment); t != nil {
+			t.change(c.first, c.readers, c.attributes)
+		}
+	}
+	if d.added != nil {
+		pieces = append(pieces, *d.added)
+	}
+	return newView(v.of, pieces)
+}
