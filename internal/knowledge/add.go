@@ -1,0 +1,503 @@
+package knowledge
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+
+	"headworks/internal/chunk"
+	"headworks/internal/document"
+	"headworks/internal/fault"
+	"headworks/internal/passage"
+)
+
+// Item is a file on its way into a collection.
+type Item struct {
+	Name       string // what it is called; the ID of its document, where the file names none
+	Source     string // where it is: a path, a URL
+	Media      string // empty: found out
+	Title      string // empty: the document's own
+	Size       int64  // -1: unknown
+	Attributes passage.Attributes
+	Readers    []string // nil: those of the collection
+	Open       func(ctx context.Context) (io.ReadCloser, error)
+}
+
+// Progress is how far an ingestion is.
+type Progress struct {
+	Files     int   `json:"files"`
+	Documents int   `json:"documents"` // read
+	Unchanged int   `json:"unchanged"` // of them, that were there already
+	Added     int   `json:"added"`     // of them, that are new or another version
+	Removed   int   `json:"removed"`
+	Passages  int   `json:"passages"` // added
+	Embedded  int   `json:"embedded"` // of them, that were made into vectors; the others had theirs
+	Failed    int   `json:"failed"`   // documents that could not be read
+	Bytes     int64 `json:"bytes"`
+}
+
+// Failure is a file that could not be read.
+type Failure struct {
+	Name string `json:"name"`
+	Why  string `json:"why"`
+}
+
+// Added is what an ingestion did.
+type Added struct {
+	Collection string `json:"collection"`
+	Progress
+	Failures []Failure `json:"failures,omitempty"` // the first of them
+	Notes    []Failure `json:"notes,omitempty"`    // what to know of how files were read
+}
+
+// mostFailures bounds the failures and notes that are told.
+const mostFailures = 100
+
+// A batch is written when it has so many passages, so many bytes of text, or was begun
+// so long ago: what a crash can cost.
+const (
+	batchPassages = 4096
+	batchBytes    = 16 << 20
+	batchTime     = 10 * time.Second
+)
+
+// Adding is how items are added.
+type Adding struct {
+	Progress func(Progress)                 // called after each batch, and with each file; nil: nobody asks
+	Prune    func(d *passage.Document) bool // documents that are there, of which no item tells any more, and that are to go; nil: none
+}
+
+// Add reads items into a collection. Documents that did not change stay as they are;
+// others take the place of their former version. What was written is kept whenever it
+// ends: adding the same again goes on.
+func (k *Knowledge) Add(ctx context.Context, by Who, name string, items iter.Seq2[Item, error], how Adding) (*Added, error) {
+	c, err := k.own(by, name)
+	if err != nil {
+		return nil, err
+	}
+	lock := k.lock(c.ID)
+	lock.Lock()
+	defer lock.Unlock()
+	if c, err = k.own(by, c.ID); err != nil { // it may be gone by now
+		return nil, err
+	}
+	a := &adder{k: k, c: c, how: how, seen: map[string]bool{}}
+	a.out.Collection = c.Name
+	err = a.run(ctx, items)
+	if err == nil && how.Prune != nil {
+		err = a.prune(ctx)
+	}
+	if a.changed {
+		if touched := k.touch(context.WithoutCancel(ctx), c.ID); err == nil {
+			err = touched
+		}
+	}
+	return &a.out, err
+}
+
+// touch notes that a collection is in use.
+func (k *Knowledge) touch(ctx context.Context, id string) error {
+	k.mu.RLock()
+	c := k.known[id]
+	k.mu.RUnlock()
+	if c == nil {
+		return nil
+	}
+	active := *c
+	active.Active = k.o.Now().UTC()
+	return k.keep(ctx, &active)
+}
+
+// adder is an ingestion under way.
+type adder struct {
+	k       *Knowledge
+	c       *Collection
+	how     Adding
+	out     Added
+	seen    map[string]bool
+	batch   []passage.Whole
+	set     []passage.Document
+	size    int // of the batch's texts
+	count   int // of its passages
+	begun   time.Time
+	changed bool
+}
+
+func (a *adder) tell() {
+	if a.how.Progress != nil {
+		a.how.Progress(a.out.Progress)
+	}
+}
+
+func (a *adder) fail(name string, err error) {
+	a.out.Failed++
+	if len(a.out.Failures) < mostFailures {
+		a.out.Failures = append(a.out.Failures, Failure{name, fault.Of(err).Words})
+	}
+}
+
+func (a *adder) run(ctx context.Context, items iter.Seq2[Item, error]) error {
+	for item, err := range items {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err != nil {
+			if item.Name == "" {
+				return err
+			}
+			a.fail(item.Name, err)
+			continue
+		}
+		a.out.Files++
+		if err := a.file(ctx, &item); err != nil {
+			return err
+		}
+		a.tell()
+	}
+	if err := a.flush(ctx); err != nil {
+		return err
+	}
+	a.tell()
+	return nil
+}
+
+// file reads one file. What is wrong with it ends nothing else.
+func (a *adder) file(ctx context.Context, item *Item) error {
+	in, err := item.Open(ctx)
+	if err != nil {
+		a.fail(item.Name, fault.Wrap(fault.InvalidRequest, "it could not be opened", err))
+		return nil
+	}
+	defer in.Close()
+	for d, err := range a.k.o.Reader.Read(ctx, item.Name, item.Media, in, item.Size) {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err != nil {
+			a.fail(item.Name, err)
+			continue
+		}
+		for _, note := range d.Notes {
+			if len(a.out.Notes) < mostFailures {
+				a.out.Notes = append(a.out.Notes, Failure{item.Name, note})
+			}
+		}
+		if err := a.document(ctx, item, d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// contentHash returns the hash of what a document says and of how it is cut.
+func contentHash(d *document.Document, title string, cut chunk.Limits) passage.Hash {
+	h := sha256.New()
+	for _, s := range []string{"1", title, d.Text} { // the first is the version of how it is cut
+		h.Write(binary.LittleEndian.AppendUint64(nil, uint64(len(s))))
+		io.WriteString(h, s) //nolint:errcheck // a hash takes everything
+	}
+	h.Write(binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(nil, uint64(cut.Tokens)), uint64(cut.Overlap)))
+	return passage.Hash(h.Sum(nil))
+}
+
+// maxDocumentID bounds the ID of a document, in bytes.
+const maxDocumentID = 1024
+
+func (a *adder) document(ctx context.Context, item *Item, d *document.Document) error {
+	a.out.Documents++
+	id := cmp.Or(d.ID, item.Name)
+	if len(id) > maxDocumentID {
+		a.fail(item.Name, fault.New(fault.InvalidRequest, fmt.Sprintf("the id of a document has more than %d bytes", maxDocumentID)))
+		return nil
+	}
+	doc := passage.Document{
+		ID: id, Source: item.Source, Title: cmp.Or(item.Title, d.Title), Version: 1, Bytes: int64(len(d.Text)),
+		Attributes: attributesOf(item, d), Readers: item.Readers, Added: a.k.o.Now().UTC(),
+	}
+	if doc.Readers == nil {
+		doc.Readers = a.c.Readers
+	}
+	if a.seen[id] { // twice in one go: the first one counts, as for whoever adds it again
+		if i := slices.IndexFunc(a.batch, func(w passage.Whole) bool { return w.ID == id }); i >= 0 {
+			if err := a.flush(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	a.seen[id] = true
+	doc.Hash = contentHash(d, doc.Title, a.c.Cut)
+	history, err := a.k.o.Store.Documents(ctx, a.c.space(), passage.Page{IDs: []string{id}, History: true, N: 1})
+	if err != nil {
+		return err
+	}
+	current := false
+	if len(history) > 0 {
+		last := &history[0]
+		doc.Version = last.Version + 1
+		if current = last.Gone.IsZero(); current && last.Hash == doc.Hash {
+			a.out.Unchanged++
+			doc.Version, doc.Passages = last.Version, last.Passages
+			if item.Readers == nil {
+				doc.Readers = last.Readers // they may have been set since
+			}
+			if !sameAside(last, &doc) {
+				a.set = append(a.set, doc)
+				return a.room(ctx)
+			}
+			return nil
+		}
+	}
+	w := passage.Whole{Document: doc}
+	for i, ch := range chunk.Cut(d, a.c.Cut) {
+		w.Passages = append(w.Passages, passage.Passage{
+			ID: passage.NewID(a.c.ID, id, doc.Hash, i), Ordinal: i, Title: doc.Title, Path: ch.Path, Text: ch.Text,
+			Start: ch.Start, End: ch.End, Tokens: ch.Tokens,
+		})
+		a.size += len(ch.Text)
+	}
+	if current && a.c.Embedder != (passage.Identity{}) {
+		if err := a.recall(ctx, &w); err != nil {
+			return err
+		}
+	}
+	if len(a.batch) == 0 {
+		a.begun = time.Now()
+	}
+	a.count += len(w.Passages)
+	a.batch = append(a.batch, w)
+	return a.room(ctx)
+}
+
+// room writes the batch where it is large or old enough.
+func (a *adder) room(ctx context.Context) error {
+	if a.count >= batchPassages || a.size >= batchBytes || len(a.set) >= batchPassages || len(a.batch) > 0 && time.Since(a.begun) > batchTime {
+		return a.flush(ctx)
+	}
+	return nil
+}
+
+func sameAside(a, b *passage.Document) bool {
+	if !slices.Equal(a.Readers, b.Readers) || len(a.Attributes) != len(b.Attributes) {
+		return false
+	}
+	for name, v := range a.Attributes {
+		if w, ok := b.Attributes[name]; !ok || v != w {
+			return false
+		}
+	}
+	return true
+}
+
+// attributesOf returns what a document is chosen by: what its file says, and what
+// whoever adds it says, which counts more.
+func attributesOf(item *Item, d *document.Document) passage.Attributes {
+	all := passage.Attributes{}
+	for name, v := range d.Meta {
+		all[name] = passage.Text(v)
+		if len(all) == passage.MaxAttributes || (passage.Attributes{name: all[name]}).Check() != nil {
+			delete(all, name)
+		}
+	}
+	for name, v := range item.Attributes {
+		all[name] = v
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	return all
+}
+
+// embedded returns the text that is made into a vector for a passage.
+func embedded(p *passage.Passage) string {
+	head := p.Title
+	if p.Path != "" {
+		if head != "" {
+			head += " > "
+		}
+		head += p.Path
+	}
+	if head == "" {
+		return p.Text
+	}
+	return head + "\n" + p.Text
+}
+
+// recall takes over the vectors of passages that the former version had as well.
+func (a *adder) recall(ctx context.Context, w *passage.Whole) error {
+	before, err := a.k.o.Store.Load(ctx, a.c.space(), passage.Operator(), []passage.Ref{{Document: w.ID}}, true)
+	if err != nil {
+		return err
+	}
+	known := map[string][]float32{}
+	for i := range before {
+		known[embedded(&before[i].Passage)] = before[i].Passage.Vector
+	}
+	for i := range w.Passages {
+		w.Passages[i].Vector = known[embedded(&w.Passages[i])]
+	}
+	return nil
+}
+
+// flush writes the batch: all of it, or nothing.
+func (a *adder) flush(ctx context.Context) error {
+	if len(a.batch) == 0 && len(a.set) == 0 {
+		return nil
+	}
+	embedded, err := a.k.embedAll(ctx, a.c.Embedder, a.batch)
+	if err != nil {
+		return err
+	}
+	change := passage.Change{Put: a.batch, Set: a.set}
+	ctx = context.WithoutCancel(ctx)
+	if err := a.k.o.Store.Write(ctx, a.c.space(), change); err != nil {
+		return err
+	}
+	if err := a.k.follow(ctx, a.c, change); err != nil {
+		return err
+	}
+	a.out.Added += len(a.batch)
+	a.out.Passages += a.count
+	a.out.Embedded += embedded
+	for i := range a.batch {
+		a.out.Bytes += a.batch[i].Bytes
+	}
+	a.changed = true
+	a.batch, a.set, a.size, a.count = nil, nil, 0, 0
+	a.tell()
+	return a.k.bump(a.c)
+}
+
+// prune removes what is there and no item told of.
+func (a *adder) prune(ctx context.Context) error {
+	if a.out.Failed > 0 {
+		return nil // what could not be read may be what seems to be gone
+	}
+	var gone []string
+	err := a.k.each(ctx, a.c.space(), func(d *passage.Document) error {
+		if !a.seen[d.ID] && a.how.Prune(d) {
+			gone = append(gone, d.ID)
+		}
+		return nil
+	})
+	if err != nil || len(gone) == 0 {
+		return err
+	}
+	ctx = context.WithoutCancel(ctx)
+	for _, of := range a.k.spaces(a.c) {
+		if err := a.k.o.Store.Write(ctx, of, passage.Change{Remove: gone}); err != nil {
+			return err
+		}
+	}
+	a.out.Removed += len(gone)
+	a.changed = true
+	a.tell()
+	return a.k.bump(a.c)
+}
+
+// embedBatch is how many texts are embedded by one call.
+const embedBatch = 64
+
+// embedAll makes the passages that have no vector into vectors, several calls at once,
+// and returns how many it did.
+func (k *Knowledge) embedAll(ctx context.Context, by passage.Identity, docs []passage.Whole) (n int, err error) {
+	if by == (passage.Identity{}) {
+		return 0, nil
+	}
+	var todo []*passage.Passage
+	first := map[string]*passage.Passage{} // of a text, so that equal ones are embedded once
+	var again []*passage.Passage
+	for i := range docs {
+		for j := range docs[i].Passages {
+			p := &docs[i].Passages[j]
+			if p.Vector != nil {
+				continue
+			}
+			if first[embedded(p)] != nil {
+				again = append(again, p)
+				continue
+			}
+			first[embedded(p)] = p
+			todo = append(todo, p)
+		}
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	parts := make(chan []*passage.Passage)
+	var wg sync.WaitGroup
+	for range min(max(runtime.GOMAXPROCS(0), 4), 8) {
+		wg.Go(func() {
+			for part := range parts {
+				if err := k.embedPart(ctx, by, part); err != nil {
+					cancel(err)
+				}
+			}
+		})
+	}
+	for part := range slices.Chunk(todo, embedBatch) {
+		if ctx.Err() != nil {
+			break
+		}
+		parts <- part
+	}
+	close(parts)
+	wg.Wait()
+	if ctx.Err() != nil {
+		return 0, context.Cause(ctx)
+	}
+	for _, p := range again {
+		p.Vector = first[embedded(p)].Vector
+	}
+	return len(todo), nil
+}
+
+func (k *Knowledge) embedPart(ctx context.Context, by passage.Identity, part []*passage.Passage) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	texts := make([]string, len(part))
+	for i, p := range part {
+		texts[i] = embedded(p)
+	}
+	vectors, err := k.o.Embedders.Embed(ctx, by, texts, false)
+	if err != nil {
+		return err
+	}
+	if len(vectors) != len(part) {
+		return errors.New("knowledge: an embedder returned another number of vectors than it was asked for")
+	}
+	for i, v := range vectors {
+		if v != nil && len(v) != by.Dim {
+			return fault.New(fault.Mismatch, fmt.Sprintf("the embedder returned vectors of %d numbers, where this collection has %d: it is another one than it was; move the collection to it", len(v), by.Dim))
+		}
+		part[i].Vector = v
+	}
+	return nil
+}
+
+// follow makes a change in the space to which the collection is being moved as well.
+func (k *Knowledge) follow(ctx context.Context, c *Collection, change passage.Change) error {
+	if c.Next == nil {
+		return nil
+	}
+	next := passage.Change{Set: change.Set, Remove: change.Remove}
+	for _, w := range change.Put {
+		w.Passages = slices.Clone(w.Passages)
+		for i := range w.Passages {
+			w.Passages[i].Vector = nil
+		}
+		next.Put = append(next.Put, w)
+	}
+	if _, err := k.embedAll(ctx, *c.Next, next.Put); err != nil {
+		return err
+	}
+	return k.o.Store.Write(ctx, spaceOf(c.ID, *c.Next), next)
+}
