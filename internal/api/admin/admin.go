@@ -251,6 +251,7 @@ type Surface struct {
 	Process  Process
 	Canaries Canaries
 	Drains   Drains
+	Library  *Library
 	Metrics  http.Handler
 	Token    func(presented string) bool
 	Log      *slog.Logger // of what operators asked for and Headworks failed to do
@@ -327,6 +328,11 @@ func (s *Surface) Handler() http.Handler {
 		return map[string][]Drain{"drains": s.Drains.Drains()}, nil
 	})
 	guarded("POST /api/drains", s.orderDrain)
+	if s.Library != nil {
+		for pattern, h := range s.Library.handlers() {
+			guarded(pattern, h)
+		}
+	}
 	guarded("DELETE /api/drains", s.undrain)
 	guarded("POST /api/reload", func(_ http.ResponseWriter, r *http.Request) (any, error) { return s.Process.Reload(r.Context()) })
 	guarded("POST /api/drain", func(http.ResponseWriter, *http.Request) (any, error) {
@@ -439,6 +445,9 @@ type Problem struct {
 
 func (s *Surface) answer(w http.ResponseWriter, r *http.Request, v any, err error) {
 	status := http.StatusOK
+	if errors.Is(err, errTold) {
+		return
+	}
 	if err != nil {
 		f := fault.Of(err)
 		status, v = f.HTTPStatus(), Failure{Problem{f.Kind.String(), f.Words}}

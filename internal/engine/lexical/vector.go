@@ -8,6 +8,9 @@ import (
 	"headworks/internal/dialect/openai/rerank"
 )
 
+// Vector returns the vector of a text, of length one; nil for a text without a feature.
+func Vector(text string, dimensions int) []float32 { return vector(text, dimensions) }
+
 // vector returns the vector of a text, of length one: each feature is added at the
 // place and with the sign that its hash says (Weinberger and others, Feature Hashing
 // for Large Scale Multitask Learning, 2009), by its weight and the square root of how
