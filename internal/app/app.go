@@ -87,6 +87,7 @@ type App struct {
 	requests  *telemetry.RequestLog
 	keys      *keyring
 	answers   *shelf
+	library   *library
 	gateway   *gateway.Gateway
 	room      *fleetRoom
 	finding   *finding
@@ -301,6 +302,9 @@ func (a *App) open() error {
 	for _, r := range repairs {
 		a.log.Warn("the ledger was repaired", "repair", r.String())
 	}
+	if a.library, err = openLibrary(context.Background(), dir, alone{}, nil, a.log); err != nil {
+		return inUse(dir, err)
+	}
 	a.keys = newKeyring(a.store, pepper, token, a.ledger, a.local)
 	a.answers = &shelf{store: a.store, log: a.log}
 	a.metrics = telemetry.New(telemetry.Coarse, a.sources())
@@ -422,6 +426,9 @@ func (a *App) Close() {
 	if a.ledger != nil {
 		closing("ledger", a.ledger)
 	}
+	if a.library != nil {
+		closing("collections", a.library)
+	}
 	if a.store != nil {
 		closing("store", a.store)
 	}
@@ -513,7 +520,7 @@ func (a *App) Run(ctx context.Context, ready func()) error {
 	}
 	operators := &http.Server{
 		Handler: (&admin.Surface{
-			Health: a.health, Records: a.facts, Keys: a.keys, Process: a, Canaries: a.trials, Drains: a.drills,
+			Health: a.health, Records: a.facts, Keys: a.keys, Process: a, Canaries: a.trials, Drains: a.drills, Library: a.library.surface(),
 			Metrics: a.metrics.Handler(), Token: a.keys.isAdmin, Log: a.log,
 		}).Handler(),
 		ErrorLog:          a.warnings(),

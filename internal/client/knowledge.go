@@ -163,4 +163,3 @@ func (a *Admin) Deposit(ctx context.Context, name string, d admin.Deposit, progr
 	}
 	return nil, errors.New("the instance ended before the ingestion did; adding the same again goes on")
 }
-

@@ -165,7 +165,7 @@ func (s *search) run(ctx context.Context) ([]found, error) {
 	if s.q.Fold {
 		n = min(2*n, 2*MostHits) // several passages of one document count once
 	}
-	all := map[Place]*found{}
+	all := map[spot]*found{}
 	var words, dense []*found
 	for i, c := range s.of {
 		q := passage.Query{N: n, Audience: s.who, Filter: s.q.Filter}
@@ -194,7 +194,7 @@ func (s *search) run(ctx context.Context) ([]found, error) {
 			return nil, err
 		}
 		at := func(f passage.Found) *found {
-			p := Place{i, f.Ref}
+			p := spot{i, f.Ref}
 			if all[p] == nil {
 				all[p] = &found{Ref: f.Ref, in: i}
 			}
@@ -214,8 +214,8 @@ func (s *search) run(ctx context.Context) ([]found, error) {
 	return s.order(all, words, dense), nil
 }
 
-// Place is a passage of one of the collections of a search.
-type Place struct {
+// spot is a passage of one of the collections of a search.
+type spot struct {
 	In  int
 	Ref passage.Ref
 }
@@ -226,7 +226,7 @@ const alpha = 0.3
 
 // order gives each passage its score and puts them in order; among equals by document
 // and passage.
-func (s *search) order(all map[Place]*found, words, dense []*found) []found {
+func (s *search) order(all map[spot]*found, words, dense []*found) []found {
 	byWords := func(f *found) float64 { return f.legs.BM25 }
 	byDense := func(f *found) float64 { return f.legs.Dense }
 	switch {
@@ -250,9 +250,9 @@ func (s *search) order(all map[Place]*found, words, dense []*found) []found {
 		return cmp.Or(cmp.Compare(b.score, a.score), cmp.Compare(a.in, b.in), cmp.Compare(a.Document, b.Document), a.Passage.Compare(b.Passage))
 	})
 	if s.q.Fold {
-		seen := map[Place]bool{}
+		seen := map[spot]bool{}
 		list = slices.DeleteFunc(list, func(f found) bool {
-			p := Place{f.in, passage.Ref{Document: f.Document}}
+			p := spot{f.in, passage.Ref{Document: f.Document}}
 			again := seen[p]
 			seen[p] = true
 			return again
@@ -330,7 +330,7 @@ func (s *search) load(ctx context.Context, all []found) ([]Hit, error) {
 }
 
 func (s *search) loadSome(ctx context.Context, some []found) ([]Hit, error) {
-	loaded := map[Place]*passage.Loaded{}
+	loaded := map[spot]*passage.Loaded{}
 	for i, c := range s.of {
 		var refs []passage.Ref
 		for _, f := range some {
@@ -346,12 +346,12 @@ func (s *search) loadSome(ctx context.Context, some []found) ([]Hit, error) {
 			return nil, err
 		}
 		for j := range got {
-			loaded[Place{i, passage.Ref{Document: got[j].Document.ID, Passage: got[j].Passage.ID}}] = &got[j]
+			loaded[spot{i, passage.Ref{Document: got[j].Document.ID, Passage: got[j].Passage.ID}}] = &got[j]
 		}
 	}
 	var hits []Hit
 	for _, f := range some {
-		l := loaded[Place{f.in, f.Ref}]
+		l := loaded[spot{f.in, f.Ref}]
 		if l == nil {
 			continue
 		}

@@ -113,11 +113,11 @@ func (l *Library) handlers() map[string]func(w http.ResponseWriter, r *http.Requ
 			c, err := l.Knowledge.Delete(r.Context(), by, r.PathValue("name"))
 			return Shelf{Collection: c}, err
 		},
-		"GET /api/knowledge/{name}/documents":     l.documents,
-		"DELETE /api/knowledge/{name}/documents":  l.remove,
-		"POST /api/knowledge/{name}/search":       l.search,
-		"POST /api/knowledge/{name}/acl":          l.allow,
-		"POST /api/knowledge/{name}/documents":    l.deposit,
+		"GET /api/knowledge/{name}/documents":    l.documents,
+		"DELETE /api/knowledge/{name}/documents": l.remove,
+		"POST /api/knowledge/{name}/search":      l.search,
+		"POST /api/knowledge/{name}/acl":         l.allow,
+		"POST /api/knowledge/{name}/documents":   l.deposit,
 	}
 }
 

@@ -2,14 +2,11 @@ package segment
 
 import (
 	"bufio"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
-	"math"
 	"os"
-	"unsafe"
 
 	"headworks/internal/passage"
 )
@@ -30,11 +27,10 @@ const (
 type part uint8
 
 const (
-	rowsPart   part = iota // rowSize bytes a passage
-	textPart               // headings and texts
-	wordsPart              // the index of words
-	densePart              // the index of vectors
-	floatsPart             // the vectors, as float32
+	rowsPart  part = iota // rowSize bytes a passage
+	textPart              // headings and texts
+	wordsPart             // the index of words
+	densePart             // the vectors and their index
 	parts
 )
 
@@ -57,18 +53,18 @@ type row struct {
 func appendRow(b []byte, r row) []byte {
 	b = append(b, r.id[:]...)
 	for _, n := range []int{r.ordinal, r.start, r.end, r.tokens} {
-		b = binary.LittleEndian.AppendUint32(b, uint32(n))
+		b = order.AppendUint32(b, uint32(n))
 	}
-	b = binary.LittleEndian.AppendUint64(b, uint64(r.at))
-	b = binary.LittleEndian.AppendUint32(b, uint32(r.path))
-	return binary.LittleEndian.AppendUint32(b, uint32(r.text))
+	b = order.AppendUint64(b, uint64(r.at))
+	b = order.AppendUint32(b, uint32(r.path))
+	return order.AppendUint32(b, uint32(r.text))
 }
 
 func readRow(b []byte) (r row) {
 	r.id = passage.ID(b[:16])
-	u := func(at int) int { return int(binary.LittleEndian.Uint32(b[at:])) }
+	u := func(at int) int { return int(order.Uint32(b[at:])) }
 	r.ordinal, r.start, r.end, r.tokens = u(16), u(20), u(24), u(28)
-	r.at = int64(binary.LittleEndian.Uint64(b[32:]))
+	r.at = int64(order.Uint64(b[32:]))
 	r.path, r.text = u(40), u(44)
 	return r
 }
@@ -145,17 +141,17 @@ func (w *writer) end() {
 func (w *writer) finish() (size int64, err error) {
 	var table []byte
 	for _, e := range w.all {
-		table = binary.LittleEndian.AppendUint64(table, uint64(e.offset))
-		table = binary.LittleEndian.AppendUint64(table, uint64(e.length))
+		table = order.AppendUint64(table, uint64(e.offset))
+		table = order.AppendUint64(table, uint64(e.length))
 		for _, sum := range e.sums {
-			table = binary.LittleEndian.AppendUint32(table, sum)
+			table = order.AppendUint32(table, sum)
 		}
 	}
 	at := w.at
 	w.raw(table)
-	end := binary.LittleEndian.AppendUint64(nil, uint64(at))
-	end = binary.LittleEndian.AppendUint32(end, uint32(len(table)))
-	end = binary.LittleEndian.AppendUint32(end, crc32.Checksum(table, castagnoli))
+	end := order.AppendUint64(nil, uint64(at))
+	end = order.AppendUint32(end, uint32(len(table)))
+	end = order.AppendUint32(end, crc32.Checksum(table, castagnoli))
 	w.raw(append(end, endMagic...))
 	if w.err == nil {
 		w.err = w.to.Flush()
@@ -171,8 +167,8 @@ type file struct {
 	free func() error
 }
 
-// openFile opens a segment file and checks all of it but the texts and the vectors,
-// which are checked as they are read.
+// openFile opens a segment file and checks its rows. Texts are checked as they are
+// read, the indices by verify.
 func openFile(path, name string) (*file, error) {
 	b, free, err := mapped(path)
 	if err != nil {
@@ -191,7 +187,7 @@ func (f *file) read() error {
 		return fmt.Errorf("%w: it does not begin and end as a segment does", errDamaged)
 	}
 	end := f.b[n-endSize:]
-	at, size, sum := binary.LittleEndian.Uint64(end), binary.LittleEndian.Uint32(end[8:]), binary.LittleEndian.Uint32(end[12:])
+	at, size, sum := order.Uint64(end), order.Uint32(end[8:]), order.Uint32(end[12:])
 	if at > uint64(n) || at+uint64(size) != uint64(n-endSize) {
 		return fmt.Errorf("%w: its table lies outside of it", errDamaged)
 	}
@@ -203,7 +199,7 @@ func (f *file) read() error {
 		if len(table) < 16 {
 			return fmt.Errorf("%w: its table is short", errDamaged)
 		}
-		e := extent{offset: int64(binary.LittleEndian.Uint64(table)), length: int64(binary.LittleEndian.Uint64(table[8:]))}
+		e := extent{offset: int64(order.Uint64(table)), length: int64(order.Uint64(table[8:]))}
 		table = table[16:]
 		if e.offset < 0 || e.length < 0 || e.offset > int64(at) || e.length > int64(at)-e.offset {
 			return fmt.Errorf("%w: a part lies outside of it", errDamaged)
@@ -214,7 +210,7 @@ func (f *file) read() error {
 		}
 		e.sums = make([]uint32, blocks)
 		for i := range e.sums {
-			e.sums[i] = binary.LittleEndian.Uint32(table[4*i:])
+			e.sums[i] = order.Uint32(table[4*i:])
 		}
 		table = table[4*blocks:]
 		f.at[p] = e
@@ -222,12 +218,7 @@ func (f *file) read() error {
 	if len(table) != 0 || f.at[rowsPart].length%rowSize != 0 {
 		return fmt.Errorf("%w: its table is long", errDamaged)
 	}
-	for _, p := range []part{rowsPart, wordsPart, densePart} {
-		if err := f.check(p, 0, f.at[p].length); err != nil {
-			return err
-		}
-	}
-	return nil
+	return f.check(rowsPart, 0, f.at[rowsPart].length)
 }
 
 // check compares the blocks of a part that hold these bytes with their sums.
@@ -240,6 +231,16 @@ func (f *file) check(p part, from, to int64) error {
 		block := f.part(p)[i*blockSize : min((i+1)*blockSize, e.length)]
 		if crc32.Checksum(block, castagnoli) != e.sums[i] {
 			return fmt.Errorf("%w: a block of it does not fit its sum", errDamaged)
+		}
+	}
+	return nil
+}
+
+// verify compares all of the file with its sums.
+func (f *file) verify() error {
+	for p := range parts {
+		if err := f.check(p, 0, f.at[p].length); err != nil {
+			return fmt.Errorf("segment: %s: %w", f.name, err)
 		}
 	}
 	return nil
@@ -269,37 +270,6 @@ func (f *file) passage(n int) (p passage.Passage, err error) {
 		ID: r.id, Ordinal: r.ordinal, Path: string(b[:r.path]), Text: string(b[r.path : r.path+r.text]),
 		Start: r.start, End: r.end, Tokens: r.tokens,
 	}, nil
-}
-
-// floats returns all vectors, one after the other, as they are mapped; they are
-// checked by vector alone.
-func (f *file) floats() []float32 {
-	b := f.part(floatsPart)
-	if len(b) == 0 {
-		return nil
-	}
-	return unsafe.Slice((*float32)(unsafe.Pointer(&b[0])), len(b)/4) //nolint:gosec // parts begin at multiples of 64 in a mapped file
-}
-
-// vector returns a copy of the vector of a row, checked; nil where there is none.
-func (f *file) vector(n, dim int) ([]float32, error) {
-	if f.at[floatsPart].length == 0 || dim == 0 {
-		return nil, nil
-	}
-	from := int64(n) * int64(dim) * 4
-	if err := f.check(floatsPart, from, from+int64(dim)*4); err != nil {
-		return nil, fmt.Errorf("segment: %s: %w", f.name, err)
-	}
-	v := make([]float32, dim)
-	zero := true
-	for i := range v {
-		v[i] = math.Float32frombits(binary.LittleEndian.Uint32(f.part(floatsPart)[from+int64(i)*4:]))
-		zero = zero && v[i] == 0
-	}
-	if zero {
-		return nil, nil
-	}
-	return v, nil
 }
 
 // folder is where segment files are made; tests stand in for it.

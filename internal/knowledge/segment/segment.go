@@ -61,9 +61,10 @@ type Store struct {
 
 // space is what is searched of a passage.Space.
 type space struct {
-	id   int64
-	mu   sync.Mutex
-	view *view // nil: not read yet
+	id    int64
+	watch watch
+	mu    sync.Mutex
+	view  *view // nil: not read yet
 }
 
 // Open opens the folder at dir, and makes it. What a process that died left there
@@ -187,7 +188,7 @@ func (s *Store) current(ctx context.Context, of passage.Space) (*space, *view, e
 	sp.mu.Lock()
 	defer sp.mu.Unlock()
 	if sp.view == nil {
-		if sp.view, err = s.load(ctx, sp.id, of, nil); err != nil {
+		if sp.view, err = s.load(ctx, sp.id, of, nil, &sp.watch); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -201,10 +202,10 @@ func (s *Store) swap(ctx context.Context, sp *space, of passage.Space, old *view
 	var fresh *view
 	var err error
 	if d == nil {
-		fresh, err = s.load(ctx, sp.id, of, old)
+		fresh, err = s.load(ctx, sp.id, of, old, &sp.watch)
 	} else if fresh, err = s.changed(of, old, d); err != nil {
 		s.log.Warn("a collection is read again", "cause", err.Error())
-		fresh, err = s.load(ctx, sp.id, of, old)
+		fresh, err = s.load(ctx, sp.id, of, old, &sp.watch)
 	}
 	sp.mu.Lock()
 	defer sp.mu.Unlock()
@@ -228,7 +229,7 @@ func (s *Store) changed(of passage.Space, old *view, d *delta) (*view, error) {
 		defer src.release() // the view has it by then
 		d.added = &piece{src, d.table}
 	}
-	return old.with(d)
+	return old.with(d), nil
 }
 
 // segmentName returns a name for a new segment file: of its collection, its embedder,
@@ -294,12 +295,12 @@ func (s *Store) make(of passage.Space, base uint32, put []passage.Whole) (name s
 	if rows == 0 {
 		return "", 0, entries, 0, nil
 	}
-	all := func(yield func(*passage.Passage) bool) {
+	all := func(yield func(*passage.Passage, error) bool) {
 		for i := range put {
 			for j := range put[i].Passages {
-				p := &put[i].Passages[j]
+				p := put[i].Passages[j]
 				p.Title = put[i].Title
-				if !yield(p) {
+				if !yield(&p, nil) {
 					return
 				}
 			}
@@ -503,9 +504,7 @@ func (s *Store) loadFrom(ctx context.Context, sp *space, v *view, who passage.Au
 			}
 			p.Title = d.doc.Title
 			if vectors {
-				if p.Vector, err = seg.file.vector(n, v.of.Dimensions); err != nil {
-					return nil, false, err
-				}
+				p.Vector = seg.vector(n)
 			}
 			all = append(all, passage.Loaded{Document: d.doc, Passage: p})
 		}

@@ -16,6 +16,7 @@ import (
 	"github.com/RoaringBitmap/roaring/v2"
 
 	"headworks/internal/passage"
+	"headworks/internal/rank"
 )
 
 // source is a segment file that views share, with its indices. It is closed when the
@@ -40,22 +41,35 @@ type piece struct {
 	table *table
 }
 
+// vector returns the vector of a row; nil where it has none.
+func (s *source) vector(n int) []float32 {
+	if s.legs.dense == nil {
+		return nil
+	}
+	if v, ok := s.legs.dense.Vector(nil, s.base+uint32(n)); ok {
+		return v
+	}
+	return nil
+}
+
 // view is what is searched of a space at a time. It never changes; who has it holds
 // it, and releases it.
 type view struct {
 	of     passage.Space
 	pieces []piece // by base
 	index  index
+	watch  *watch // of the space
 	refs   atomic.Int32
 
 	mu    sync.Mutex // guards masks
-	masks map[string]mask
+	masks map[string]*mask
 }
 
-// mask are the rows that an audience may read and a filter chooses.
+// mask are the rows that an audience may read and a filter chooses, by piece.
 type mask struct {
-	bits *roaring.Bitmap // nil: all rows there are
-	n    int
+	of     []*roaring.Bitmap // nil: all rows there are
+	counts []int
+	n      int
 }
 
 // mostMasks bounds the masks that a view keeps.
@@ -72,19 +86,15 @@ func (v *view) release() {
 }
 
 // newView returns a view of pieces, which holds them, and is held once.
-func newView(of passage.Space, pieces []piece) (*view, error) {
+func newView(of passage.Space, pieces []piece, w *watch) *view {
 	slices.SortFunc(pieces, func(a, b piece) int { return cmp.Compare(a.base, b.base) })
-	v := &view{of: of, pieces: pieces, masks: map[string]mask{}}
+	v := &view{of: of, pieces: pieces, watch: w, masks: map[string]*mask{}}
 	for _, p := range pieces {
 		p.refs.Add(1)
 	}
 	v.hold()
-	var err error
-	if v.index, err = newIndex(of, pieces); err != nil {
-		v.release()
-		return nil, err
-	}
-	return v, nil
+	v.index = newIndex(pieces)
+	return v
 }
 
 // segment returns the piece of a segment; nil where this view has none.
@@ -110,31 +120,37 @@ func (v *view) row(id uint32) (p *piece, n int, ok bool) {
 
 // mask returns which rows a query may find. One that was asked for before is at hand:
 // whatever could change it makes another view.
-func (v *view) mask(q *passage.Query) (mask, error) {
+func (v *view) mask(q *passage.Query) (*mask, error) {
 	key := q.Audience.Key()
 	if q.Filter != nil {
 		f, err := json.Marshal(q.Filter)
 		if err != nil {
-			return mask{}, fmt.Errorf("segment: %w", err)
+			return nil, fmt.Errorf("segment: %w", err)
 		}
 		key += "\x02" + string(f)
 	}
 	v.mu.Lock()
-	defer v.mu.Unlock()
-	if m, ok := v.masks[key]; ok {
+	m := v.masks[key]
+	v.mu.Unlock()
+	if m != nil {
 		return m, nil
 	}
-	m := mask{bits: roaring.New()}
-	whole := 0
+	m = &mask{}
 	for _, p := range v.pieces {
-		m.n += p.table.rows(q.Audience, q.Filter, func(from, to int) {
-			m.bits.AddRange(uint64(p.base)+uint64(from), uint64(p.base)+uint64(to))
+		bits := roaring.New()
+		n := p.table.rows(q.Audience, q.Filter, func(from, to int) {
+			bits.AddRange(uint64(p.base)+uint64(from), uint64(p.base)+uint64(to))
 		})
-		whole += p.file.rows()
+		if n == p.file.rows() {
+			bits = nil
+		} else {
+			bits.RunOptimize()
+		}
+		m.of, m.counts = append(m.of, bits), append(m.counts, n)
+		m.n += n
 	}
-	if m.n == whole {
-		m.bits = nil
-	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
 	if len(v.masks) >= mostMasks {
 		clear(v.masks)
 	}
@@ -151,7 +167,11 @@ func (v *view) search(ctx context.Context, q *passage.Query) (legs passage.Legs,
 	if q.Text != "" {
 		legs.Words = []passage.Found{}
 		if m.n > 0 {
-			if legs.Words, err = v.found(v.index.words(q.Text, m, q.N)); err != nil {
+			hits, err := v.index.byWords(q.Text, m, q.N)
+			if err != nil {
+				return legs, err
+			}
+			if legs.Words, err = v.found(hits); err != nil {
 				return legs, err
 			}
 		}
@@ -165,7 +185,11 @@ func (v *view) search(ctx context.Context, q *passage.Query) (legs passage.Legs,
 		}
 		legs.Dense = []passage.Found{}
 		if m.n > 0 {
-			if legs.Dense, err = v.found(v.index.dense(q.Vector, m, q.N, q.Exact)); err != nil {
+			hits, err := v.index.byVector(q.Vector, m, q.N, q.Exact, v.watch)
+			if err != nil {
+				return legs, err
+			}
+			if legs.Dense, err = v.found(hits); err != nil {
 				return legs, err
 			}
 		}
@@ -175,7 +199,7 @@ func (v *view) search(ctx context.Context, q *passage.Query) (legs passage.Legs,
 
 // found names what indices found. What is not live is left out, though a mask lets
 // none of it through.
-func (v *view) found(hits []hit) ([]passage.Found, error) {
+func (v *view) found(hits []rank.Hit) ([]passage.Found, error) {
 	all := make([]passage.Found, 0, len(hits))
 	for _, h := range hits {
 		p, n, ok := v.row(h.ID)
@@ -196,7 +220,7 @@ func (v *view) found(hits []hit) ([]passage.Found, error) {
 
 // load reads from the data file what is to be searched of a space. Segment files that
 // another view has open are shared with it.
-func (s *Store) load(ctx context.Context, id int64, of passage.Space, old *view) (*view, error) {
+func (s *Store) load(ctx context.Context, id int64, of passage.Space, old *view, w *watch) (*view, error) {
 	rows, err := s.db.QueryContext(ctx, "SELECT id, name, base FROM segments WHERE space = ?", id)
 	if err != nil {
 		return nil, fmt.Errorf("segment: %w", err)
@@ -232,7 +256,7 @@ func (s *Store) load(ctx context.Context, id int64, of passage.Space, old *view)
 			return nil, err
 		}
 	}
-	return newView(of, pieces)
+	return newView(of, pieces, w), nil
 }
 
 func release(s *source) { s.release() }
@@ -317,7 +341,7 @@ type change struct {
 }
 
 // with returns a view after a change.
-func (v *view) with(d *delta) (*view, error) {
+func (v *view) with(d *delta) *view {
 	pieces := slices.Clone(v.pieces)
 	own := map[int64]*table{}
 	changed := func(segment int64) *table {
@@ -346,5 +370,5 @@ func (v *view) with(d *delta) (*view, error) {
 	if d.added != nil {
 		pieces = append(pieces, *d.added)
 	}
-	return newView(v.of, pieces)
+	return newView(v.of, pieces, v.watch)
 }
