@@ -416,8 +416,7 @@ func (s *Store) Drop(ctx context.Context, of passage.Space) error {
 	sp.mu.Lock()
 	if sp.view != nil {
 		sp.view.release()
-		sp.view = &view{of: of} // who has it still finds nothing
-		sp.view.hold()
+		sp.view = newView(of, nil, &sp.watch) // who has it still finds nothing
 	}
 	sp.mu.Unlock()
 	for _, name := range names {
