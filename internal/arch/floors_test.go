@@ -15,9 +15,9 @@ const module = "headworks"
 // star stands for every child of a family. A package is listed before its first
 // code is written; one that is not listed has no place in the house.
 var floors = [][]string{
-	{"inference", "tenant", "fault", "scan", "form", "place", "document", "words", "rank"},
+	{"inference", "tenant", "fault", "scan", "form", "place", "gram", "document", "words", "rank"},
 	{"fleet", "catalog", "catalog/card", "prefix", "vitals", "complexity", "dialect", "dialect/*", "dialect/openai/*", "latency", "record", "evict", "chunk", "passage", "bm25", "dense"},
-	{"admit", "route", "locality", "schedule", "health", "price", "canary", "lora", "quality", "ground", "relevance"},
+	{"admit", "route", "locality", "schedule", "health", "price", "canary", "lora", "quality", "similar", "ground", "relevance"},
 	{"flow", "wire", "bridge", "journal", "engine/bedrock/sigv4", "document/*"},
 	{"engine", "engine/*", "scrape", "identity", "store", "store/*", "facts", "meter", "telemetry", "peer", "cell", "nameserver", "retrieve", "discover", "discover/*", "config", "eval", "cache", "format", "source", "knowledge", "knowledge/*"},
 	{"gateway", "sim"},

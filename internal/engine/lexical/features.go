@@ -5,7 +5,8 @@ import (
 	"math"
 	"slices"
 	"unicode"
-	"unicode/utf8"
+
+	"headworks/internal/gram"
 )
 
 // What a feature weighs. A word weighs the more the longer it is, since the short
@@ -34,7 +35,7 @@ func features(dst []term, text string) []term {
 		if len(word) == 0 {
 			return
 		}
-		t := term{hash('w', word), weigh(word), 1}
+		t := term{gram.Hash('w', word), weigh(word), 1}
 		dst = append(dst, t)
 		dst = pair(dst, last, t)
 		dst = pieces(dst, word)
@@ -48,7 +49,7 @@ func features(dst []term, text string) []term {
 			end()
 		default:
 			end()
-			t := term{hash('w', []rune{r}), signWeight, 1}
+			t := term{gram.Hash('w', []rune{r}), signWeight, 1}
 			dst = append(dst, t)
 			dst = pair(dst, last, t)
 			last = t
@@ -62,7 +63,7 @@ func pair(dst []term, a, b term) []term {
 	if a.weight == 0 {
 		return dst
 	}
-	return append(dst, term{mix(a.hash ^ mix(b.hash)), pairWeight * min(a.weight, b.weight), 1})
+	return append(dst, term{gram.Mix(a.hash ^ gram.Mix(b.hash)), pairWeight * min(a.weight, b.weight), 1})
 }
 
 func weigh(word []rune) float32 {
@@ -94,7 +95,7 @@ func pieces(dst []term, word []rune) []term {
 	first := len(dst)
 	for n := low; n <= high; n++ {
 		for i := 0; i+n <= len(word); i++ {
-			dst = append(dst, term{hash: hash('p', word[i:i+n]), times: 1})
+			dst = append(dst, term{hash: gram.Hash('p', word[i:i+n]), times: 1})
 		}
 	}
 	each := float32(piecesWeight / math.Sqrt(float64(max(len(dst)-first, 1))))
@@ -113,26 +114,6 @@ func dense(word []rune) bool {
 		}
 	}
 	return false
-}
-
-// hash returns the hash of a feature of a kind (FNV-1a, 64 bits, mixed).
-func hash(kind byte, runes []rune) uint64 {
-	const prime = 1099511628211
-	h := (uint64(14695981039346656037) ^ uint64(kind)) * prime
-	var room [utf8.UTFMax]byte
-	for _, r := range runes {
-		for _, c := range room[:utf8.EncodeRune(room[:], r)] {
-			h = (h ^ uint64(c)) * prime
-		}
-	}
-	return mix(h)
-}
-
-// mix spreads what differs over all bits (the finalizer of MurmurHash3).
-func mix(h uint64) uint64 {
-	h = (h ^ h>>33) * 0xff51afd7ed558ccd
-	h = (h ^ h>>33) * 0xc4ceb9fe1a85ec53
-	return h ^ h>>33
 }
 
 // count returns the features of a text by their hash, those that come several times

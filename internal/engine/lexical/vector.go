@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"headworks/internal/dialect/openai/rerank"
+	"headworks/internal/gram"
 )
 
 // Vector returns the vector of a text, of length one; nil for a text without a feature.
@@ -25,11 +26,7 @@ func vector(text string, dimensions int) []float32 {
 	}
 	sums := make([]float64, dimensions)
 	for _, t := range terms {
-		x := float64(float64(t.weight) * math.Sqrt(float64(t.times)))
-		if t.hash>>63 != 0 {
-			x = -x
-		}
-		sums[(t.hash&(1<<63-1))%uint64(dimensions)] += x
+		gram.Add(sums, t.hash, float64(float64(t.weight)*math.Sqrt(float64(t.times))))
 	}
 	norm := 0.0
 	for _, x := range sums {

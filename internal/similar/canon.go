@@ -1,0 +1,512 @@
+package similar
+
+import (
+	"slices"
+	"strings"
+)
+
+// A rule replaces a phrase by another one that means the same. Alternatives stand
+// between strokes, a word with a question mark may be missing, ^ is the beginning of
+// a sentence and $ its end; =2 is the second word that was found.
+type rule struct {
+	from []alternative
+	to   []string
+	head bool // only at the beginning
+	tail bool // only at the end
+}
+
+type alternative struct {
+	words    []string
+	optional bool
+}
+
+func (a *alternative) holds(t *token) bool {
+	if t.exact || t.shout() {
+		return false
+	}
+	for _, w := range a.words {
+		if w == t.text {
+			return true
+		}
+	}
+	return false
+}
+
+// rules reads a table: one rule a line, "from -> to".
+func rules(table string) []rule {
+	var list []rule
+	for line := range strings.Lines(table) {
+		from, to, ok := strings.Cut(strings.TrimSpace(line), "->")
+		if !ok {
+			continue
+		}
+		var r rule
+		for _, field := range strings.Fields(from) {
+			switch {
+			case field == "^":
+				r.head = true
+				continue
+			case field == "$":
+				r.tail = true
+				continue
+			}
+			word, optional := strings.CutSuffix(field, "?")
+			var all []string
+			for w := range strings.SplitSeq(word, "|") {
+				if set, ok := sets[w]; ok {
+					all = append(all, strings.Fields(set)...)
+					continue
+				}
+				all = append(all, w)
+			}
+			r.from = append(r.from, alternative{all, optional})
+		}
+		r.to = strings.Fields(to)
+		list = append(list, r)
+	}
+	return list
+}
+
+// at returns how many tokens a rule covers at the beginning of some, or -1.
+func (r *rule) at(in []token) int {
+	i := 0
+	for f := range r.from {
+		a := &r.from[f]
+		if i < len(in) && a.holds(&in[i]) {
+			i++
+			continue
+		}
+		if !a.optional {
+			return -1
+		}
+	}
+	if i == 0 || r.tail && i < len(in) {
+		return -1
+	}
+	return i
+}
+
+// apply rewrites some tokens by the first rule that fits at each place, and again
+// where something was replaced at the beginning of the sentence, since one courtesy
+// often follows another.
+func apply(list []rule, in []token) []token {
+	for i, times := 0, 0; i < len(in); {
+		n, r := match(list, in, i)
+		if n < 0 || times > 64 {
+			i++
+			continue
+		}
+		times++
+		out := make([]token, 0, len(in)+len(r.to))
+		out = append(out, in[:i]...)
+		for _, w := range r.to {
+			if w[0] == '=' {
+				out = append(out, in[i+int(w[1]-'1')])
+				continue
+			}
+			out = append(out, token{text: w, raw: w})
+		}
+		if len(r.to) > 0 {
+			out[len(out)-1].pause, out[len(out)-1].asks = in[i+n-1].pause, in[i+n-1].asks
+		}
+		in = append(out, in[i+n:]...)
+		if r.head {
+			continue
+		}
+		i += len(r.to)
+	}
+	return in
+}
+
+func match(list []rule, in []token, i int) (int, *rule) {
+	for k := range list {
+		r := &list[k]
+		if r.head && i > 0 {
+			continue
+		}
+		if n := r.at(in[i:]); n > 0 {
+			return n, r
+		}
+	}
+	return -1, nil
+}
+
+// contractions writes short forms out and mends the commonest slips.
+func contractions(in []token) []token {
+	out := make([]token, 0, len(in)+2)
+	add := func(t token, words ...string) {
+		for _, w := range words {
+			n := t
+			n.text, n.raw, n.name = w, w, false
+			n.pause, n.asks = false, false
+			out = append(out, n)
+		}
+		out[len(out)-1].pause, out[len(out)-1].asks = t.pause, t.asks
+	}
+	for _, t := range in {
+		w := t.text
+		if t.exact || t.name && !strings.Contains(w, "'") {
+			out = append(out, t)
+			continue
+		}
+		if full := short[w]; full != "" {
+			add(t, strings.Fields(full)...)
+			continue
+		}
+		stem, tail, ok := strings.Cut(w, "'")
+		if !ok {
+			out = append(out, t)
+			continue
+		}
+		switch {
+		case tail == "t" && strings.HasSuffix(stem, "n"):
+			add(t, strings.TrimSuffix(stem, "n"), "not")
+		case tail == "re":
+			add(t, stem, "are")
+		case tail == "ve":
+			add(t, stem, "have")
+		case tail == "ll":
+			add(t, stem, "will")
+		case tail == "m":
+			add(t, stem, "am")
+		case tail == "s" && copular[stem]:
+			add(t, stem, "is")
+		case tail == "s" || tail == "":
+			n := t
+			n.text, n.raw, n.pause, n.asks = stem, n.raw[:len(stem)], false, false
+			out = append(out, n)
+			out = append(out, token{text: "'s", raw: "'s", pause: t.pause, asks: t.asks})
+		default:
+			t.text = strings.ReplaceAll(w, "'", "")
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+// possessives turns "France's capital" into "capital of France", as far as the owner
+// is one word or a run of names, and the thing one word.
+func possessives(in []token) []token {
+	for i := 1; i+1 < len(in); i++ {
+		if in[i].text != "'s" || in[i].pause || in[i+1].exact {
+			continue
+		}
+		from := i - 1
+		for from > 0 && in[i-1].name && in[from-1].name {
+			from--
+		}
+		thing := i + 1
+		for thing+1 < len(in) && !in[thing].pause && attributive[in[thing].text] {
+			thing++
+		}
+		out := append([]token{}, in[:from]...)
+		out = append(out, in[i+1:thing+1]...)
+		out = append(out, token{text: "of", raw: "of"})
+		out = append(out, in[from:i]...)
+		out[len(out)-1].pause = in[thing].pause
+		in = append(out, in[thing+1:]...)
+	}
+	return in
+}
+
+// Reading modes. What a text says about words themselves must keep them.
+type mode uint8
+
+const (
+	free    mode = iota // all rewriting
+	careful             // no synonyms, spellings or endings: two words are compared
+	literal             // nothing but courtesy, case and the last mark
+)
+
+func modeOf(sentences [][]token, text string) mode {
+	m := free
+	count := 0
+	for _, s := range sentences {
+		for i := range s {
+			count++
+			if s[i].quote || s[i].exact {
+				continue
+			}
+			switch {
+			case aboutWords[s[i].text]:
+				return literal
+			case compares[s[i].text]:
+				m = careful
+			}
+		}
+	}
+	// A line break, or a colon with text behind it, brings text to work on.
+	if count > longText || strings.Contains(strings.TrimSpace(text), "\n") || colon(text) && !asks(sentences) {
+		return literal
+	}
+	return m
+}
+
+// longText is how many tokens a text may have that is read as a question. What is
+// longer carries matter of its own.
+const longText = 60
+
+// asks reports whether a text begins with a question word.
+func asks(sentences [][]token) bool {
+	return len(sentences) > 0 && (questionWords[sentences[0][0].text] || sentences[0][0].text == "which")
+}
+
+func colon(text string) bool {
+	i := strings.IndexByte(text, ':')
+	return i >= 0 && i+1 < len(text) && text[i+1] == ' ' && strings.TrimSpace(text[i+1:]) != ""
+}
+
+// canonical returns the terms of a text: what is left of it when everything is gone
+// that does not change what is asked, in the order in which it stands.
+func canonical(text string) (terms []token, m mode) {
+	sentences := split(text)
+	m = modeOf(sentences, text)
+	for _, s := range sentences {
+		s = apply(courtesies, contractions(s))
+		if len(s) == 0 {
+			continue
+		}
+		if m != literal {
+			s = question(s, m)
+		}
+		terms = append(terms, s...)
+	}
+	return terms, m
+}
+
+// question reads one sentence.
+func question(s []token, m mode) []token {
+	if m == free {
+		for i := range s {
+			if !s[i].exact {
+				s[i].text = spelling(s[i].text)
+			}
+		}
+	}
+	s = possessives(numberWords(s))
+	s = apply(idioms, s)
+	s = polar(s)
+	who := subject(s)
+	s = apply(phrases, s)
+	if m == free {
+		s = apply(synonyms, s)
+	}
+	s = fragment(s)
+	s = purpose(symmetric(superlative(meaning(s))))
+	s = anything(agree(s, who))
+	return drop(s, m)
+}
+
+// polar marks a yes/no question by its auxiliary, which it puts first: whether X is
+// Y becomes is X Y.
+func polar(s []token) []token {
+	if len(s) < 2 || s[0].exact {
+		return s
+	}
+	if class := auxiliaries[s[0].text]; class != "" {
+		s[0].text = class
+		return s
+	}
+	if s[0].text != "if?" {
+		return s
+	}
+	for i := 1; i < len(s); i++ {
+		if class := auxiliaries[s[i].text]; class != "" && !s[i].exact {
+			out := append([]token{{text: class, raw: s[i].raw}}, s[1:i]...)
+			return append(out, s[i+1:]...)
+		}
+	}
+	s[0].text = "?do"
+	return s
+}
+
+// meaning turns "what does X mean" into "what is the meaning of X".
+func meaning(s []token) []token {
+	n := len(s)
+	if n < 4 || s[0].text != "what" || s[n-1].text != "mean" || s[1].text != "does" && s[1].text != "do" {
+		return s
+	}
+	out := append([]token{s[0]}, token{text: "meaning", raw: "meaning"})
+	return append(out, s[2:n-1]...)
+}
+
+// superlative turns "which phone is best for X" into "what is the best phone for X".
+func superlative(s []token) []token {
+	if len(s) < 4 || s[0].text != "what" {
+		return s
+	}
+	for i := 1; i < len(s) && i <= 5; i++ {
+		switch {
+		case s[i].exact || function[s[i].text]:
+			return s
+		case s[i].text != "is" && s[i].text != "are":
+			continue
+		}
+		j := i + 1
+		for j < len(s) && articles[s[j].text] {
+			j++
+		}
+		if i == 1 || j >= len(s) || s[j].text != "best" {
+			return s
+		}
+		out := append([]token{s[0], s[j]}, s[1:i]...)
+		return append(out, s[j+1:]...)
+	}
+	return s
+}
+
+// symmetric puts the two sides of a comparison in order that asks the same either way:
+// the difference between B and A is that between A and B.
+func symmetric(s []token) []token {
+	from, and := -1, -1
+	for i := range s {
+		switch w := s[i].text; {
+		case w == "between":
+			if from >= 0 {
+				return s
+			}
+			from = i + 1
+		case from >= 0 && w == "and":
+			if and >= 0 {
+				return s
+			}
+			and = i
+		case from >= 0 && function[w] && !articles[w]:
+			return s
+		}
+	}
+	if from < 2 || and < 0 || and == len(s)-1 || !mutual[s[from-2].text] {
+		return s
+	}
+	left, right := s[from:and], s[and+1:]
+	if compareTerms(left, right) <= 0 {
+		return s
+	}
+	out := append([]token{}, s[:from]...)
+	out = append(out, right...)
+	out = append(out, s[and])
+	return append(out, left...)
+}
+
+func compareTerms(a, b []token) int {
+	content := func(s []token) string {
+		var w []string
+		for i := range s {
+			if !articles[s[i].text] {
+				w = append(w, s[i].text)
+			}
+		}
+		return strings.Join(w, " ")
+	}
+	return strings.Compare(content(a), content(b))
+}
+
+// fragment says what of a question that leaves it out: "Meaning of life?"
+func fragment(s []token) []token {
+	if len(s) == 0 || !s[len(s)-1].asks || s[0].exact || function[s[0].text] && !articles[s[0].text] || s[0].text[0] == '?' {
+		return s
+	}
+	for i := range s {
+		if questionWords[s[i].text] || s[i].text == "is" || s[i].text == "are" {
+			return s
+		}
+	}
+	return append([]token{{text: "what", raw: "what"}}, s...)
+}
+
+// anything takes out "any" where it adds nothing: how to crack any interview, is there
+// any hope, why do they not have any.
+func anything(s []token) []token {
+	bound := false
+	out := make([]token, 0, len(s))
+	for i := range s {
+		if s[i].text == "any" && !s[i].exact && bound {
+			continue
+		}
+		bound = bound || s[i].text == "how-to" || s[i].text == "where-to" || negators[s[i].text]
+		out = append(out, s[i])
+	}
+	return out
+}
+
+// purpose turns "for learning" into "to learning", which is alike "to learn".
+func purpose(s []token) []token {
+	for i := range s {
+		if (s[i].text == "for" || s[i].text == "like" && i > 0 && s[i-1].text == "it") && !s[i].exact && i+1 < len(s) && strings.HasSuffix(s[i+1].text, "ing") && !s[i+1].name && !notGerunds[s[i+1].text] {
+			if s[i].text == "for" {
+				s[i].text = "to"
+				continue
+			}
+			rest := append([]token{{text: "to", raw: "to"}}, s[i+1:]...)
+			return append(s[:i+1:i+1], rest...)
+		}
+	}
+	return s
+}
+
+// subject returns who a question about doing something speaks of: how do I, where can
+// you; nothing where it is nobody, as in how to.
+func subject(s []token) string {
+	for _, t := range s[:min(len(s), 5)] {
+		if owners[t.text] != "" && !t.exact {
+			return t.text
+		}
+	}
+	return ""
+}
+
+// agree takes out the possessive of whoever asks about doing something: how do I
+// improve my English is how to improve English. It leaves those of others, and all of
+// them where a second person is spoken of.
+func agree(s []token, who string) []token {
+	if len(s) == 0 || s[0].text != "how-to" && s[0].text != "where-to" {
+		return s
+	}
+	for i := range s {
+		if persons[s[i].text] && !s[i].exact {
+			return s
+		}
+	}
+	out := make([]token, 0, len(s))
+	for _, t := range s {
+		if own := strings.Fields(owners[who]); !t.exact && slices.Contains(own, t.text) {
+			continue
+		}
+		out = append(out, t)
+	}
+	return out
+}
+
+// drop takes out the words that say nothing by themselves and cuts plural endings.
+func drop(s []token, m mode) []token {
+	wh := len(s) > 0 && questionWords[s[0].text]
+	out := make([]token, 0, len(s))
+	for i, t := range s {
+		if t.exact || t.quote {
+			out = append(out, t)
+			continue
+		}
+		next := ""
+		if i+1 < len(s) {
+			next = s[i+1].text
+		}
+		switch {
+		case t.name:
+		case articles[t.text], fillers[t.text] && !strings.HasPrefix(next, "#"):
+			continue
+		case i > 0 && (t.text == "is" || t.text == "are" || t.text == "am"):
+			continue
+		case i > 0 && next != "" && (t.text == "do" || t.text == "does") && auxiliaryAfter[s[i-1].text]:
+			continue
+		case m == careful && t.text == "differences":
+			t.text = "difference"
+		case t.text == "so" && wh:
+			continue
+		}
+		if m == free && !t.name {
+			t.text = singular(t.text)
+		}
+		out = append(out, t)
+	}
+	return out
+}

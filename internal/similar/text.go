@@ -1,0 +1,237 @@
+package similar
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// token is a piece of a text.
+type token struct {
+	text  string // in lower case; a number by its value, behind #
+	raw   string // as it stands in the text
+	exact bool   // code, quoted, a path, an id: nothing else stands for it
+	quote bool   // it stands between quotes or backticks
+	name  bool   // written with a capital inside a sentence
+	pause bool   // a comma or the like follows
+	asks  bool   // a question mark follows
+}
+
+// shout reports whether a token is a word in capitals, so rather a name than what its
+// letters say: ARE, NOT.
+func (t *token) shout() bool { return t.name && len(t.raw) > 1 && t.raw == strings.ToUpper(t.raw) }
+
+// bracket pairs of quotes. What stands between them is somebody's own words.
+var quotes = []struct{ open, end string }{
+	{"```", "```"}, {"`", "`"}, {`"`, `"`}, {"“", "”"}, {"„", "“"}, {"«", "»"}, {"‘", "’"}, {"'", "'"},
+}
+
+// split cuts a text into sentences of tokens. Bare full stops, question marks and
+// exclamation marks end a sentence and are no tokens.
+func split(text string) (sentences [][]token) {
+	var now []token
+	end := func() {
+		if len(now) > 0 {
+			sentences, now = append(sentences, now), nil
+		}
+	}
+	for rest := text; rest != ""; {
+		r, size := utf8.DecodeRuneInString(rest)
+		if unicode.IsSpace(r) {
+			rest = rest[size:]
+			continue
+		}
+		if inside, after, ok := quoted(rest); ok {
+			for _, w := range strings.Fields(inside) {
+				now = append(now, token{text: strings.ToLower(w), raw: w, exact: true, quote: true})
+			}
+			rest = after
+			continue
+		}
+		n := strings.IndexFunc(rest, unicode.IsSpace)
+		if n < 0 {
+			n = len(rest)
+		}
+		chunk := rest[:n]
+		// A quote that begins inside a chunk begins the next one.
+		if i := strings.IndexAny(chunk[size:], "`\"“«„"); i >= 0 {
+			chunk = chunk[:size+i]
+		}
+		rest = rest[len(chunk):]
+		core, ends := peel(chunk)
+		if core == "&" {
+			core = "and"
+		}
+		if core != "" {
+			now = appendChunk(now, core, len(now) == 0)
+		}
+		if len(now) > 0 {
+			now[len(now)-1].pause = core != chunk
+			now[len(now)-1].asks = strings.ContainsAny(chunk, "?？")
+		}
+		if ends {
+			end()
+		}
+	}
+	end()
+	return sentences
+}
+
+// quoted returns what stands between quotes at the beginning of a text, and what
+// follows them.
+func quoted(s string) (inside, after string, ok bool) {
+	for _, q := range quotes {
+		if !strings.HasPrefix(s, q.open) {
+			continue
+		}
+		body := s[len(q.open):]
+		for at := 0; ; {
+			i := strings.Index(body[at:], q.end)
+			if i < 0 {
+				break
+			}
+			i += at
+			after = body[i+len(q.end):]
+			r, _ := utf8.DecodeRuneInString(after)
+			if (q.end != "'" && q.end != "’") || !unicode.IsLetter(r) && i > 0 {
+				return body[:i], after, strings.TrimSpace(body[:i]) != ""
+			}
+			at = i + len(q.end)
+		}
+		return "", "", false
+	}
+	return "", "", false
+}
+
+const (
+	opening = "([{<\"'“‘«¿¡"
+	closing = ")]}>\"'”’»,.;:!?…。？！，、"
+)
+
+// peel takes the punctuation from around a chunk and reports whether it ends a
+// sentence.
+func peel(chunk string) (core string, ends bool) {
+	core = strings.TrimRight(chunk, closing)
+	tail := chunk[len(core):]
+	if core == "" {
+		return "", strings.ContainsAny(chunk, ".!?。？！")
+	}
+	// C++., f(x), a[0] keep their brackets; s' is a possessive.
+	if strings.HasPrefix(tail, "'") && strings.HasSuffix(core, "s") {
+		core += "'s"
+	}
+	for _, pair := range []string{"()", "[]", "{}", "<>"} {
+		if strings.HasPrefix(tail, pair[1:]) && strings.LastIndex(core, pair[:1]) > 0 {
+			core, tail = core+pair[1:], tail[1:]
+		}
+	}
+	core = strings.TrimLeft(core, opening)
+	ends = strings.ContainsAny(tail, ".!?。？！")
+	if ends && !strings.ContainsAny(tail, "!?。？！") && abbreviation(core) {
+		ends = false
+	}
+	return core, ends
+}
+
+// abbreviation reports whether a full stop behind a word need not end a sentence.
+func abbreviation(core string) bool {
+	switch strings.ToLower(core) {
+	case "dr", "mr", "mrs", "ms", "st", "vs", "etc", "e.g", "i.e", "eg", "no", "rs", "inc", "ltd", "jr", "sr", "prof", "approx", "fig", "u.s", "u.k":
+		return true
+	}
+	return false
+}
+
+// appendChunk appends the tokens of a run without spaces.
+func appendChunk(to []token, core string, first bool) []token {
+	core = strings.ReplaceAll(core, "’", "'")
+	if number := numberTokens(core); number != nil {
+		return append(to, number...)
+	}
+	if code(core) {
+		return append(to, token{text: strings.ToLower(core), raw: core, exact: true})
+	}
+	if dotted := undot(core); dotted != "" {
+		if text := states[strings.ToUpper(dotted)]; text != "" {
+			dotted = text
+		}
+		return append(to, token{text: dotted, raw: core, name: !first})
+	}
+	// Words joined by a hyphen or a stroke are the words.
+	if i := strings.IndexAny(core, "-–—/"); i > 0 && i < len(core)-1 {
+		_, size := utf8.DecodeRuneInString(core[i:])
+		to = appendChunk(to, core[:i], first)
+		if core[i] == '/' {
+			to = append(to, token{text: "/", raw: "/"})
+		}
+		return appendChunk(to, core[i+size:], false)
+	}
+	// Letters with digits behind: python3 is python 3.
+	if i := strings.IndexFunc(core, unicode.IsDigit); i > 0 && letters(core[:i]) {
+		if number := numberTokens(core[i:]); number != nil {
+			to = append(to, token{text: strings.ToLower(core[:i]), raw: core[:i], name: true})
+			return append(to, number...)
+		}
+	}
+	if !words(core) {
+		return append(to, token{text: strings.ToLower(core), raw: core, exact: true})
+	}
+	r, _ := utf8.DecodeRuneInString(core)
+	shout := core == strings.ToUpper(core) && len(core) > 1
+	if text := states[core]; text != "" {
+		return append(to, token{text: text, raw: core, name: true})
+	}
+	return append(to, token{text: strings.ToLower(core), raw: core, name: core != "I" && !strings.HasPrefix(core, "I'") && (unicode.IsUpper(r) && !first || shout)})
+}
+
+// states are short names that in small letters are words.
+var states = map[string]string{"US": "usa", "USA": "usa", "UK": "uk", "IT": "it (technology)", "WHO": "who (health)"}
+
+// code reports whether a run looks like code, a path, an address or an id: its
+// letters stand for themselves.
+func code(s string) bool {
+	if strings.ContainsAny(s, "_\\@#=<>{}[]()^~|*&+:$%") || strings.HasPrefix(s, "-") && len(s) > 1 || strings.HasPrefix(s, "/") || strings.HasPrefix(s, ".") {
+		return len(s) > 1
+	}
+	if strings.Count(s, "/") > 1 {
+		return true
+	}
+	i := strings.IndexByte(s, '.')
+	return i > 0 && i < len(s)-1 && undot(s) == ""
+}
+
+// undot returns U.S.A or Ph.D without its stops, or nothing where s is no such word.
+func undot(s string) string {
+	if !strings.Contains(s, ".") {
+		return ""
+	}
+	parts := strings.Split(s, ".")
+	for i, p := range parts {
+		if !letters(p) || i < len(parts)-1 && utf8.RuneCountInString(p) > 2 || utf8.RuneCountInString(p) > 4 {
+			return ""
+		}
+	}
+	if len(parts[0]) > 1 && parts[0] != "Ph" {
+		return ""
+	}
+	return strings.ToLower(strings.Join(parts, ""))
+}
+
+func letters(s string) bool {
+	for _, r := range s {
+		if !unicode.IsLetter(r) && !unicode.IsMark(r) {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// words reports whether a run is letters, maybe with apostrophes inside.
+func words(s string) bool {
+	for _, r := range s {
+		if !unicode.IsLetter(r) && !unicode.IsMark(r) && r != '\'' {
+			return false
+		}
+	}
+	return s != ""
+}
