@@ -13,9 +13,10 @@ const (
 	maxShare   = 100      // one principal owns one part in this many of a wide index
 )
 
-// Thresholds of similarity: each belongs to one kind of vector.
+// Thresholds of similarity: each belongs to one kind of vector. Lexical vectors are made
+// of the terms, so what the guards let through is far above theirs; the guards decide.
 const (
-	LexicalThreshold  = 0.0
+	LexicalThreshold  = 0.60
 	EmbeddedThreshold = 0.95
 )
 
@@ -106,7 +107,7 @@ func (x *Index) similarity(q *Question, v []float32, e *Entry) (s, threshold flo
 	if v != nil {
 		return Cosine(v, e.Vector), EmbeddedThreshold
 	}
-	return Cosine(vector(q.Text, &x.rare), vector(e.Question.Text, &x.rare)), LexicalThreshold
+	return Cosine(vector(q.plain, &x.rare), vector(e.Question.plain, &x.rare)), LexicalThreshold
 }
 
 // Add keeps a question. One that stands there under the same key is replaced.

@@ -119,7 +119,7 @@ func TestIndexKeepsItsBooks(t *testing.T) {
 			default:
 				length := rapid.SampledFrom([]int{0, 10, MaxBytes / maxShare / 3, MaxBytes / maxShare}).Draw(t, "length")
 				text := fmt.Sprintf("what is thing %d ", i%5) + strings.Repeat("a", length)
-				x.Add(Entry{Question: &Question{Text: text, terms: Read(text[:10]).terms}, Key: k, Owner: uint64(i % 3), Expires: now.Add(time.Duration(i) * time.Second)}, now)
+				x.Add(Entry{Question: &Question{Text: text, plain: text[:10], terms: Read(text[:10]).terms}, Key: k, Owner: uint64(i % 3), Expires: now.Add(time.Duration(i) * time.Second)}, now)
 			}
 			now = now.Add(time.Second)
 		}

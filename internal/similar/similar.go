@@ -26,6 +26,7 @@ type Question struct {
 	Text string
 
 	terms    []token
+	plain    string // the terms, in one string
 	mode     mode
 	tokens   int // runs of letters and digits, and single signs
 	moving   string
@@ -37,9 +38,21 @@ type Question struct {
 func Read(text string) *Question {
 	q := &Question{Text: text, tokens: Tokens(text), scripts: scriptsOf(text)}
 	q.terms, q.mode = canonical(text)
+	q.plain = joinTerms(q.terms)
 	q.moving = movingWord(text)
 	q.personal = Personal(text)
 	return q
+}
+
+func joinTerms(terms []token) string {
+	var b strings.Builder
+	for i := range terms {
+		if i > 0 {
+			b.WriteByte(' ')
+		}
+		b.WriteString(terms[i].text)
+	}
+	return b.String()
 }
 
 // Guard is what keeps an answer from standing in for another one.

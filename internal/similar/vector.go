@@ -28,7 +28,7 @@ func (r *rarity) weight(h uint64) float64 {
 // note takes a text in, or out again.
 func (r *rarity) note(q *Question, by int) {
 	var seen [1 << 12 / 64]uint64
-	for h := range grams(q.Text) {
+	for h := range grams(q.plain) {
 		i := h % uint64(len(r.in))
 		if seen[i/64]>>(i%64)&1 == 0 {
 			seen[i/64] |= 1 << (i % 64)
