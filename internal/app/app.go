@@ -43,6 +43,7 @@ import (
 	"headworks/internal/inference"
 	"headworks/internal/journal"
 	"headworks/internal/meter"
+	"headworks/internal/monitor"
 	"headworks/internal/retrieve"
 	"headworks/internal/scrape"
 	"headworks/internal/store/sqlite"
@@ -105,6 +106,9 @@ type App struct {
 	back      net.Listener
 	company   *company
 	names     *names // nil where nobody asks
+	monitor   *monitor.Monitor
+	dropped   uint64                 // records that an alert told of
+	notTaken  atomic.Pointer[string] // why the configuration file is not in use; nil: it is
 	local     tenant.Secret
 	found     Found
 
@@ -127,6 +131,7 @@ var (
 	_ admin.Keys      = (*keyring)(nil)
 	_ responses.Store = (*shelf)(nil)
 	_ admin.Process   = (*App)(nil)
+	_ admin.Alerts    = (*monitor.Monitor)(nil)
 )
 
 // New builds an App and opens its listeners. Nothing is sent anywhere.
@@ -309,8 +314,9 @@ func (a *App) open() error {
 	a.answers = &shelf{store: a.store, log: a.log}
 	a.metrics = telemetry.New(telemetry.Coarse, a.sources())
 	a.requests = telemetry.NewRequestLog(a.log, telemetry.Faults)
+	a.monitor = monitor.New(monitor.Settings{}, a.conditions)
 	a.facts, repairs, err = facts.Open(filepath.Join(dir, "facts", "wal"), facts.Options{
-		Observers: []facts.Observer{a.metrics, a.requests}, Log: a.log,
+		Observers: []facts.Observer{a.metrics, a.requests, a.monitor}, Log: a.log,
 	})
 	if err != nil {
 		return fmt.Errorf("the records: %w", err)
@@ -342,6 +348,7 @@ func (a *App) use(c *config.Config) error {
 		p.Rules.QueueWait = c.Limits.QueueWait
 	})
 	a.listenTo(c)
+	a.monitor.Use(objectives(c))
 	a.publish(world, take)
 	a.company.use(c)
 	a.names.use(c)
@@ -511,6 +518,7 @@ func (a *App) Run(ctx context.Context, ready func()) error {
 	start("budgets", func() error { a.budgets(loops); return nil })
 	start("responses", func() error { a.answers.run(loops); return nil })
 	start("canaries", func() error { a.trials.run(loops); return nil })
+	start("alerts", func() error { a.lookout(loops); return nil })
 	start("shadows", func() error { <-loops.Done(); a.shadows.copies.End(); return nil })
 	start("upkeep", func() error { a.upkeep(loops); return nil })
 	start("finding replicas", func() error { a.finding.run(loops); return nil })
@@ -520,7 +528,7 @@ func (a *App) Run(ctx context.Context, ready func()) error {
 	}
 	operators := &http.Server{
 		Handler: (&admin.Surface{
-			Health: a.health, Records: a.facts, Keys: a.keys, Process: a, Canaries: a.trials, Drains: a.drills, Library: a.library.surface(),
+			Health: a.health, Records: a.facts, Keys: a.keys, Process: a, Canaries: a.trials, Drains: a.drills, Alerts: a.monitor, Library: a.library.surface(),
 			Metrics: a.metrics.Handler(), Token: a.keys.isAdmin, Log: a.log,
 		}).Handler(),
 		ErrorLog:          a.warnings(),

@@ -46,6 +46,7 @@ func (a *App) Reload(context.Context) (admin.Reloaded, error) {
 	if len(r.Restart) > 0 && !slices.Equal(r.Restart, a.restart) {
 		a.log.Warn("only a restart takes these over", "fields", r.Restart)
 	}
+	a.notTaken.Store(nil)
 	a.restart = r.Restart
 	r.Generation, r.Config = a.generation(), a.gateway.World().Config
 	return r, nil
@@ -54,6 +55,7 @@ func (a *App) Reload(context.Context) (admin.Reloaded, error) {
 // refuse keeps the configuration that is in use, and says why.
 func (a *App) refuse(words string, cause error, problems []config.Problem) (admin.Reloaded, error) {
 	a.refused.Add(1)
+	a.notTaken.Store(new(cause.Error()))
 	args := []any{"generation", a.generation(), "cause", cause.Error()}
 	if len(problems) > 0 {
 		args = append(args, "problems", problems)

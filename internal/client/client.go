@@ -20,8 +20,10 @@ import (
 	"strings"
 	"time"
 
+	"headworks/internal/alert"
 	"headworks/internal/api/admin"
 	"headworks/internal/identity"
+	"headworks/internal/monitor"
 	"headworks/internal/record"
 	"headworks/internal/wire"
 )
@@ -210,6 +212,27 @@ func (a *Admin) RevokeKey(ctx context.Context, idOrName string) (admin.Key, erro
 func (a *Admin) Canaries(ctx context.Context) ([]admin.Canary, error) {
 	all, err := get[map[string][]admin.Canary](ctx, a, "GET", "/api/canaries", nil)
 	return all["canaries"], err
+}
+
+// Alerts returns what deserves attention, and what did.
+func (a *Admin) Alerts(ctx context.Context) (admin.AlertList, error) {
+	return get[admin.AlertList](ctx, a, "GET", "/api/alerts", nil)
+}
+
+// Objectives returns how the budgets of objectives stand.
+func (a *Admin) Objectives(ctx context.Context) ([]monitor.Standing, error) {
+	all, err := get[map[string][]monitor.Standing](ctx, a, "GET", "/api/objectives", nil)
+	return all["objectives"], err
+}
+
+// Silence keeps alerts from being told for a while.
+func (a *Admin) Silence(ctx context.Context, s admin.NewSilence) (alert.Silence, error) {
+	return get[alert.Silence](ctx, a, "POST", "/api/silences", s)
+}
+
+// Unsilence ends a silence.
+func (a *Admin) Unsilence(ctx context.Context, id string) (alert.Silence, error) {
+	return get[alert.Silence](ctx, a, "DELETE", "/api/silences/"+url.PathEscape(id), nil)
 }
 
 // Judge says what somebody thinks of the answer to a request.

@@ -46,6 +46,7 @@ type Config struct {
 	Limits       Limits                              `json:"limits,omitzero" jsonschema:"what this process takes on at once"`
 	Responses    Responses                           `json:"responses,omitzero" jsonschema:"answers of the Responses API that callers ask to have kept"`
 	CORS         CORS                                `json:"cors,omitzero" jsonschema:"which web pages of other origins may call the API from a browser"`
+	Alerts       Alerts                              `json:"alerts,omitzero" jsonschema:"objectives, and what is told where they are missed"`
 	Log          Log                                 `json:"log,omitzero" jsonschema:"what is written to the log"`
 	DrainDelay   time.Duration                       `json:"drain_delay,omitzero" jsonschema:"how long a stopping process still accepts while it says that it is not ready"`
 	DrainTimeout time.Duration                       `json:"drain_timeout,omitzero" jsonschema:"how long a stopping process lets answers finish"`

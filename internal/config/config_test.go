@@ -154,6 +154,13 @@ responses.store on
 responses.keep 720h
 responses.bytes 1GiB
 cors.origins none
+alerts.period 720h
+alerts.availability 0.999
+alerts.first_token.goal 0.99
+alerts.first_token.within 0s
+alerts.smoothness.goal 0.99
+alerts.smoothness.within 2s
+alerts.attempts 0.99
 log.requests faults
 log.level info
 drain_delay 5s

@@ -252,6 +252,7 @@ type Surface struct {
 	Canaries Canaries
 	Drains   Drains
 	Library  *Library
+	Alerts   Alerts
 	Metrics  http.Handler
 	Token    func(presented string) bool
 	Log      *slog.Logger // of what operators asked for and Headworks failed to do
@@ -324,6 +325,10 @@ func (s *Surface) Handler() http.Handler {
 	})
 	guarded("POST /api/canaries", s.moveCanary)
 	guarded("POST /api/verdicts", s.judge)
+	guarded("GET /api/alerts", s.alerts)
+	guarded("GET /api/objectives", s.objectives)
+	guarded("POST /api/silences", s.silence)
+	guarded("DELETE /api/silences/{id}", s.unsilence)
 	guarded("GET /api/drains", func(http.ResponseWriter, *http.Request) (any, error) {
 		return map[string][]Drain{"drains": s.Drains.Drains()}, nil
 	})
