@@ -16,9 +16,9 @@ import (
 
 func newAlertsCommand(t *terminal) *cobra.Command {
 	var past bool
-	c := &cobra.Command{
-		Use: "alerts", Short: "Show what deserves attention: the likely cause, the evidence and the command to give", Args: cobra.NoArgs,
-		Example: "  headworks alerts\n  headworks alerts --ended\n  headworks alerts silence upstream=eu --for 2h --reason upgrade",
+	list := &cobra.Command{
+		Use: "list", Short: "Show what deserves attention: the likely cause, the evidence and the command to give", Args: cobra.NoArgs,
+		Example: "  headworks alerts\n  headworks alerts list --ended",
 		RunE: func(c *cobra.Command, _ []string) error {
 			a, err := t.instance()
 			if err != nil {
@@ -31,8 +31,9 @@ func newAlertsCommand(t *terminal) *cobra.Command {
 			return t.print(all, func(w io.Writer) { alerts(w, &all, past) })
 		},
 	}
-	c.Flags().BoolVar(&past, "ended", false, "also those that are over")
-	c.AddCommand(newSilenceCommand(t), newUnsilenceCommand(t), newObjectivesCommand(t))
+	list.Flags().BoolVar(&past, "ended", false, "also those that are over")
+	c := group("alerts", "See what deserves attention, and silence it for a while", list, newObjectivesCommand(t), newSilenceCommand(t), newUnsilenceCommand(t))
+	c.RunE = list.RunE
 	return c
 }
 
