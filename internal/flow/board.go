@@ -10,14 +10,12 @@ import (
 	"headworks/internal/schedule"
 )
 
-// row is what each choice needs of a replica. One choice looks at the rows of a whole
-// pool, so there is nothing else in them, and each fills one line of a processor's
-// cache. Whoever changes what a row is of changes the row.
+// row is what each choice needs of a replica, in 32 bytes: one choice looks at the rows
+// of a whole pool. Whoever changes what a row is of changes the row.
 type row struct {
-	own      Load // what this gateway has in flight
-	others   Load // what the other gateways of the cell have
-	capacity int  // tokens that its KV cache holds, as it says; 0: it does not
-	told     bool // it told of more that counts: see Foreign and speed
+	Load           // in flight, of all gateways
+	capacity int32 // tokens that its KV cache holds, as it says; 0: it does not
+	told     bool  // it told of more that counts: see Foreign and speed
 }
 
 // row returns what each choice needs of a replica; valid until the next call.
@@ -104,11 +102,9 @@ func (b *board) stand(id fleet.ReplicaID, st *schedule.Standing) {
 	if int(id) < len(p.rows) {
 		at := &p.rows[id]
 		told = at.told
-		st.Load = at.own.Requests + at.others.Requests
-		st.Prefill = at.own.Prefill + at.others.Prefill
-		st.KV = at.own.KV + at.others.KV
+		st.Load, st.Prefill, st.KV = at.Requests, at.Prefill, at.KV
 		if st.Capacity == 0 {
-			st.Capacity = at.capacity
+			st.Capacity = int(at.capacity)
 		}
 	}
 	speed := 1.0

@@ -215,7 +215,7 @@ func (p *Policy) recess(t *Ticket, now time.Time) bool {
 	if t.judge == nil {
 		return false
 	}
-	p.row(t.judge.ID).own.Requests--
+	p.row(t.judge.ID).Requests--
 	t.JudgeTime += now.Sub(t.judgeAt)
 	t.judge = nil
 	return true

@@ -100,7 +100,7 @@ func (p *Policy) classified(t *Ticket, ev *Event, s *fleet.Snapshot, now time.Ti
 
 // consult counts a request more at a replica that is asked about another one.
 func (p *Policy) consult(r *fleet.Replica) {
-	p.row(r.ID).own.Requests++
+	p.row(r.ID).Requests++
 }
 
 // examine learns from what a classifier or a judge came to.
@@ -126,7 +126,7 @@ func (p *Policy) examine(name string, well bool, now time.Time) {
 // dismiss gives back what the classifier's replica was counted to have.
 func (p *Policy) dismiss(t *Ticket) {
 	if t.state == asking {
-		p.row(t.Class.Replica.ID).own.Requests--
+		p.row(t.Class.Replica.ID).Requests--
 		t.state = fresh
 	}
 }

@@ -17,10 +17,11 @@ type Load struct {
 
 // Load returns what is in flight at a replica.
 func (p *Policy) Load(id fleet.ReplicaID) Load {
-	if int(id) >= len(p.rows) {
-		return Load{}
+	l := p.InFlight(id)
+	if int(id) < len(p.others.loads) {
+		l.add(&p.others.loads[id], -1)
 	}
-	return p.rows[id].own
+	return l
 }
 
 // take counts what an attempt takes of its replica, until give.
@@ -30,21 +31,21 @@ func (p *Policy) take(t *Ticket, id fleet.ReplicaID, l Load) {
 		p.loras.Take(id, t.Target.Adapter, t.fleet.Upstreams[t.Target.Upstream].Adapters)
 	}
 	p.learn(l.Prefill)
-	p.row(id).own.add(&l, 1)
+	p.row(id).add(&l, 1)
 }
 
 // spoke gives back the prompt's share: a replica that says the first word has read
 // it.
 func (p *Policy) spoke(t *Ticket) {
 	if t.lastAt != fleet.NoReplica {
-		p.row(t.lastAt).own.Prefill -= t.took.Prefill
+		p.row(t.lastAt).Prefill -= t.took.Prefill
 		t.took.Prefill = 0
 	}
 }
 
 // give gives back what the attempt under way still takes.
 func (p *Policy) give(t *Ticket) {
-	p.row(t.lastAt).own.add(&t.took, -1)
+	p.row(t.lastAt).add(&t.took, -1)
 	if t.Target != nil && t.Target.Adapter != "" {
 		p.loras.Give(t.lastAt, t.Target.Adapter)
 	}

@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"math"
 	"slices"
 	"time"
 
@@ -63,8 +64,8 @@ func (p *Policy) Observe(id fleet.ReplicaID, s Told, counted Load, asked time.Ti
 	}
 	at := p.row(id)
 	at.told = o.counts()
-	if at.capacity != s.Capacity {
-		at.capacity = s.Capacity
+	if capacity := int32(min(s.Capacity, math.MaxInt32)); at.capacity != capacity {
+		at.capacity = capacity
 		p.resize(id)
 	}
 }
@@ -141,7 +142,7 @@ func (p *Policy) resize(id fleet.ReplicaID) {
 // or else as it does; 0 is not known.
 func (p *Policy) holds(u *fleet.Upstream, id fleet.ReplicaID) int {
 	if u.KVTokens == 0 && int(id) < len(p.rows) {
-		return p.rows[id].capacity
+		return int(p.rows[id].capacity)
 	}
 	return u.KVTokens
 }

@@ -48,6 +48,7 @@ type others struct {
 	found []prefix.Hold // room
 
 	known []other
+	loads []Load    // of all known, by fleet.ReplicaID
 	stale time.Time // when the first of known is too old; zero: none can be
 }
 
@@ -78,8 +79,8 @@ func (p *Policy) Share(on bool) {
 func (p *Policy) Tell(n *News, s *fleet.Snapshot) {
 	n.Reset()
 	for id := range p.rows {
-		if l := &p.rows[id].own; *l != (Load{}) {
-			n.InFlight = append(n.InFlight, InFlight{fleet.ReplicaID(id), *l})
+		if l := p.Load(fleet.ReplicaID(id)); l != (Load{}) {
+			n.InFlight = append(n.InFlight, InFlight{fleet.ReplicaID(id), l})
 		}
 	}
 	n.Given = append(n.Given, p.others.given...)
@@ -137,11 +138,10 @@ func (p *Policy) Others(now time.Time) (n int) {
 
 // InFlight returns what all gateways have in flight at a replica, as far as is known.
 func (p *Policy) InFlight(id fleet.ReplicaID) Load {
-	l := p.Load(id)
-	if int(id) < len(p.rows) {
-		l.add(&p.rows[id].others, 1)
+	if int(id) >= len(p.rows) {
+		return Load{}
 	}
-	return l
+	return p.rows[id].Load
 }
 
 func (l *Load) add(more *Load, times int) {
@@ -178,7 +178,12 @@ func (p *Policy) hear(number uint64, inFlight []InFlight, now time.Time) {
 // reckon adds what another gateway has in flight, so many times.
 func (p *Policy) reckon(inFlight []InFlight, times int) {
 	for i := range inFlight {
-		p.row(inFlight[i].Replica).others.add(&inFlight[i].Load, times)
+		id := inFlight[i].Replica
+		for int(id) >= len(p.others.loads) {
+			p.others.loads = append(p.others.loads, Load{})
+		}
+		p.others.loads[id].add(&inFlight[i].Load, times)
+		p.row(id).add(&inFlight[i].Load, times)
 	}
 }
 

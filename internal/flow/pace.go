@@ -274,5 +274,5 @@ func (p *Policy) Saw(id fleet.TargetID, ttft, tpot time.Duration, now time.Time)
 
 // Occupy counts what somebody else has in flight at a replica.
 func (p *Policy) Occupy(id fleet.ReplicaID, l Load) {
-	p.row(id).own.add(&l, 1)
+	p.row(id).add(&l, 1)
 }

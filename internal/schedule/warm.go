@@ -219,6 +219,9 @@ func (r *race) run(src *rand.PCG) {
 		if !r.runs(i, &r.seen[i]) {
 			continue
 		}
+		if r.winner >= 0 && r.key(i, r.by[0]) > best[0] {
+			continue // as most do
+		}
 		order, at := -1, 0
 		if r.winner >= 0 {
 			order, at = r.compare(i, &best)
