@@ -31,6 +31,9 @@ func (h *Hasher) Blocks() []uint64 { return h.blocks }
 
 // Write adds a piece.
 func (h *Hasher) Write(p []byte) {
+	if len(h.blocks) >= MaxBlocks {
+		return
+	}
 	if h.n > 0 {
 		k := copy(h.held[h.n:], p)
 		h.n += k
@@ -38,10 +41,16 @@ func (h *Hasher) Write(p []byte) {
 			return
 		}
 		h.n, p = 0, p[k:]
-		h.block(h.held[:])
+		h.chain(xxh64(h.held[:], 0))
 	}
-	for len(p) >= Block {
-		h.block(p[:Block])
+	for len(p) >= 2*Block && len(h.blocks) < MaxBlocks {
+		first, second := xxh64Two((*[2 * Block]byte)(p))
+		h.chain(first)
+		h.chain(second)
+		p = p[2*Block:]
+	}
+	if len(p) >= Block {
+		h.chain(xxh64(p[:Block], 0))
 		p = p[Block:]
 	}
 	h.n = copy(h.held[:], p)
@@ -58,11 +67,12 @@ func (h *Hasher) Weigh(p []byte, tokens int) {
 	}
 }
 
-func (h *Hasher) block(b []byte) {
+// chain adds a block, of which the hash is given.
+func (h *Hasher) chain(block uint64) {
 	if len(h.blocks) >= MaxBlocks {
 		return
 	}
-	h.last = mix(xxh64(b, 0) ^ mix(h.last+1))
+	h.last = mix(block ^ mix(h.last+1))
 	h.blocks = append(h.blocks, h.last)
 }
 
@@ -95,7 +105,7 @@ const (
 // xxh64 is XXH64.
 func xxh64(b []byte, seed uint64) uint64 {
 	n := uint64(len(b))
-	var h uint64
+	h := seed + prime5
 	if len(b) >= 32 {
 		v1, v2, v3, v4 := seed+prime1, seed, seed, seed
 		v1 += prime2
@@ -109,10 +119,7 @@ func xxh64(b []byte, seed uint64) uint64 {
 			v4 = round(v4, binary.LittleEndian.Uint64(s[24:]))
 			b = b[32:]
 		}
-		h = bits.RotateLeft64(v1, 1) + bits.RotateLeft64(v2, 7) + bits.RotateLeft64(v3, 12) + bits.RotateLeft64(v4, 18)
-		h = merge(merge(merge(merge(h, v1), v2), v3), v4)
-	} else {
-		h = seed + prime5
+		h = merge(v1, v2, v3, v4)
 	}
 	h += n
 	for ; len(b) >= 8; b = b[8:] {
@@ -128,15 +135,46 @@ func xxh64(b []byte, seed uint64) uint64 {
 		h ^= uint64(c) * prime5
 		h = bits.RotateLeft64(h, 11) * prime1
 	}
+	return avalanche(h)
+}
+
+// xxh64Two is XXH64 of two blocks. Each round waits for the one before, so a processor
+// does the rounds of one while those of the other wait.
+func xxh64Two(b *[2 * Block]byte) (uint64, uint64) {
+	v1, v2, v3, v4 := uint64(prime1), prime2, uint64(0), uint64(0)
+	v1 += prime2
+	v4 -= prime1
+	w1, w2, w3, w4 := v1, v2, v3, v4
+	for i := 0; i < Block; i += 32 {
+		s, t := (*[32]byte)(b[i:]), (*[32]byte)(b[Block+i:])
+		v1 = round(v1, binary.LittleEndian.Uint64(s[:8]))
+		w1 = round(w1, binary.LittleEndian.Uint64(t[:8]))
+		v2 = round(v2, binary.LittleEndian.Uint64(s[8:16]))
+		w2 = round(w2, binary.LittleEndian.Uint64(t[8:16]))
+		v3 = round(v3, binary.LittleEndian.Uint64(s[16:24]))
+		w3 = round(w3, binary.LittleEndian.Uint64(t[16:24]))
+		v4 = round(v4, binary.LittleEndian.Uint64(s[24:]))
+		w4 = round(w4, binary.LittleEndian.Uint64(t[24:]))
+	}
+	return avalanche(merge(v1, v2, v3, v4) + Block), avalanche(merge(w1, w2, w3, w4) + Block)
+}
+
+func round(acc, input uint64) uint64 {
+	return bits.RotateLeft64(acc+input*prime2, 31) * prime1
+}
+
+func merge(v1, v2, v3, v4 uint64) uint64 {
+	h := bits.RotateLeft64(v1, 1) + bits.RotateLeft64(v2, 7) + bits.RotateLeft64(v3, 12) + bits.RotateLeft64(v4, 18)
+	h = (h^round(0, v1))*prime1 + prime4
+	h = (h^round(0, v2))*prime1 + prime4
+	h = (h^round(0, v3))*prime1 + prime4
+	return (h^round(0, v4))*prime1 + prime4
+}
+
+func avalanche(h uint64) uint64 {
 	h ^= h >> 33
 	h *= prime2
 	h ^= h >> 29
 	h *= prime3
 	return h ^ h>>32
-}
-
-func merge(h, v uint64) uint64 { return (h^round(0, v))*prime1 + prime4 }
-
-func round(acc, input uint64) uint64 {
-	return bits.RotateLeft64(acc+input*prime2, 31) * prime1
 }

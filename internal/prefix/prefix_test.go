@@ -3,6 +3,7 @@ package prefix
 import (
 	"bytes"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -65,8 +66,11 @@ func TestChained(t *testing.T) {
 	for range 2 * MaxBlocks {
 		a.Write(make([]byte, Block))
 	}
-	if n := len(a.Blocks()); n != MaxBlocks {
-		t.Errorf("%d blocks", n)
+	a.Write(make([]byte, 4*Block))
+	b.Reset(nil)
+	b.Write(make([]byte, (MaxBlocks+3)*Block))
+	if !slices.Equal(a.Blocks(), b.Blocks()) || len(a.Blocks()) != MaxBlocks {
+		t.Errorf("%d and %d blocks", len(a.Blocks()), len(b.Blocks()))
 	}
 }
 
