@@ -35,7 +35,7 @@ func (r *Record) Append(b []byte) []byte {
 		c := &table[i]
 		switch c.Kind {
 		case Int:
-			if v := *c.num(r); v != *c.num(&blank) {
+			if v := *c.num(r); v != c.none {
 				b = binary.AppendVarint(c.tag(b, wireInt), v)
 			}
 		case Flag:
@@ -47,16 +47,15 @@ func (r *Record) Append(b []byte) []byte {
 				b = append(append(c.tag(b, wireBytes), 16), id[:]...)
 			}
 		case Text:
-			var s string
 			switch {
-			case c.number == 0:
 			case c.text != nil:
-				s = *c.text(r)
-			default:
-				s = c.word.get(r)
-			}
-			if s != c.word.zero {
-				b = appendText(c.tag(b, wireBytes), s)
+				if s := *c.text(r); s != "" {
+					b = appendText(c.tag(b, wireBytes), s)
+				}
+			case c.number != 0:
+				if s := c.word.get(r); s != c.word.zero {
+					b = appendText(c.tag(b, wireBytes), s)
+				}
 			}
 		}
 	}
@@ -124,6 +123,9 @@ func (a *Attempt) append(b []byte) []byte {
 }
 
 func appendText(b []byte, s string) []byte {
+	if len(s) < 1<<7 {
+		return append(append(b, byte(len(s))), s...)
+	}
 	s = clip(s)
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }

@@ -32,6 +32,7 @@ type Column struct {
 
 	text func(*Record) *string
 	num  func(*Record) *int64
+	none int64 // of num, where nothing was counted
 	flag func(*Record) *bool
 	id   func(*Record) *[16]byte
 	word closed
@@ -71,7 +72,7 @@ var table = []Column{
 	ids(1, "request_id", func(r *Record) *[16]byte { return (*[16]byte)(&r.ID) }),
 	ids(2, "trace_id", func(r *Record) *[16]byte { return &r.Trace }),
 	ints(3, "ts", "us", func(r *Record) *int64 { return &r.Time }),
-	ints(4, "seq", "", func(r *Record) *int64 { return &r.Seq }),
+	counts(4, "seq", func(r *Record) *int64 { return &r.Seq }),
 	texts(5, "tenant", func(r *Record) *string { return &r.Tenant }),
 	texts(6, "project", func(r *Record) *string { return &r.Project }),
 	texts(56, "key_id", func(r *Record) *string { return &r.KeyID }),
@@ -107,8 +108,8 @@ var table = []Column{
 	texts(30, "replica", func(r *Record) *string { return &r.Replica }),
 	texts(31, "route_reason", func(r *Record) *string { return &r.RouteReason }),
 	texts(67, "locality", func(r *Record) *string { return &r.Locality }),
-	ints(32, "candidates", "", func(r *Record) *int64 { return &r.Considered }),
-	ints(33, "attempts", "", func(r *Record) *int64 { return &r.Tried }),
+	counts(32, "candidates", func(r *Record) *int64 { return &r.Considered }),
+	counts(33, "attempts", func(r *Record) *int64 { return &r.Tried }),
 	texts(34, "failover_from", func(r *Record) *string { return &r.FailoverFrom }),
 	texts(58, "arm", func(r *Record) *string { return &r.Arm }),
 	texts(57, "gave_up", func(r *Record) *string { return &r.GaveUp }),
@@ -164,10 +165,9 @@ var blank = func() Record {
 	var r Record
 	for _, c := range table {
 		if c.Kind == Int {
-			*c.num(&r) = -1
+			*c.num(&r) = c.none
 		}
 	}
-	r.Seq, r.Considered, r.Tried = 0, 0, 0
 	return r
 }()
 
@@ -176,7 +176,11 @@ func texts(n byte, name string, at func(*Record) *string) Column {
 }
 
 func ints(n byte, name, unit string, at func(*Record) *int64) Column {
-	return Column{Name: name, Unit: unit, Kind: Int, number: n, num: at}
+	return Column{Name: name, Unit: unit, Kind: Int, number: n, num: at, none: -1}
+}
+
+func counts(n byte, name string, at func(*Record) *int64) Column {
+	return Column{Name: name, Kind: Int, number: n, num: at}
 }
 
 func flags(n byte, name string, at func(*Record) *bool) Column {
