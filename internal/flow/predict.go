@@ -134,11 +134,11 @@ func (p *Policy) predict(t *Ticket, u *fleet.Upstream, id fleet.ReplicaID, todo 
 		return
 	}
 	v := p.view(id, u)
-	t.foreseen, t.expected = true, v.ahead.Outlook(now, p.at(id, now)).First(todo)
+	t.mark = v.ahead.Sent(now, p.at(id, now), todo, t.Request.Input, t.Request.Stream)
+	t.foreseen, t.expected = true, t.mark.First()
 	if v.of.known.Firsts >= latency.TrustedSamples {
 		t.Predicted = t.expected
 	}
-	t.mark = v.ahead.Sent(now, p.at(id, now), todo, t.Request.Input, t.Request.Stream)
 }
 
 // learnFirst notes the first content of a stream.

@@ -394,7 +394,7 @@ func unfit(t *Ticket) *fault.Error {
 
 func (p *Policy) sendTo(t *Ticket, target *fleet.Target, r *fleet.Replica, choice schedule.Choice, first bool, now time.Time) Action {
 	why := choice.Why
-	if st := p.Health.Of(r.ID, target.Model, now); st.Probe {
+	if _, calm := p.Health.Calm(r.ID, now); !calm && p.Health.Of(r.ID, target.Model, now).Probe {
 		why = "half open: this request finds out"
 	}
 	t.Target, t.Replica = target, r

@@ -38,8 +38,9 @@ type Mark struct {
 	grown   float64
 	area    float64
 	done    float64
-	first   float64   // seconds to its first token, as the constants say
-	began   time.Time // to decode
+	first   float64       // seconds to its first token, as the constants say ...
+	said    time.Duration // ... and as Outlook does
+	began   time.Time     // to decode
 	reading bool
 	decodes bool
 }
@@ -104,10 +105,16 @@ func (a *Ahead) outlook(now time.Time, c *Constants) Outlook {
 	if a.read < a.sent && a.ready.After(now) {
 		o.busy = a.ready.Sub(now).Seconds()
 	}
-	if a.late != 0 {
-		o.late = a.late * max(1-now.Sub(a.lateAt).Seconds()/lateFades, 0)
-	}
+	o.late = a.lateness(now)
 	return o
+}
+
+// lateness is what is left of late.
+func (a *Ahead) lateness(now time.Time) float64 {
+	if a.late == 0 {
+		return 0
+	}
+	return a.late * max(1-now.Sub(a.lateAt).Seconds()/lateFades, 0)
 }
 
 // Outlook returns what the engine, rolled forward to now, has before it.
@@ -118,13 +125,13 @@ func (a *Ahead) Outlook(now time.Time, c *Constants) Outlook {
 
 // First returns when a prompt of which so many tokens are to be read would have its
 // first token, if it were sent now.
-func (o Outlook) First(tokens int) time.Duration {
-	first := o.first(tokens)
-	return seconds(max(first+o.late, first/2))
-}
+func (o Outlook) First(tokens int) time.Duration { return o.says(o.first(tokens)) }
+
+// says returns what is made of what the constants say.
+func (o *Outlook) says(first float64) time.Duration { return seconds(max(first+o.late, first/2)) }
 
 // first returns what the constants say.
-func (o Outlook) first(tokens int) float64 {
+func (o *Outlook) first(tokens int) float64 {
 	work := func(tokens float64) float64 {
 		steps := math.Ceil(tokens / o.budget)
 		return steps*(o.step+o.growth*(steps-1)/2) + tokens*o.token
@@ -146,13 +153,16 @@ func (o Outlook) Queued() time.Duration {
 // Sent notes that a prompt was sent, of which tokens are to be read. An answer that is
 // not streamed tells nothing of its beginning: it counts as read and decoding at once.
 func (a *Ahead) Sent(now time.Time, c *Constants, tokens, prompt int, streamed bool) Mark {
-	a.Roll(now, c)
+	o := a.Outlook(now, c)
+	m := Mark{tokens: float64(max(tokens, 0)), prompt: float64(max(prompt, 0)), kv: a.kv(), reading: true, first: o.first(tokens)}
+	m.said = o.says(m.first)
 	if a.waiting == 0 {
-		a.read = a.sent // all are told to be read
+		if a.read < a.sent { // all are told to be read
+			a.read, o.tokens, o.busy = a.sent, 0, 0
+			m.first = o.first(tokens)
+		}
 		a.ready = now.Add(c.Overhead)
 	}
-	m := Mark{tokens: float64(max(tokens, 0)), prompt: float64(max(prompt, 0)), kv: a.kv(), reading: true}
-	m.first = a.outlook(now, c).first(tokens)
 	a.sent += m.tokens
 	m.end, m.ahead = a.sent, a.sent-a.read
 	a.waiting++
@@ -162,6 +172,10 @@ func (a *Ahead) Sent(now time.Time, c *Constants, tokens, prompt int, streamed b
 	}
 	return m
 }
+
+// First returns when Outlook said, as the request was sent, that its first token would
+// come.
+func (m *Mark) First() time.Duration { return m.said }
 
 func (a *Ahead) decode(now time.Time, m *Mark) {
 	m.decodes, m.began, m.grown, m.area, m.done = true, now, a.grown, a.area, a.done
@@ -185,7 +199,7 @@ func (a *Ahead) Began(now time.Time, c *Constants, m *Mark, took, predicted time
 	}
 	if !m.decodes {
 		a.decode(now, m)
-		late := a.outlook(now, c).late // what is left of it
+		late := a.lateness(now)
 		by := lateStep * (m.first + math.Abs(late))
 		a.late, a.lateAt = late+math.Copysign(by, took.Seconds()-m.first-late), now
 	}

@@ -131,10 +131,11 @@ type race struct {
 	policy fleet.Schedule
 
 	fresh  bool       // the prompt is new to all
-	by     [3]measure // what decides, the first first
 	hot    float64    // tokens of the prompt from which on a replica is warm
 	warm   bool       // only those who hold it run
 	tight  bool       // some have room for it, and some do not
+	by     [3]measure // what decides, the first first
+	best   [3]float64 // what the winner has of it
 	winner int
 	why    string
 }
@@ -214,23 +215,22 @@ func (r *race) run(src *rand.PCG) {
 	r.by = r.measures()
 	r.winner = -1
 	ties := uint64(0)
-	var best [len(r.by)]float64
 	for i := range r.seen {
 		if !r.runs(i, &r.seen[i]) {
 			continue
 		}
-		if r.winner >= 0 && r.key(i, r.by[0]) > best[0] {
+		if r.winner >= 0 && r.key(i, r.by[0]) > r.best[0] {
 			continue // as most do
 		}
 		order, at := -1, 0
 		if r.winner >= 0 {
-			order, at = r.compare(i, &best)
+			order, at = r.compare(i)
 		}
 		switch {
 		case order < 0:
 			r.winner, ties = i, 1
-			for ; at < len(best); at++ { // what comes before is equal
-				best[at] = r.key(i, r.by[at])
+			for ; at < len(r.by); at++ { // what comes before is equal
+				r.best[at] = r.key(i, r.by[at])
 			}
 		case order == 0:
 			if ties++; below(src, ties) == 0 {
@@ -326,17 +326,17 @@ func (st *Standing) requests() float64 { return float64(st.Load+1) / st.Weight }
 // needs so many, over the weight.
 func (st *Standing) work(tokens int) float64 { return float64(st.Prefill+tokens) / st.Weight }
 
-// compare orders the replica at a place beside what another one has, the better first,
-// and says by which measure.
-func (r *race) compare(i int, other *[3]float64) (order, at int) {
+// compare orders the replica at a place beside the best so far, the better first, and
+// says by which measure.
+func (r *race) compare(i int) (order, at int) {
 	for at, by := range r.by {
 		if by == nothing {
 			break
 		}
 		switch key := r.key(i, by); {
-		case key < other[at]:
+		case key < r.best[at]:
 			return -1, at
-		case key > other[at]:
+		case key > r.best[at]:
 			return 1, at
 		}
 	}
@@ -414,11 +414,7 @@ func (r *race) whyNot(i int) string {
 	case r.policy == fleet.ByPrefix && !r.warm && r.isWarm(i):
 		return Behind
 	}
-	var won [len(r.by)]float64
-	for at, by := range r.by {
-		won[at] = r.key(r.winner, by)
-	}
-	if order, at := r.compare(i, &won); order > 0 {
+	if order, at := r.compare(i); order > 0 {
 		return lostBy[r.by[at]]
 	}
 	return DrawnLast

@@ -134,11 +134,10 @@ type tally struct {
 	requests int
 	served   int
 	faults   [256]int // by fault.Kind
-	all      sample
-	busy     time.Duration // of all stages that are over
-	stage    sample        // the one at hand
+	stage    sample   // the one at hand
 	begun    time.Duration
-	stages   []Figures
+	engine   latency.Load // of all engines until then
+	stages   []sample     // those that are over
 	phases   []phase
 }
 
@@ -148,6 +147,7 @@ type sample struct {
 	output           int64   // tokens served
 	ttft, tpot       []int64 // microseconds
 	engine           latency.Load
+	took             time.Duration
 }
 
 func (t *tally) begin(at time.Duration) { t.begun = at }
@@ -201,28 +201,41 @@ func (s *run) close() {
 		}
 	}
 	m := &t.stage
+	m.took = s.now - t.begun
 	m.engine = latency.Load{
-		Preemptions: engines.Preemptions - t.all.engine.Preemptions,
-		Asked:       engines.Asked - t.all.engine.Asked,
-		Hit:         engines.Hit - t.all.engine.Hit,
+		Preemptions: engines.Preemptions - t.engine.Preemptions,
+		Asked:       engines.Asked - t.engine.Asked,
+		Hit:         engines.Hit - t.engine.Hit,
 	}
-	t.busy += s.now - t.begun
-	t.all.requests += m.requests
-	t.all.within += m.within
-	t.all.output += m.output
-	t.all.ttft, t.all.tpot = append(t.all.ttft, m.ttft...), append(t.all.tpot, m.tpot...)
-	t.all.engine = engines
-	if _, ok := s.load.(Staged); ok {
-		t.stages = append(t.stages, m.figures(s.now-t.begun))
-	}
-	*m = sample{ttft: m.ttft[:0], tpot: m.tpot[:0]}
+	t.engine = engines
+	t.stages, t.stage = append(t.stages, *m), sample{}
 }
 
-// figures sums a sample up, which took so long.
-func (m *sample) figures(busy time.Duration) Figures {
+// whole is the sample of all stages together.
+func whole(stages []sample) sample {
+	if len(stages) == 1 {
+		return stages[0]
+	}
+	var all sample
+	for i := range stages {
+		m := &stages[i]
+		all.requests += m.requests
+		all.within += m.within
+		all.output += m.output
+		all.took += m.took
+		all.ttft, all.tpot = append(all.ttft, m.ttft...), append(all.tpot, m.tpot...)
+		all.engine.Preemptions += m.engine.Preemptions
+		all.engine.Asked += m.engine.Asked
+		all.engine.Hit += m.engine.Hit
+	}
+	return all
+}
+
+// figures sums a sample up.
+func (m *sample) figures() Figures {
 	f := Figures{TTFT: percentiles(m.ttft), TPOT: percentiles(m.tpot), Preemptions: m.engine.Preemptions}
-	if busy > 0 {
-		f.Throughput = float64(m.output) / busy.Seconds()
+	if m.took > 0 {
+		f.Throughput = float64(m.output) / m.took.Seconds()
 	}
 	if m.requests > 0 {
 		f.Within = float64(m.within) / float64(m.requests)
@@ -258,6 +271,7 @@ func (t *replicaTally) add(now time.Duration, n int) {
 
 func (s *run) result() Result {
 	t := &s.tally
+	all := whole(t.stages)
 	r := Result{
 		Requests:    t.requests,
 		Served:      t.served,
@@ -267,14 +281,16 @@ func (s *run) result() Result {
 		WallSeconds: s.wall.Seconds(),
 		Hash:        hex.EncodeToString(s.digest.Sum(nil)),
 		Seconds:     s.now.Seconds(),
-		Figures:     t.all.figures(t.busy),
+		Figures:     all.figures(),
 	}
 	if s.scale != nil {
 		s.pay()
 		r.GPUHours = s.scale.gpus / 3600
 	}
-	if len(t.stages) > 1 {
-		r.Stages = t.stages
+	if _, ok := s.load.(Staged); ok && len(t.stages) > 1 {
+		for i := range t.stages {
+			r.Stages = append(r.Stages, t.stages[i].figures())
+		}
 	}
 	for i := range t.phases {
 		p := &t.phases[i]
