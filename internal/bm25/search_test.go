@@ -1,6 +1,7 @@
 package bm25
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"slices"
@@ -180,6 +181,22 @@ func TestSearchIsTheFormula(t *testing.T) {
 		}
 		if want := naive(all, question, v, most); !slices.Equal(got, want) {
 			t.Fatalf("%q: got %d hits, want %d\n%v\n%v", question, len(got), len(want), got[:min(5, len(got))], want[:min(5, len(want))])
+		}
+
+		merged, err := Merge(v.Deleted, segments...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := merged.Verify(); err != nil {
+			t.Fatal(err)
+		}
+		for id := range all {
+			if v.Deleted != nil && v.Deleted.Contains(id) {
+				delete(all, id)
+			}
+		}
+		if whole := build(t, all); !bytes.Equal(whole.Bytes(), merged.Bytes()) {
+			t.Fatalf("merged, %d texts have other bytes than built at once", len(all))
 		}
 	})
 }

@@ -41,6 +41,8 @@ var order = binary.LittleEndian
 // castagnoli is CRC32C, for which processors have an instruction.
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
+var errWords = errors.New("the texts of a segment hold too many different words")
+
 // Segment is an immutable index of some texts.
 type Segment struct {
 	data   []byte
@@ -298,7 +300,7 @@ func (w *writer) segment() (*Segment, error) {
 		size += len(term)
 	}
 	if size > 1<<32-1 || len(terms) > most {
-		return nil, errors.New("the texts of a segment hold too many different words")
+		return nil, errWords
 	}
 	slices.Sort(terms)
 	d := directory{}

@@ -135,33 +135,12 @@ func Build(dim int, vectors iter.Seq2[uint32, []float32]) (*Segment, error) {
 		}
 	}
 	rows := len(ids) / 4
-	mean := make([]float32, dim)
-	for i, sum := range sums {
-		mean[i] = float32(sum / float64(max(rows, 1)))
+	data := make([]byte, 0, size(dim, rows))
+	for piece := range write(sums, ids, func(row int, v []float32) {
+		read(v, floats[4*dim*row:])
+	}) {
+		data = append(data, piece...)
 	}
-	words := (dim + 63) / 64
-	data := make([]byte, 0, headerSize+4*dim+len(ids)+8*words*rows+len(floats)+4)
-	data = append(data, magic...)
-	data = order.AppendUint32(data, uint32(dim))
-	data = order.AppendUint32(data, uint32(rows))
-	data = append(data, make([]byte, headerSize-4-len(data))...)
-	data = order.AppendUint32(data, crc32.Checksum(data, castagnoli))
-	for _, x := range mean {
-		data = order.AppendUint32(data, math.Float32bits(x))
-	}
-	data = append(data, ids...)
-	code := make([]uint64, words)
-	for p := floats; len(p) > 0; p = p[4*dim:] {
-		for i := range unit {
-			unit[i] = math.Float32frombits(order.Uint32(p[4*i:]))
-		}
-		encode(code, unit, mean)
-		for _, w := range code {
-			data = order.AppendUint64(data, w)
-		}
-	}
-	data = append(data, floats...)
-	data = order.AppendUint32(data, crc32.Checksum(data[headerSize:], castagnoli))
 	return Open(data)
 }
 
@@ -177,7 +156,7 @@ func Open(data []byte) (*Segment, error) {
 		return nil, ErrDamaged
 	}
 	words := (dim + 63) / 64
-	if uint64(len(data)) != headerSize+4*dim+rows*(4+8*words+4*dim)+4 {
+	if len(data) != size(int(dim), int(rows)) {
 		return nil, ErrDamaged
 	}
 	s := &Segment{data: data, dim: int(dim), rows: int(rows), words: int(words), mean: make([]float32, dim)}

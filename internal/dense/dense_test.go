@@ -190,3 +190,39 @@ func BenchmarkSearch(b *testing.B) {
 		}
 	}
 }
+
+// What is merged has the bytes of what is built at once.
+func TestMerge(t *testing.T) {
+	all := segment(t, 700, 70)
+	part := func(of func(id uint32) bool) *Segment {
+		s, err := Build(70, func(yield func(uint32, []float32) bool) {
+			for id := range all.IDs() {
+				if v, _ := all.Vector(nil, id); of(id) && !yield(id, v) {
+					return
+				}
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	deleted := roaring.BitmapOf(0, 5, 699)
+	pieces, err := Merge(deleted, part(func(id uint32) bool { return id%3 == 0 }), part(func(id uint32) bool { return id%3 == 2 }), part(func(id uint32) bool { return id%3 == 1 }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var merged []byte
+	for piece := range pieces {
+		merged = append(merged, piece...)
+	}
+	if want := part(func(id uint32) bool { return !deleted.Contains(id) }); !slices.Equal(want.Bytes(), merged) {
+		t.Errorf("%d bytes are not the %d of what is built at once", len(merged), len(want.Bytes()))
+	}
+	if _, err := Merge(nil, all, all); err == nil {
+		t.Error("a vector in two segments is merged")
+	}
+	if _, err := Merge(nil, all, segment(t, 10, 71)); err == nil {
+		t.Error("vectors of two dimensions are merged")
+	}
+}
