@@ -15,15 +15,20 @@ type View struct {
 	Deleted *roaring.Bitmap // ids that are gone; nil: none
 }
 
-// few is the share of a segment, one in so many, below which the allowed rows are
-// compared exactly: then that costs no more than the codes of all.
-const few = 20
+// few is how many allowed rows are compared exactly without a scan, if they are
+// also less than a twentieth of the segment.
+const few = 2000
 
-// Pool returns how many rows of the scan are compared exactly, for k hits.
+// Pool returns how many rows of the scan are compared exactly at least, for k hits.
 func Pool(k int) int { return max(200, 20*k) }
 
+// reach returns how many rows are compared exactly at most, where those farther
+// down the scan could still be hits.
+func reach(pool int) int { return max(pool, min(8*pool, 3200)) }
+
 // Search returns the k vectors nearest to q, of those that the view shows, from a
-// pool of so many; a pool below k is Pool(k).
+// pool of so many rows or, where their scores say that it was too small, up to
+// eight times as many. A pool below k is Pool(k).
 func (s *Segment) Search(q []float32, v View, k, pool int) ([]Hit, error) {
 	if pool < k || pool <= 0 {
 		pool = Pool(k)
@@ -35,22 +40,53 @@ func (s *Segment) Search(q []float32, v View, k, pool int) ([]Hit, error) {
 	if k <= 0 || s.rows == 0 {
 		return nil, nil
 	}
-	if s.rows <= pool || v.Allowed != nil && v.Allowed.GetCardinality()*few < uint64(s.rows) {
+	if s.rows <= pool || v.Allowed != nil && v.Allowed.GetCardinality() < min(few, uint64(s.rows)/20) {
 		return s.exact(unit, v, k), nil
 	}
 	code := make([]uint64, s.words)
 	encode(code, unit, s.mean)
-	near := newNearest(pool, 64*s.words)
+	near := newNearest(min(reach(pool), s.rows), 64*s.words)
 	if v.Allowed == nil && v.Deleted == nil {
 		s.scan(code, near)
 	} else {
 		s.scanSome(code, near, v)
 	}
+	return s.best(unit, near.rows(), k, pool), nil
+}
+
+// step is how many rows are compared before the scores are asked whether to go on.
+const step = 100
+
+// unlikely is how many deviations the last hit so far lies above the scores of a
+// step, where the next step holds another hit in one case of forty.
+const unlikely = 3.5
+
+// best returns the best k of rows, which stand by distance. Beyond the pool it goes
+// on as long as the rows of the last step score so near to the hits that the next
+// ones could be among them: where vectors lie in large clouds, the scan tells less
+// of who is nearest than where each has few neighbours.
+func (s *Segment) best(unit []float32, rows []uint32, k, pool int) []Hit {
 	top := rank.NewTop(k)
-	for _, row := range near.rows() {
-		top.Put(Hit{ID: s.id(int(row)), Score: s.dot(unit, int(row))})
+	var n, sum, squares float64
+	for i, row := range rows {
+		if i >= pool && n >= step {
+			worst, full := top.Worst()
+			mean := sum / n
+			deviation := math.Sqrt(max(0, squares/n-mean*mean))
+			if full && worst.Score > mean+unlikely*deviation {
+				break
+			}
+			n, sum, squares = 0, 0, 0
+		} else if i == pool-step {
+			n, sum, squares = 0, 0, 0
+		}
+		score := s.dot(unit, int(row))
+		n++
+		sum += score
+		squares += score * score
+		top.Put(Hit{ID: s.id(int(row)), Score: score})
 	}
-	return top.Hits(), nil
+	return top.Hits()
 }
 
 // Exact returns the k vectors nearest to q, all compared exactly.
@@ -138,12 +174,36 @@ func (s *Segment) dot(unit []float32, row int) float64 {
 	return float64(a+b) + float64(c+d)
 }
 
-// scan puts every row's distance by code into near.
+// samples is how many rows are looked at to guess how near a row must be.
+const samples = 4096
+
+// scan puts the rows whose codes are nearest into near. In a large segment only
+// those below a bar are put in that a sample says lets through half as many again.
 func (s *Segment) scan(code []uint64, near *nearest) {
-	size := 8 * s.words
+	if every := s.rows / samples; every >= 8 {
+		count := make([]int, 64*s.words+1)
+		for row := 0; row < s.rows; row += every {
+			count[distance(code, s.codes[8*s.words*row:])]++
+		}
+		most := near.n * 3 / 2 / every
+		bar := 0
+		for most >= count[bar] {
+			most -= count[bar]
+			bar++
+		}
+		near.bar = int32(bar + 1)
+		s.scanAll(code, near)
+		if len(near.found) >= near.n/2 {
+			return
+		}
+		near.reset()
+	}
+	s.scanAll(code, near)
+}
+
+func (s *Segment) scanAll(code []uint64, near *nearest) {
 	codes := s.codes
-	switch s.words {
-	case 6: // 384 dimensions
+	if s.words == 6 { // 384 dimensions
 		q := [6]uint64(code)
 		for row := uint32(0); len(codes) >= 48; row++ {
 			p := (*[48]byte)(codes)
@@ -155,11 +215,11 @@ func (s *Segment) scan(code []uint64, near *nearest) {
 				bits.OnesCount64(q[5]^order.Uint64(p[40:])))
 			codes = codes[48:]
 		}
-	default:
-		for row := uint32(0); len(codes) >= size; row++ {
-			near.put(row, distance(code, codes))
-			codes = codes[size:]
-		}
+		return
+	}
+	for row, size := uint32(0), 8*s.words; len(codes) >= size; row++ {
+		near.put(row, distance(code, codes[:size]))
+		codes = codes[size:]
 	}
 }
 
@@ -191,10 +251,10 @@ func distance(code []uint64, p []byte) int {
 // the bar by counting distances: cheaper than a heap, since a row that is not near
 // costs one comparison.
 type nearest struct {
-	n     int
-	bar   int32 // rows at this distance or farther are not near
-	found []candidate
-	count []int32 // how many are found at each distance
+	n, most int
+	bar     int32 // rows at this distance or farther are not near
+	found   []candidate
+	count   []int32 // how many are found at each distance
 }
 
 type candidate struct {
@@ -203,7 +263,13 @@ type candidate struct {
 }
 
 func newNearest(n, most int) *nearest {
-	return &nearest{n: n, bar: int32(most) + 1, found: make([]candidate, 0, 2*n), count: make([]int32, most+1)}
+	return &nearest{n: n, most: most, bar: int32(most) + 1, found: make([]candidate, 0, 2*n), count: make([]int32, most+1)}
+}
+
+// reset forgets what was found.
+func (n *nearest) reset() {
+	n.found, n.bar = n.found[:0], int32(n.most)+1
+	clear(n.count)
 }
 
 func (n *nearest) put(row uint32, distance int) {
@@ -231,8 +297,7 @@ func (n *nearest) shrink() {
 		bar++
 	}
 	// Of those at the bar itself, left may stay: the first.
-	kept := n.found[:0]
-	at := left
+	kept, at := n.found[:0], left
 	for _, c := range n.found {
 		if c.distance < bar || c.distance == bar && at > 0 {
 			if c.distance == bar {
@@ -247,11 +312,18 @@ func (n *nearest) shrink() {
 	n.bar = bar
 }
 
+// rows returns what was kept, the nearest first.
 func (n *nearest) rows() []uint32 {
 	n.shrink()
+	at := int32(0) // where the rows of each distance start
+	for d, count := range n.count {
+		n.count[d] = at
+		at += count
+	}
 	rows := make([]uint32, len(n.found))
-	for i, c := range n.found {
-		rows[i] = c.row
+	for _, c := range n.found {
+		rows[n.count[c.distance]] = c.row
+		n.count[c.distance]++
 	}
 	return rows
 }
