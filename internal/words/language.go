@@ -98,7 +98,7 @@ func (l Language) stopped(word string) bool {
 			return true
 		}
 	case French:
-		return french.IsStopWord(word) || word == "l" || word == "d" || word == "qu"
+		return french.IsStopWord(word) || word == "les"
 	case German:
 		switch word {
 		case "aber", "als", "am", "an", "auch", "auf", "aus", "bei", "bin", "bis", "das",
