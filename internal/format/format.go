@@ -22,6 +22,7 @@ import (
 	"headworks/internal/document/html"
 	"headworks/internal/document/jsonl"
 	"headworks/internal/document/markdown"
+	"headworks/internal/document/pdf"
 	"headworks/internal/fault"
 )
 
@@ -41,6 +42,7 @@ func Default() Limits {
 // Reader reads files. Any number of goroutines may use one.
 type Reader struct {
 	limits Limits
+	pdf    pdf.Engine
 }
 
 // New returns a Reader. Close it.
@@ -61,8 +63,12 @@ func New(l Limits) *Reader {
 	return &Reader{limits: d}
 }
 
-// Close lets go of what reading needed.
-func (r *Reader) Close() error { return nil }
+// KeepIn says in which folder what takes seconds to build, the engine for PDF, is kept
+// between starts. It is called before the first Read.
+func (r *Reader) KeepIn(dir string) { r.pdf.Cache = dir }
+
+// Close ends what reading started.
+func (r *Reader) Close() error { return r.pdf.Close() }
 
 // Read reads a file: what it is called, its media type where somebody says one, its
 // bytes, and how many they are, or -1. It yields each document that is in it, mostly
@@ -95,6 +101,11 @@ func (r *Reader) Read(ctx context.Context, name, media string, in io.Reader, siz
 
 // whole reads a file that is one document.
 func (r *Reader) whole(ctx context.Context, f Format, name, media string, in io.Reader, size int64) (*document.Document, error) {
+	if f == PDF {
+		if err := r.pdf.Start(); err != nil {
+			return nil, of(name, err)
+		}
+	}
 	bounded, cancel := context.WithTimeout(ctx, r.limits.Time)
 	defer cancel()
 	source, err := r.all(bounded, name, in, size)
@@ -118,6 +129,8 @@ func (r *Reader) whole(ctx context.Context, f Format, name, media string, in io.
 
 func (r *Reader) parse(ctx context.Context, f Format, name, media string, source []byte) (*document.Document, error) {
 	switch f {
+	case PDF:
+		return r.pdf.Read(ctx, source)
 	case HTML:
 		return html.Read(ctx, source, media, r.limits.Depth*pageDepth)
 	case DOCX:
