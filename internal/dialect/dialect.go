@@ -151,6 +151,20 @@ func (f *Fields) Text(v scan.Value, param string) string {
 	return v.Text()
 }
 
+// Zero reports whether v is the number 0.
+func Zero(v scan.Value) bool {
+	x, ok := v.Float()
+	return ok && x == 0
+}
+
+// Lies reports whether a URL says where something is, rather than what it is (a data
+// URI, RFC 2397).
+func Lies(url scan.Value) bool {
+	const scheme = "data:"
+	b := url.Bytes()
+	return len(b) > 0 && (len(b) < len(scheme) || !bytes.EqualFold(b[:len(scheme)], []byte(scheme)))
+}
+
 // Texts reads an array of strings.
 func (f *Fields) Texts(v scan.Value, param string) []string {
 	if !f.Want(v, scan.Array, param) {

@@ -290,6 +290,7 @@ type Model struct {
 	Cascade    *Cascade    // nil: none
 	Classifier *Classifier // nil: none
 	Shadow     *Shadow     // nil: none
+	Reuse      *Reuse      // nil: no answer is kept
 	Timeouts   Timeouts
 	Loss       Loss
 	Choice     *Choice // under Best

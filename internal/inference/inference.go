@@ -21,6 +21,9 @@ type Request struct {
 	Longest   int      // of Prompts, estimated; 0: Input
 	WantUsage bool     // the caller wants to see usage in the stream
 	NoStore   bool     // the caller said that nothing of it is to be stored
+	Cold      bool     // the caller set a temperature of 0
+	Detailed  bool     // the answer says more of its tokens than one form of it can take over from the other: log probabilities
+	Apart     Apart    // why no earlier answer may stand in for this one; 0: nothing is known
 	Blocks    []uint64 // chained hashes of the prompt, see package prefix; none: not hashed
 	Session   uint64   // hash of the caller's affinity hint; 0: none
 	User      uint64   // hash of the end user's opaque id; 0: none

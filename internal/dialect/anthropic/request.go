@@ -55,8 +55,14 @@ func readAs(d *scan.Doc, into *inference.Request, as inference.Dialect) error {
 			if !w.blocks(m) {
 				f.Wrong("system", "must be a string or an array of blocks with a type")
 			}
+		case "temperature":
+			r.Cold = dialect.Zero(m)
+		case "mcp_servers", "container":
+			if m.Len() > 0 || m.Kind() == scan.String {
+				r.Apart |= inference.HostedUse
+			}
 		case "tools":
-			r.Tools = tools(&f, m)
+			r.Tools = tools(&f, &r, m)
 			w.bytes += len(m.Raw())
 		case "tool_choice":
 			if f.Want(m, scan.Object, "tool_choice") && m.Get("type").TextLen() == 0 {
@@ -124,7 +130,7 @@ func readAs(d *scan.Doc, into *inference.Request, as inference.Dialect) error {
 	return nil
 }
 
-func tools(f *dialect.Fields, v scan.Value) int {
+func tools(f *dialect.Fields, r *inference.Request, v scan.Value) int {
 	if !f.Want(v, scan.Array, "tools") {
 		return 0
 	}
@@ -137,10 +143,23 @@ func tools(f *dialect.Fields, v scan.Value) int {
 			f.Wrong(at("tools", i, "type"), "must be a string")
 		case !t.Get("type").Given() && t.Get("name").TextLen() == 0:
 			f.Wrong(at("tools", i, "name"), "must be a string")
+		case t.Get("type").Given() && !client(t.Get("type").Bytes()):
+			r.Apart |= inference.HostedUse
 		}
 		i++
 	}
 	return i
+}
+
+// client reports whether a tool of that type runs where the caller is: its own, and
+// those that Anthropic only describes (Claude API, tool use: client tools).
+func client(kind []byte) bool {
+	for _, name := range [...]string{"custom", "bash_", "text_editor_", "computer_", "memory_"} {
+		if bytes.HasPrefix(kind, []byte(name)) {
+			return true
+		}
+	}
+	return false
 }
 
 // weight is how much a prompt weighs: its text in bytes, the rest in tokens; r needs
@@ -173,9 +192,11 @@ func (w *weight) blocks(content scan.Value) bool {
 		case "tool_use":
 			w.bytes += len(b.Get("input").Raw())
 		case "image":
+			w.source(b)
 			w.tokens += dialect.ImageTokens
 			w.r.Need(inference.Vision)
 		case "document":
+			w.source(b)
 			if source := b.Get("source"); source.Get("type").Is("text") {
 				w.bytes += source.Get("data").TextLen()
 			} else {
@@ -194,6 +215,13 @@ func (w *weight) blocks(content scan.Value) bool {
 }
 
 // at returns the path of a field of an element of an array.
+// source notes whether a block's content lies elsewhere.
+func (w *weight) source(b scan.Value) {
+	if kind := b.Get("source").Get("type"); kind.Is("url") || kind.Is("file") {
+		w.r.Apart |= inference.Elsewhere
+	}
+}
+
 func at(array string, i int, field string) string {
 	path := array + "[" + strconv.Itoa(i) + "]"
 	if field != "" {

@@ -59,7 +59,13 @@ func readAs(d *scan.Doc, into *inference.Request, as inference.Dialect) error {
 		case "generationConfig":
 			c.config(m)
 		case "cachedContent":
-			c.Want(m, scan.String, "cachedContent")
+			if c.Want(m, scan.String, "cachedContent") {
+				r.Apart |= inference.Elsewhere
+			}
+		case "store":
+			if on, _ := m.Bool(); on {
+				r.Apart |= inference.Kept
+			}
 		}
 	}
 	switch {
@@ -137,6 +143,20 @@ func (c *checking) config(v scan.Value) {
 			if m.Given() {
 				c.r.N = c.whole(m, "generationConfig."+name, 1, maxCandidates)
 			}
+		case "temperature":
+			c.r.Cold = dialect.Zero(m)
+		case "responseLogprobs":
+			c.r.Detailed, _ = m.Bool()
+		case "responseModalities":
+			for kind := range some(m) {
+				if !kind.Is("TEXT") {
+					c.r.Apart |= inference.Sounding
+				}
+			}
+		case "speechConfig":
+			if m.Given() {
+				c.r.Apart |= inference.Sounding
+			}
 		case "thinkingConfig":
 			if c.Want(m, scan.Object, "generationConfig."+name) {
 				c.thinking(m)
@@ -179,6 +199,7 @@ func (c *checking) tools(v scan.Value) {
 		for m := range t.All() {
 			if camel(m.Key()) != "functionDeclarations" {
 				c.r.Tools++
+				c.r.Apart |= inference.HostedUse
 				continue
 			}
 			for f := range some(m) {
@@ -232,6 +253,9 @@ func (c *checking) part(p scan.Value, path string) {
 		case "inlineData", "fileData":
 			if c.Want(m, scan.Object, path+"."+name) {
 				c.once(path+"."+name+".", m)
+				if name == "fileData" {
+					c.r.Apart |= inference.Elsewhere
+				}
 				media := get(m, "mimeType").Text()
 				c.tokens += weight(media)
 				c.r.NeedOf(media)

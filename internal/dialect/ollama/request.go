@@ -93,7 +93,8 @@ func begin(d *scan.Doc, asked inference.Dialect, into *inference.Request) (*fact
 		case "think":
 			r.think(m)
 		case "truncate", "shift", "logprobs":
-			r.Bool(m, key)
+			on := r.Bool(m, key)
+			r.r.Detailed = r.r.Detailed || key == "logprobs" && on
 		case "top_logprobs":
 			r.Int(m, key, 0, mostLogprobs)
 		case "options":
@@ -142,6 +143,7 @@ func (r *facts) options(v scan.Value) {
 			r.Int(m, param, math.MinInt64, math.MaxInt64)
 		case "temperature", "top_p", "presence_penalty", "frequency_penalty":
 			r.Float(m, param)
+			r.r.Cold = r.r.Cold || string(m.Key()) == "temperature" && dialect.Zero(m)
 		case "stop":
 			r.Texts(m, param)
 		}

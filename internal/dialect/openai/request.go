@@ -48,8 +48,26 @@ func ReadRequest(d *scan.Doc, into *inference.Request) error {
 			if m.Given() {
 				r.N = f.Int(m, "n", 1, maxChoices)
 			}
+		case "temperature":
+			r.Cold = dialect.Zero(m)
+		case "logprobs":
+			r.Detailed, _ = m.Bool()
+		case "web_search_options":
+			if m.Given() {
+				r.Apart |= inference.HostedUse
+			}
+		case "audio":
+			if m.Given() {
+				r.Apart |= inference.Sounding
+			}
+		case "modalities":
+			for kind := range m.All() {
+				if !kind.Is("text") {
+					r.Apart |= inference.Sounding
+				}
+			}
 		case "tools":
-			r.Tools = tools(&f, m)
+			r.Tools = tools(&f, &r, m)
 			bytes += len(m.Raw())
 		case "tool_choice":
 			if m.Kind() != scan.String {
@@ -71,7 +89,11 @@ func ReadRequest(d *scan.Doc, into *inference.Request) error {
 				r.Need(inference.JSONSchema)
 			}
 		case "store":
-			r.NoStore = m.Given() && !f.Bool(m, "store")
+			if m.Given() {
+				if r.NoStore = !f.Bool(m, "store"); !r.NoStore {
+					r.Apart |= inference.Kept
+				}
+			}
 		case "user":
 			user = m
 			f.Want(m, scan.String, "user")
@@ -117,7 +139,7 @@ func fallbacks(f *dialect.Fields, v scan.Value) []string {
 	return f.Texts(v, "models")
 }
 
-func tools(f *dialect.Fields, v scan.Value) int {
+func tools(f *dialect.Fields, r *inference.Request, v scan.Value) int {
 	if !f.Want(v, scan.Array, "tools") {
 		return 0
 	}
@@ -130,6 +152,8 @@ func tools(f *dialect.Fields, v scan.Value) int {
 			f.Wrong(at("tools", i, "type"), "must be a string")
 		case kind.Is("function") && t.Get("function").Get("name").TextLen() == 0:
 			f.Wrong(at("tools", i, "function.name"), "must be a string")
+		case !kind.Is("function") && !kind.Is("custom"):
+			r.Apart |= inference.HostedUse
 		}
 		i++
 	}
@@ -186,12 +210,21 @@ func checkParts(f *dialect.Fields, r *inference.Request, parts scan.Value, i int
 		}
 		switch string(kind.Bytes()) {
 		case "image_url", "video_url", "input_image":
+			if source := p.Get(string(kind.Bytes())); dialect.Lies(source) || dialect.Lies(source.Get("url")) || p.Get("file_id").Given() || dialect.Lies(p.Get("image_url")) {
+				r.Apart |= inference.Elsewhere
+			}
 			tokens += dialect.ImageTokens
 			r.Need(inference.Vision)
 		case "input_audio", "audio_url":
+			if dialect.Lies(p.Get("audio_url").Get("url")) {
+				r.Apart |= inference.Elsewhere
+			}
 			tokens += dialect.AudioTokens
 			r.Need(inference.Hearing)
 		case "file":
+			if p.Get("file").Get("file_id").Given() {
+				r.Apart |= inference.Elsewhere
+			}
 			tokens += dialect.DocumentTokens
 			r.Need(inference.Documents)
 		default:

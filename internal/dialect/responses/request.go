@@ -41,10 +41,15 @@ func ReadRequest(d *scan.Doc, into *inference.Request) error {
 			r.Stream = f.Bool(m, key)
 		case "store":
 			r.NoStore = m.Given() && !f.Bool(m, key)
+		case "temperature":
+			r.Cold = dialect.Zero(m)
+		case "top_logprobs":
+			n, _ := m.Int()
+			r.Detailed = n > 0
 		case "max_output_tokens":
 			r.MaxTokens = f.Int(m, key, 1, math.MaxInt32)
 		case "tools":
-			r.Tools = checkTools(&f, m)
+			r.Tools = checkTools(&f, &r, m)
 			w.bytes += len(m.Raw())
 		case "tool_choice":
 			if m.Given() && m.Kind() != scan.String {
@@ -96,7 +101,9 @@ func ReadRequest(d *scan.Doc, into *inference.Request) error {
 	case input.Given() || !template && !chained:
 		f.Wrong("input", "must be a string or an array of items")
 	}
-	r.Session = dialect.Session(hint.Bytes())
+	if r.Session = dialect.Session(hint.Bytes()); !r.NoStore || chained || template {
+		r.Apart |= inference.Kept // unless the caller says otherwise, answers are kept
+	}
 	if r.Tools > 0 && !toolless {
 		r.Need(inference.Tools)
 	}
@@ -116,7 +123,7 @@ func unable(f *dialect.Fields, param, words string) {
 	}
 }
 
-func checkTools(f *dialect.Fields, v scan.Value) int {
+func checkTools(f *dialect.Fields, r *inference.Request, v scan.Value) int {
 	if !f.Want(v, scan.Array, "tools") {
 		return 0
 	}
@@ -129,6 +136,8 @@ func checkTools(f *dialect.Fields, v scan.Value) int {
 			f.Wrong(at("tools", i, "type"), "must be a string")
 		case (kind.Is("function") || kind.Is("custom")) && t.Get("name").TextLen() == 0:
 			f.Wrong(at("tools", i, "name"), "must be a string; a function's name stands beside its type in this dialect")
+		case !kind.Is("function") && !kind.Is("custom") && !kind.Is("local_shell"):
+			r.Apart |= inference.HostedUse
 		}
 		i++
 	}
@@ -194,6 +203,7 @@ func (w *weight) item(f *dialect.Fields, v scan.Value, i int) {
 		f.Want(v.Get("call_id"), scan.String, at("input", i, "call_id"))
 		w.content(f, v.Get("output"), at("input", i, "output"))
 	case "item_reference":
+		w.r.Apart |= inference.Kept
 		text("id")
 	default:
 		w.bytes += len(v.Raw())
@@ -218,9 +228,11 @@ func (w *weight) content(f *dialect.Fields, v scan.Value, param string) {
 		}
 		switch string(kind.Bytes()) {
 		case "input_image":
+			w.source(p)
 			w.tokens += dialect.ImageTokens
 			w.r.Need(inference.Vision)
 		case "input_file":
+			w.source(p)
 			w.tokens += dialect.DocumentTokens
 			w.r.Need(inference.Documents)
 		case "input_audio":
@@ -229,6 +241,13 @@ func (w *weight) content(f *dialect.Fields, v scan.Value, param string) {
 		default:
 			w.bytes += p.Get("text").TextLen() + p.Get("refusal").TextLen()
 		}
+	}
+}
+
+// source notes whether a part's content lies elsewhere.
+func (w *weight) source(p scan.Value) {
+	if p.Get("file_id").Given() || p.Get("file_url").Given() || dialect.Lies(p.Get("image_url")) {
+		w.r.Apart |= inference.Elsewhere
 	}
 }
 

@@ -76,6 +76,9 @@ func ReadRequest(d *scan.Doc, into *inference.Request) error {
 			f.Int(m, key, 0, maxN)
 		case "logprobs":
 			f.Int(m, key, -1, math.MaxInt32) // vLLM: -1 is the whole vocabulary
+			r.Detailed = m.Given()
+		case "temperature":
+			r.Cold = dialect.Zero(m)
 		case "echo":
 			f.Bool(m, key)
 		case "suffix":
