@@ -30,6 +30,7 @@ const (
 	outside state = iota
 	waiting
 	inside
+	beside
 )
 
 // Verdict is the answer to a request at the gate.
@@ -82,7 +83,21 @@ func (g *Gate[T]) Enter(p *Place[T], c *tenant.Caller) Verdict {
 	return Verdict{Wait: true}
 }
 
-// Leave gives the place back, from inside or from the queue, and returns the
+// Beside takes a place that counts against the key alone: of a request that shares what
+// is done for another one. It returns None, or why the key may not.
+func (g *Gate[T]) Beside(p *Place[T], c *tenant.Caller) fault.Kind {
+	for c.Slot >= len(g.keys) {
+		g.keys = append(g.keys, 0)
+	}
+	if n := c.Tier.Concurrency; n > 0 && int(g.keys[c.Slot]) >= n {
+		return fault.Concurrency
+	}
+	p.slot, p.class, p.state = c.Slot, c.Tier.Class, beside
+	g.keys[p.slot]++
+	return fault.None
+}
+
+// Leave gives the place back, from inside, from the queue or from beside, and returns the
 // place that may enter in its stead, or nil. Leaving twice does nothing.
 func (g *Gate[T]) Leave(p *Place[T]) *Place[T] {
 	was := p.state
@@ -91,6 +106,9 @@ func (g *Gate[T]) Leave(p *Place[T]) *Place[T] {
 	case waiting:
 		g.keys[p.slot]--
 		g.unlink(p)
+		return nil
+	case beside:
+		g.keys[p.slot]--
 		return nil
 	case inside:
 		g.keys[p.slot]--

@@ -26,6 +26,7 @@ const (
 	NotFound         // no such path
 	MethodNotAllowed // the path exists, the method does not
 	ModelNotFound    // no such model, or not for this key: the same words
+	NotCached        // only a kept answer is wanted, and none is kept
 	TooLarge         // the body is over the bound
 	SlowRequest      // head or body came too slowly
 	ContextTooLong   // the prompt does not fit the model's window
@@ -121,6 +122,7 @@ var table = [kinds]Info{
 	NotFound:         {Name: "not_found", Code: "not_found", Status: 404, Owner: Caller},
 	MethodNotAllowed: {Name: "method_not_allowed", Code: "method_not_allowed", Status: 405, Owner: Caller},
 	ModelNotFound:    {Name: "model_not_found", Code: "model_not_found", Status: 404, Owner: Caller},
+	NotCached:        {Name: "not_cached", Code: "not_cached", Status: 504, Owner: Caller},
 	TooLarge:         {Name: "too_large", Code: "request_too_large", Status: 413, Owner: Caller},
 	SlowRequest:      {Name: "slow_request", Code: "request_timeout", Status: 408, Owner: Caller},
 	ContextTooLong:   {Name: "context_too_long", Code: "context_length_exceeded", Status: 400, Owner: Caller, Another: true},

@@ -311,6 +311,7 @@ const MaxTargets = 16
 func Join(name string, models []*Model) *Model {
 	m := *models[0]
 	m.Name, m.Policy, m.Canary, m.Shadow, m.Cascade, m.Classifier, m.Targets = name, Ordered, nil, nil, nil, nil, make([]Target, 0, MaxTargets)
+	m.Reuse = joinReuse(models)
 	for _, of := range models {
 		m.Asked = m.Asked || of.Asked
 		for place, t := range of.Targets {

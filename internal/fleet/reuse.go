@@ -26,3 +26,23 @@ type Reuse struct {
 	Reach      tenant.Reach  // for whom it may stand in
 	Mark       string        // differs where something is configured otherwise that may change answers
 }
+
+// joinReuse returns what holds for several models as one: the least of what each allows.
+func joinReuse(models []*Model) *Reuse {
+	var all *Reuse
+	for _, m := range models {
+		r := m.Reuse
+		switch {
+		case r == nil:
+			return nil
+		case all == nil:
+			all = new(*r)
+			continue
+		}
+		all.Exact, all.Reach = min(all.Exact, r.Exact), min(all.Reach, r.Reach)
+		all.Repeats = all.Repeats && r.Repeats
+		all.TTL, all.Revalidate, all.IfError = min(all.TTL, r.TTL), min(all.Revalidate, r.Revalidate), min(all.IfError, r.IfError)
+		all.Mark += "," + m.Name + "=" + r.Mark
+	}
+	return all
+}

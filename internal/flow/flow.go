@@ -1,6 +1,6 @@
 // Package flow decides the next step of one request, given what just happened:
 //
-//	admit -> route -> schedule -> send -> (retry | fall back) -> done
+//	reuse -> admit -> route -> schedule -> send -> (retry | fall back) -> done
 //
 // It performs nothing: no clock, no lock, no log, no goroutine. A driver carries
 // out the action it is handed and reports what came of it as the next event;
@@ -21,6 +21,7 @@ import (
 	"headworks/internal/locality"
 	"headworks/internal/lora"
 	"headworks/internal/place"
+	"headworks/internal/reuse"
 	"headworks/internal/route"
 	"headworks/internal/schedule"
 	"headworks/internal/tenant"
@@ -32,6 +33,9 @@ type EventKind uint8
 // The events that a driver reports.
 const (
 	Arrived    EventKind = iota // the request came in
+	Reused                      // an earlier answer is there, see Event.Found
+	Missed                      // none is
+	Joined                      // none is, but one is under way, and this request shares it
 	Entered                     // the place it waited for is its own
 	Classified                  // the classifier gave its verdict, or none
 	Content                     // the first bytes that commit the answer are here
@@ -49,7 +53,7 @@ const (
 )
 
 func (k EventKind) String() string {
-	return [...]string{"arrived", "entered", "classified", "content", "unseen", "quiet", "finished", "doubted", "passed", "judged", "failed", "left", "drained"}[k]
+	return [...]string{"arrived", "reused", "missed", "joined", "entered", "classified", "content", "unseen", "quiet", "finished", "doubted", "passed", "judged", "failed", "left", "drained"}[k]
 }
 
 // Event is what just happened to a request.
@@ -64,6 +68,8 @@ type Event struct {
 	Kept     bool          // an answer that did not pass is kept, and can be given if none comes after it; of Doubted and Judged: the one that is there
 	Handed   bool          // of Finished, of a send with Prefill: what was read can be handed over
 	Gap      time.Duration // of Finished: the longest silence within the answer; 0: not known
+	Found    reuse.Found   // of Reused
+	Tried    bool          // of Failed, of a shared answer: another request tried again already
 	Wrote    time.Time     // of Quiet: when the client last got bytes; zero if never
 	Sent     time.Time     // of Failed and Quiet: when a piece of the request was last sent on that was not kept, so that it cannot be sent again; now, as long as another may follow; zero if none was
 }
@@ -73,7 +79,9 @@ type ActionKind uint8
 
 // The actions that a driver carries out.
 const (
-	Queue    ActionKind = iota // wait for a place until Until: report Entered, Quiet, Left or Drained
+	Reuse    ActionKind = iota // look for an earlier answer: report Reused, Missed, Joined, Left or Drained
+	Follow                     // read on what is made for another request, until Until: report Content, Quiet, Finished, Missed, Failed, Left or Drained
+	Queue                      // wait for a place until Until: report Entered, Quiet, Left or Drained
 	Classify                   // ask the model's classifier at Replica, until Until: report Classified, Left or Drained
 	Judge                      // ask the cascade's judge at Replica, until Until: report Judged, Left or Drained
 	Send                       // send to Target and Replica, then read
@@ -86,7 +94,7 @@ const (
 )
 
 func (k ActionKind) String() string {
-	return [...]string{"queue", "classify", "judge", "send", "read", "commit", "open", "alive", "done", "ignore"}[k]
+	return [...]string{"reuse", "follow", "queue", "classify", "judge", "send", "read", "commit", "open", "alive", "done", "ignore"}[k]
 }
 
 // Action is what to do next.
@@ -100,6 +108,9 @@ type Action struct {
 	Until   time.Time      // report Quiet if nothing happens until then; zero: wait for ever
 	Fault   *fault.Error   // of Done: nil if the answer is whole
 	Kept    bool           // of Done: the answer that was kept is given, see Ticket.Given
+	Join    bool           // of Reuse: an answer that is under way may be shared
+	Reused  bool           // of Done: the earlier answer is given, see Ticket.Found
+	Renew   bool           // of Done: and a new one is to be made beside it
 	Wake    *Ticket        // of Done: this ticket may enter now; tell its driver
 }
 
@@ -108,6 +119,8 @@ type state uint8
 
 const (
 	fresh     state = iota // nothing happened yet
+	looking                // an earlier answer is looked for
+	joined                 // shares the answer to another request
 	queued                 // waits at the gate
 	asking                 // a classifier has it
 	held                   // sent; the client has nothing
@@ -119,7 +132,7 @@ const (
 )
 
 func (s state) String() string {
-	return [...]string{"fresh", "queued", "asking", "held", "opened", "committed", "ended"}[s]
+	return [...]string{"fresh", "looking", "joined", "queued", "asking", "held", "opened", "committed", "ended"}[s]
 }
 
 // Bounds of what is kept of one request.
@@ -166,7 +179,8 @@ type Ticket struct {
 	Request *inference.Request
 	Caller  *tenant.Caller
 	Owner   Waiter
-	Wish    tenant.Wish // what the caller asks for; from Begin on, before the first step
+	Wish    tenant.Wish   // what the caller asks for; from Begin on, before the first step
+	Control reuse.Control // what the caller says of earlier answers; as Wish
 
 	From     place.Place // where the caller is; the driver says so before the first step
 	PlacedBy string      // how it knows
@@ -194,6 +208,14 @@ type Ticket struct {
 	Shadowed   bool          // a copy of it is to go to the model's shadow
 	Waited     time.Duration // at the gate
 
+	Plan  reuse.Plan   // what may be done with earlier answers
+	Scope tenant.Scope // for whom, where anything may
+	Reuse ReuseState   // what came of it
+	Found reuse.Found  // of Hit
+	Stale bool         // Found is given since no new answer could be had
+
+	found    reuse.Found // that is given if no new answer can be had ...
+	spare    bool        // ... if there is one
 	state    state
 	place    admit.Place[*Ticket]
 	src      rand.PCG

@@ -9,6 +9,7 @@ import (
 	"headworks/internal/fault"
 	"headworks/internal/fleet"
 	"headworks/internal/inference"
+	"headworks/internal/reuse"
 	"headworks/internal/tenant"
 )
 
@@ -123,8 +124,13 @@ func reach(t *testing.T, to state) *rig {
 	if to == asking {
 		r.consults()
 	}
+	if to == looking || to == joined {
+		r.keeps()
+	}
 	r.step(Event{Kind: Arrived})
 	switch to {
+	case joined:
+		r.want(r.step(Event{Kind: Joined}), Follow)
 	case opened:
 		r.want(r.after(20*time.Second, Event{Kind: Quiet}), Open)
 	case committed:
@@ -152,31 +158,36 @@ func TestEveryStateMeetsEveryEvent(t *testing.T) {
 	ignore := cell{Ignore, fault.None, ended}
 	whole := cell{Done, fault.None, ended}
 	table := [states][eventKinds]cell{
-		fresh:  {Arrived: {Send, fault.None, held}, Entered: wrong, Classified: wrong, Content: wrong, Unseen: wrong, Quiet: wrong, Finished: wrong, Doubted: wrong, Passed: wrong, Judged: wrong, Failed: wrong, Left: left, Drained: drained},
-		queued: {Arrived: wrong, Entered: {Send, fault.None, held}, Classified: wrong, Content: wrong, Unseen: wrong, Quiet: {Done, fault.Overloaded, ended}, Finished: wrong, Doubted: wrong, Passed: wrong, Judged: wrong, Failed: wrong, Left: left, Drained: drained},
+		fresh:   {Arrived: {Send, fault.None, held}, Reused: wrong, Missed: wrong, Joined: wrong, Entered: wrong, Classified: wrong, Content: wrong, Unseen: wrong, Quiet: wrong, Finished: wrong, Doubted: wrong, Passed: wrong, Judged: wrong, Failed: wrong, Left: left, Drained: drained},
+		looking: {Arrived: wrong, Reused: whole, Missed: {Send, fault.None, held}, Joined: {Follow, fault.None, joined}, Entered: wrong, Classified: wrong, Content: wrong, Unseen: wrong, Quiet: wrong, Finished: wrong, Doubted: wrong, Passed: wrong, Judged: wrong, Failed: wrong, Left: left, Drained: drained},
+		joined: {
+			Arrived: wrong, Reused: wrong, Missed: {Send, fault.None, held}, Joined: wrong, Entered: wrong, Classified: wrong, Content: {Commit, fault.None, joined}, Unseen: wrong,
+			Quiet: {Follow, fault.None, joined}, Finished: whole, Doubted: wrong, Passed: wrong, Judged: wrong, Failed: {Send, fault.None, held}, Left: left, Drained: drained,
+		},
+		queued: {Arrived: wrong, Reused: wrong, Missed: wrong, Joined: wrong, Entered: {Send, fault.None, held}, Classified: wrong, Content: wrong, Unseen: wrong, Quiet: {Done, fault.Overloaded, ended}, Finished: wrong, Doubted: wrong, Passed: wrong, Judged: wrong, Failed: wrong, Left: left, Drained: drained},
 		asking: {
-			Arrived: wrong, Entered: wrong, Classified: {Send, fault.None, held}, Content: wrong, Unseen: wrong, Quiet: wrong,
+			Arrived: wrong, Reused: wrong, Missed: wrong, Joined: wrong, Entered: wrong, Classified: {Send, fault.None, held}, Content: wrong, Unseen: wrong, Quiet: wrong,
 			Finished: wrong, Doubted: wrong, Passed: wrong, Judged: wrong, Failed: wrong, Left: left, Drained: drained,
 		},
 		held: {
-			Arrived: wrong, Entered: wrong, Classified: wrong, Content: {Commit, fault.None, committed}, Unseen: {Read, fault.None, held}, Quiet: {Read, fault.None, held},
+			Arrived: wrong, Reused: wrong, Missed: wrong, Joined: wrong, Entered: wrong, Classified: wrong, Content: {Commit, fault.None, committed}, Unseen: {Read, fault.None, held}, Quiet: {Read, fault.None, held},
 			Finished: whole, Doubted: wrong, Passed: wrong, Judged: wrong, Failed: {Send, fault.None, held}, Left: left, Drained: drained,
 		},
 		opened: {
-			Arrived: wrong, Entered: wrong, Classified: wrong, Content: {Commit, fault.None, committed}, Unseen: {Read, fault.None, opened}, Quiet: {Alive, fault.None, opened},
+			Arrived: wrong, Reused: wrong, Missed: wrong, Joined: wrong, Entered: wrong, Classified: wrong, Content: {Commit, fault.None, committed}, Unseen: {Read, fault.None, opened}, Quiet: {Alive, fault.None, opened},
 			Finished: whole, Doubted: wrong, Passed: wrong, Judged: wrong, Failed: {Send, fault.None, opened}, Left: left, Drained: drained,
 		},
 		committed: {
-			Arrived: wrong, Entered: wrong, Classified: wrong, Content: {Read, fault.None, committed}, Unseen: wrong, Quiet: {Read, fault.None, committed},
+			Arrived: wrong, Reused: wrong, Missed: wrong, Joined: wrong, Entered: wrong, Classified: wrong, Content: {Read, fault.None, committed}, Unseen: wrong, Quiet: {Read, fault.None, committed},
 			Finished: whole, Doubted: wrong, Passed: wrong, Judged: wrong, Failed: {Done, fault.UpstreamError, ended}, Left: left, Drained: drained,
 		},
-		ended: {ignore, ignore, ignore, ignore, ignore, ignore, ignore, ignore, ignore, ignore, ignore, ignore, ignore},
+		ended: {ignore, ignore, ignore, ignore, ignore, ignore, ignore, ignore, ignore, ignore, ignore, ignore, ignore, ignore, ignore, ignore},
 	}
 	for from := range states {
 		for kind := range eventKinds {
 			t.Run(from.String()+"/"+kind.String(), func(t *testing.T) {
 				r := reach(t, from)
-				ev := Event{Kind: kind, Progress: r.now, Said: r.now}
+				ev := Event{Kind: kind, Progress: r.now, Said: r.now, Found: reuse.Found{Age: time.Minute, Left: time.Hour}}
 				if from == committed {
 					ev.Wrote = r.now
 				}

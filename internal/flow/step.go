@@ -9,6 +9,7 @@ import (
 	"headworks/internal/fleet"
 	"headworks/internal/health"
 	"headworks/internal/lora"
+	"headworks/internal/reuse"
 	"headworks/internal/route"
 	"headworks/internal/schedule"
 )
@@ -18,15 +19,20 @@ import (
 // was begun is brought to Done, or its places stay taken.
 //
 //	state      arrived  entered  content  unseen  quiet              finished  failed           left, drained
-//	fresh      queue,   -        -        -       -                  -         -                done
+//	fresh      reuse,   -        -        -       -                  -         -                done
+//	           queue,
 //	           send, done
+//	looking    -        -        -        -       -                  -         -                done
+//	joined     -        -        commit   -       follow, open,      done      queue, send,     done
+//	                                              alive, done                  done
 //	queued     -        send     -        -       done (overloaded)  -         -                done
 //	held       -        -        commit   read    read, open, retry  done      retry, done      done
 //	opened     -        -        commit   read    alive, retry       done      retry, done      done
 //	committed  -        -        read     -       read, alive, done  done      done             done
 //	ended      ignore   ignore   ignore   ignore  ignore             ignore    ignore           ignore
 //
-// Where the model has a classifier, arrived and entered lead to classify, and classified
+// Reused, missed and joined, while looking, lead to done, to queue or send, and to follow;
+// missed, while joined, to queue or send. Where the model has a classifier, arrived and entered lead to classify, and classified
 // to send. Passed, while held or opened, leads to judge, or gives the answer; doubted,
 // and judged with a no, send to the next target of the cascade, or give the answer as it
 // is: commit, done. Where none comes behind a doubted answer that is kept, done gives that
@@ -59,6 +65,17 @@ func (p *Policy) Step(t *Ticket, ev Event, s *fleet.Snapshot, now time.Time) Act
 	case fresh:
 		if ev.Kind == Arrived {
 			return p.arrive(t, s, now)
+		}
+	case looking:
+		switch ev.Kind {
+		case Reused, Missed, Joined:
+			t.Reuse = Miss
+			return p.recalled(t, &ev, s, now)
+		}
+	case joined:
+		switch ev.Kind {
+		case Content, Quiet, Finished, Missed, Failed:
+			return p.followed(t, &ev, s, now)
 		}
 	case queued:
 		switch ev.Kind {
@@ -165,15 +182,19 @@ func (p *Policy) arrive(t *Ticket, s *fleet.Snapshot, now time.Time) Action {
 		}
 	}
 	t.Shadowed = shadowed(t)
+	return p.recall(t, s, now)
+}
+
+// admit lets a request in that needs an answer of its own, or has it wait.
+func (p *Policy) admit(t *Ticket, s *fleet.Snapshot, now time.Time) Action {
+	t.state = fresh
 	v := p.Gate.Enter(&t.place, t.Caller)
 	switch {
 	case v.Wait:
 		t.state = queued
 		return Action{Kind: Queue, Until: now.Add(p.Rules.QueueWait)}
 	case v.Fault == fault.Concurrency:
-		f := fault.New(v.Fault, "this key has as many requests running as it may; wait for one to end")
-		f.After = time.Second
-		return p.done(t, f, now)
+		return p.done(t, busy(), now)
 	case v.Fault != fault.None:
 		return p.done(t, p.overloaded("the queue is full"), now)
 	}
@@ -181,6 +202,12 @@ func (p *Policy) arrive(t *Ticket, s *fleet.Snapshot, now time.Time) Action {
 		return p.done(t, f, now)
 	}
 	return p.enter(t, s, now)
+}
+
+func busy() *fault.Error {
+	f := fault.New(fault.Concurrency, "this key has as many requests running as it may; wait for one to end")
+	f.After = time.Second
+	return f
 }
 
 // owed returns why no work may begin: what it costs could not be written down. It
@@ -430,8 +457,8 @@ func (p *Policy) sendTo(t *Ticket, target *fleet.Target, r *fleet.Replica, choic
 	}
 	t.sent, t.began = now, time.Time{}
 	t.Hit = choice.Hit
-	if t.state != opened {
-		t.state = held
+	if t.state = held; t.Opened {
+		t.state = opened
 	}
 	return Action{Kind: Send, Target: target, Replica: r, Verify: t.verify, Handed: t.handed, Until: p.until(t, now, Event{})}
 }
@@ -643,8 +670,13 @@ func (p *Policy) done(t *Ticket, f *fault.Error, now time.Time) Action {
 		p.retries--
 	}
 	a := Action{Kind: Done, Fault: f}
-	if f != nil && t.giveKept(f.Kind) {
+	switch {
+	case f == nil:
+	case t.giveKept(f.Kind):
 		a.Fault, a.Kept = nil, true
+	case t.spare && !t.Committed && reuse.Spares(f.Kind):
+		t.Reuse, t.Found, t.Stale = Hit, t.found, true
+		a.Fault, a.Reused = nil, true
 	}
 	if next := p.Gate.Leave(&t.place); next != nil {
 		a.Wake = next.Of

@@ -14,6 +14,7 @@ import (
 	"headworks/internal/fault"
 	"headworks/internal/fleet"
 	"headworks/internal/inference"
+	"headworks/internal/scan"
 	"headworks/internal/tenant"
 )
 
@@ -143,9 +144,9 @@ func Keeps(f inference.Finish) bool {
 	return f == inference.Stop || f == inference.ToolCalls || f == inference.StopSequence
 }
 
-// Shared is a fault of one's own place in line, which says nothing of what others may
-// have who ask for the same.
-func Shared(k fault.Kind) bool {
+// Common reports whether a fault of one request is one of all that share its answer.
+// What a caller meets at the gate, or does, says nothing of the others.
+func Common(k fault.Kind) bool {
 	switch k {
 	case fault.Concurrency, fault.Overloaded, fault.ClientClosed, fault.Quota, fault.RateLimited, fault.Draining:
 		return false
@@ -190,4 +191,27 @@ func Circumstances(dst []byte, r *inference.Request, c *tenant.Caller, w *tenant
 	list(r.Models)
 	list(header)
 	return dst
+}
+
+// Leave reports whether a member of a request's body changes nothing of the answer, so
+// that requests that differ in it alone are the same; see scan.Value.AppendCanonical.
+// All that is not known is thought to change it.
+func Leave(depth int, m scan.Value) bool {
+	if depth > 0 {
+		return string(m.Key()) == "cache_control" // marks of a prefix that is worth keeping, nested too
+	}
+	if !m.Given() {
+		return true // null is as good as absent
+	}
+	switch string(m.Key()) {
+	case "model", "models": // Circumstances has them
+	case "stream", "stream_options": // how it is written
+	case "user", "safety_identifier", "metadata", "service_tier": // who asks, which the credential tells
+	case "store": // whoever has it kept is not eligible
+	case "timeout", "request_id", "client_request_id", "session_id", "keep_alive":
+	case "prompt_cache_key", "prompt_cache_retention", "prompt_cache_options", "prompt_cache_breakpoint", "cache_control", "cache_salt", "cache_prompt", "id_slot":
+	default:
+		return false
+	}
+	return true
 }
