@@ -273,6 +273,8 @@ func (k *call) read(f *Front, v *Visit) error {
 	r.Scanned = time.Since(began)
 	r.Body, r.Doc, r.Conversation = body, &k.doc, k.decoded
 	r.Shape, r.Decode = k.d.Shape, k.d.Decode
+	r.AnswerID = k.d.AnswerID
+	k.controls()
 	k.follow()
 	return nil
 }
@@ -509,7 +511,6 @@ func (k *call) answerID() string { return k.d.AnswerID + k.req.ID.String() }
 // begin begins a stream, of that media type or of the dialect's.
 func (k *call) begin(h *gateway.Head, stream string) error {
 	k.tell(h)
-	k.header.Add("Cache-Control", "no-cache")
 	k.header.Add("X-Accel-Buffering", "no")
 	if stream == "" {
 		stream = k.d.Stream
@@ -539,7 +540,7 @@ func (k *call) tell(h *gateway.Head) {
 	if h.Attempts > 0 {
 		w.AddInt("x-headworks-attempts", int64(h.Attempts))
 	}
-	w.Add("x-headworks-cache", "bypass")
+	cached(w, &h.Cache)
 	w.AddFloat("x-headworks-overhead-ms", float64(h.Overhead)/float64(time.Millisecond), 3)
 	if h.CostKnown {
 		w.AddFloat("x-headworks-cost", float64(h.Cost)/1e6, 6)

@@ -265,7 +265,7 @@ func (f *Front) Tell(x *wire.Exchange, d *Dialect, body []byte, err error) {
 func (f *Front) Stream(x *wire.Exchange, d *Dialect, events []byte) {
 	var h wire.Header
 	d.identify(&h, newID(x.Arrived()))
-	h.Add("Cache-Control", "no-cache")
+	h.Add("Cache-Control", private)
 	_ = x.Respond(200, "text/event-stream; charset=utf-8", &h, events) // as above
 }
 

@@ -94,6 +94,7 @@ type Form struct {
 // that another part of a whole answer came.
 type Chunk struct {
 	Raw    []byte            // whole events with their blank lines, a whole body, or a piece of an opaque one
+	Aside  int               // bytes at the end of Raw that those alone see who ask for usage
 	Type   string            // media type of Raw, where it is neither JSON nor events
 	Deltas []inference.Delta // of a streamed answer
 	Answer *inference.Answer // a whole answer

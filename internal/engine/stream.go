@@ -662,7 +662,9 @@ func (s *stream) events() (Chunk, error) {
 			if !ok {
 				return c, nil // the event waits for the next call
 			}
-			c.Raw = joined
+			if c.Raw = joined; told.Aside || c.Aside > 0 {
+				c.Aside += len(raw)
+			}
 		}
 		if s.same && s.call.Tell {
 			s.deltas = s.reader.Deltas(s.deltas)

@@ -24,7 +24,7 @@ func TestTable(t *testing.T) {
 		if i.Code == "" || i.Status < 400 || i.Status > 599 || i.Owner == Nobody || i.Owner.String() == "none" {
 			t.Errorf("%v: %+v", k, i)
 		}
-		if (i.Owner == Caller) != (i.Status < 500) && k != UpstreamCapacity {
+		if (i.Owner == Caller) != (i.Status < 500) && k != UpstreamCapacity && k != NotCached {
 			t.Errorf("%v: status %d, and the fault of the %v", k, i.Status, i.Owner)
 		}
 		// What tells nothing of a replica cannot put it out, and where an upstream

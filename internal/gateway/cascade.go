@@ -218,6 +218,9 @@ func (x *exchange) setAside() {
 		k.dropped = slices.Clone(x.stream.Dropped())
 	}
 	k.chunk = x.chunk
+	if x.aside > 0 {
+		k.chunk.Aside = x.aside + len(x.chunk.Raw)
+	}
 	k.chunk.Raw, k.chunk.Deltas = append(x.held, x.chunk.Raw...), append(x.deltas, x.chunk.Deltas...)
 	x.held, x.deltas, x.chunk, c.kept = nil, nil, engine.Chunk{}, k
 }

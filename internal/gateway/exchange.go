@@ -52,6 +52,7 @@ type life struct {
 	done      bool // flow said so
 	finish    inference.Finish
 	text      int           // bytes of answer that came
+	aside     int           // bytes at the end of held, as of a chunk
 	upstream  time.Duration // spent waiting for upstreams
 	writing   time.Duration // spent writing to the client
 	progress  time.Time     // the upstream's last sign
@@ -71,6 +72,7 @@ type life struct {
 	offered bool           // ... and is on its way
 	copy    *duplicate     // the copy that it is
 	cascade *cascade       // nil: no answer is looked at
+	reuse   *recalling     // nil: no earlier answer is looked for, and none kept
 	heard   *cascade       // of the answer under way, where a canary wants to know of it
 	reading bool           // the attempt under way reads the prompt for another replica
 	head    Head
@@ -87,7 +89,7 @@ func (x *exchange) begin(ctx context.Context, g *Gateway, req *Request, sink Sin
 	x.streams = req.Stream
 	g.mu.Lock()
 	g.policy.Begin(&x.ticket, &req.Request, req.Caller, x)
-	x.ticket.Wish = req.Wish
+	x.ticket.Wish, x.ticket.Control = req.Wish, req.Control
 	if x.ticket.From, x.ticket.PlacedBy = req.Place, req.PlacedBy; req.PlacedBy == "" {
 		x.ticket.From, x.ticket.PlacedBy = place.Place{Region: x.world.Region}, place.ByCell
 	}
@@ -98,6 +100,7 @@ func (x *exchange) begin(ctx context.Context, g *Gateway, req *Request, sink Sin
 // panic it still gives back every place that the request holds.
 func (x *exchange) end() {
 	x.closeStream()
+	x.release()
 	g := x.g
 	if x.shadow != nil && !x.offered {
 		g.shadows.forget(x.shadow)
@@ -135,6 +138,10 @@ func (x *exchange) run() {
 		ev.Kept = x.cascade != nil && x.keeps()
 		a := x.g.step(&x.ticket, ev, x.world, time.Now())
 		switch a.Kind {
+		case flow.Reuse:
+			ev = x.recall(a.Join)
+		case flow.Follow:
+			ev = x.follow(a.Until)
 		case flow.Queue:
 			ev = x.wait(a.Until)
 		case flow.Classify:
@@ -157,6 +164,9 @@ func (x *exchange) run() {
 		case flow.Done:
 			if a.Kept {
 				x.restore()
+			}
+			if a.Reused {
+				x.chunk, x.finish = x.reuse.play, x.reuse.rec.Finish
 			}
 			x.finishWith(a.Fault)
 			return
@@ -200,12 +210,13 @@ func (x *exchange) send(a *flow.Action) flow.Event {
 	}
 	x.held, x.deltas, x.told = x.held[:0], x.deltas[:0], 0
 	x.progress, x.said, x.text, x.usage, x.finish = time.Time{}, time.Time{}, 0, inference.Usage{}, inference.Unfinished
-	x.firstIn, x.gap, x.spoken = time.Time{}, 0, false
+	x.firstIn, x.gap, x.spoken, x.aside = time.Time{}, 0, false, 0
 	x.call = engine.Call{
 		Request: &x.req.Request, Replica: a.Replica, Model: a.Target.Model,
 		Body: x.req.Body, Doc: x.req.Doc, Form: x.req.Form, Conversation: x.req.Conversation,
 		Whole: x.ticket.Model.Loss == fleet.Rejected, Header: x.req.Header, Caller: x.req.Caller, Place: x.ticket.From, Wish: x.req.Caller.Tier.Grant(x.req.Wish), Trace: x.req.Trace,
 	}
+	x.prepare()
 	x.sign = x.g.signs.at(a.Replica.ID)
 	x.observe(a)
 	x.keep(a)
@@ -286,7 +297,7 @@ func (x *exchange) read(until time.Time) flow.Event {
 		case !x.streams: // a sign of life
 		case x.committed:
 			x.watch()
-			if err := x.forward(c, now); err != nil {
+			if err := x.forward(c, now); err != nil && !x.abandoned() {
 				return x.gone()
 			}
 			now = x.wrote
@@ -377,6 +388,11 @@ func (x *exchange) hold(c *engine.Chunk) bool {
 	}
 	x.told = told
 	x.held = append(x.held, c.Raw...)
+	if x.aside > 0 {
+		x.aside += len(c.Raw)
+	} else {
+		x.aside = c.Aside
+	}
 	x.deltas = append(x.deltas, c.Deltas...)
 	return true
 }
@@ -393,6 +409,9 @@ func sizeOf(deltas []inference.Delta) (n int) {
 // commit lets the client have the first content, and what was held before it. An
 // answer whose end is here already leaves with its end, in one write.
 func (x *exchange) commit(until time.Time) flow.Event {
+	if x.follows() {
+		return x.shares(until)
+	}
 	x.committed = true
 	if x.cascade != nil {
 		x.cascade.kept = nil
@@ -404,7 +423,7 @@ func (x *exchange) commit(until time.Time) flow.Event {
 		return x.whole()
 	}
 	x.watch()
-	if err := x.forward(c, time.Now()); err != nil {
+	if err := x.forward(c, time.Now()); err != nil && !x.abandoned() {
 		return x.gone()
 	}
 	x.begun()
@@ -416,6 +435,9 @@ func (x *exchange) join() {
 	c := &x.chunk
 	if len(x.held) > 0 {
 		x.held = append(x.held, c.Raw...)
+		if x.aside > 0 {
+			c.Aside = x.aside + len(c.Raw)
+		}
 		c.Raw = x.held
 	}
 	if len(x.deltas) > 0 {
@@ -433,6 +455,7 @@ func (x *exchange) begun() {
 }
 
 func (x *exchange) forward(c *engine.Chunk, began time.Time) error {
+	x.logs(c)
 	err := x.sink.Send(&x.head, c)
 	now := time.Now()
 	x.writing += now.Sub(began)
@@ -449,11 +472,14 @@ func (x *exchange) forward(c *engine.Chunk, began time.Time) error {
 // after reads on after a write that began then, unless the client could not be
 // reached.
 func (x *exchange) after(err error, began, until time.Time) flow.Event {
-	if err != nil {
+	if err != nil && !x.abandoned() {
 		return x.gone()
 	}
 	x.wrote = time.Now()
 	x.writing += x.wrote.Sub(began)
+	if x.follows() {
+		return x.follow(until)
+	}
 	return x.read(until)
 }
 
@@ -505,12 +531,14 @@ func (x *exchange) closeStream() {
 func (x *exchange) finishWith(f *fault.Error) {
 	x.fillHead()
 	x.fill(f)
-	if x.copy == nil && (x.record.Input > 0 || x.record.Output > 0) {
+	x.pays()
+	if x.copy == nil && !x.handsOver() && (x.record.Input > 0 || x.record.Output > 0) {
 		if err := x.g.charge(x.record); err != nil && f == nil {
 			f = fault.Wrap(fault.BudgetUnavailable, "what this answer costs cannot be written down now, so it is not given", err)
 			x.ticket.Outcome(x.record, f)
 		}
 	}
+	x.settle(f)
 	c := &x.chunk
 	if f != nil {
 		c = nil

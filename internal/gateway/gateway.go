@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"headworks/internal/cache"
 	"headworks/internal/engine"
 	"headworks/internal/fault"
 	"headworks/internal/fleet"
@@ -17,6 +18,7 @@ import (
 	"headworks/internal/inference"
 	"headworks/internal/place"
 	"headworks/internal/record"
+	"headworks/internal/reuse"
 	"headworks/internal/scan"
 	"headworks/internal/tenant"
 )
@@ -50,7 +52,8 @@ type Request struct {
 	inference.Request
 
 	Caller  *tenant.Caller
-	Wish    tenant.Wish // what the caller asks for, allowed or not
+	Wish    tenant.Wish   // what the caller asks for, allowed or not
+	Control reuse.Control // what he says of earlier answers
 	Surface string
 	Arrived time.Time
 
@@ -60,6 +63,7 @@ type Request struct {
 	Uploaded time.Duration // spent waiting for the body
 	Scanned  time.Duration // spent reading and checking it
 
+	AnswerID     string // what the id of an answer begins with
 	Body         []byte
 	Doc          *scan.Doc
 	Form         *engine.Form // of a body that is no JSON
@@ -94,6 +98,18 @@ type Head struct {
 	Lexical   bool
 	Dropped   []string
 	Degraded  string // how the answer is less than what was asked for
+	Cache     Cached
+}
+
+// Cached is what a head says of earlier answers.
+type Cached struct {
+	State   flow.ReuseState
+	WhyNot  string        // nobody looked
+	Age     time.Duration // of a hit
+	Left    time.Duration // for which it is fresh still; below 0: it is stale
+	Stored  bool          // the answer is kept, as far as that is known when the head leaves
+	Refused bool          // the caller wanted a new one
+	Stale   bool          // there was one, too old
 }
 
 // Sink is where an answer goes, in the caller's dialect. Its methods fail only
@@ -130,6 +146,9 @@ type Gateway struct {
 	verdicts verdicts // of classifiers
 	shadows  *Shadows // nil: there are none
 	signs    signs
+	answers  *cache.Cache // nil: none are kept
+	flights  flights
+	rooms    sync.Pool // of *[]byte, for keys
 
 	mu     sync.Mutex // guards policy; a step is short and never blocks
 	policy *flow.Policy

@@ -5,6 +5,7 @@ import (
 
 	"headworks/internal/fault"
 	"headworks/internal/fleet"
+	"headworks/internal/flow"
 	"headworks/internal/inference"
 	"headworks/internal/price"
 	"headworks/internal/record"
@@ -37,18 +38,25 @@ func (x *exchange) fillHead() {
 			h.Region = at
 		}
 	}
+	h.Cache = x.cached()
+	if about, ok := x.about(); ok {
+		h.Model, h.Upstream, h.Region, h.Simulated, h.Lexical, h.Dropped = about.Model, about.Upstream, about.Region, about.Simulated, about.Lexical, about.Dropped
+		h.Arm, h.Replica, h.Attempts, h.Route = "", "", t.Tries, ExactCache
+	}
 	if x.stream != nil && t.Model.Loss == fleet.Told {
 		h.Dropped = x.stream.Dropped()
 	}
 	switch {
+	case t.Stale:
+		h.Degraded = "stale"
 	case x.chunk.Estimated:
 		h.Degraded = "estimated"
 	case x.doubtful():
 		h.Degraded = "unverified"
 	}
 	h.Overhead = x.overhead(time.Now())
-	h.CostKnown = false
-	if x.chunk.Last && t.Target != nil {
+	h.Cost, h.CostKnown = 0, x.given()
+	if x.chunk.Last && t.Target != nil && !x.given() {
 		if u := x.counted(); u.Known || x.req.Dialect.Operation().Counted() {
 			h.Cost, h.CostKnown = x.led(price.Cost(t.Target.Price, u))
 		}
@@ -97,8 +105,9 @@ func (x *exchange) fill(f *fault.Error) {
 	r.Surface, r.Operation = req.Surface, req.Dialect.Operation().String()
 	r.Scan = req.Scanned.Microseconds()
 	r.Finish = x.finish
+	x.fillReuse(f)
 	var u inference.Usage // whoever got nothing of an answer pays nothing for it
-	if f == nil || x.committed {
+	if (f == nil || x.committed) && !x.given() {
 		if u = x.counted(); !u.Known && !req.Dialect.Operation().Counted() {
 			return // what it took and what it costs is not known, which is not nothing
 		}
@@ -146,5 +155,48 @@ func (x *exchange) times(now time.Time) {
 		if n := r.Output - 1; x.req.Stream && n > 0 {
 			r.TPOT = x.said.Sub(x.firstIn).Microseconds() / n
 		}
+	}
+}
+
+// ExactCache is how the route of an earlier answer to the same request is called.
+const ExactCache = "exact cache"
+
+// cached returns what is said of earlier answers.
+func (x *exchange) cached() Cached {
+	t := &x.ticket
+	c := Cached{State: t.Reuse, WhyNot: t.Plan.WhyNot, Stored: x.head.Cache.Stored}
+	switch t.Reuse {
+	case flow.Hit:
+		c.Age, c.Left = t.Found.Age, t.Found.Left
+	case flow.Miss:
+		c.Stale = x.reuse != nil && x.reuse.rec != nil
+	case flow.Bypass:
+		c.Refused = t.Plan.Write
+	}
+	return c
+}
+
+// fillReuse writes down what became of earlier answers.
+func (x *exchange) fillReuse(f *fault.Error) {
+	t, r := &x.ticket, x.record
+	if r.Cache = t.Reuse.String(); t.Reuse == flow.Bypass {
+		r.CacheWhy = t.Plan.WhyNot
+	}
+	if !x.given() || f != nil {
+		return
+	}
+	re := x.reuse
+	if r.CacheTier = "exact"; t.Reuse == flow.Hit {
+		r.CacheAge = t.Found.Age.Microseconds()
+		r.SavedTokens, r.SavedCost = int64(re.entry.Tokens), re.entry.Cost
+		r.Finish = re.rec.Finish
+		return
+	}
+	re.flight.mu.Lock()
+	defer re.flight.mu.Unlock()
+	r.Finish = re.flight.log.finish
+	u := &re.flight.log.usage
+	if r.SavedTokens = int64(u.Input + u.Output); re.flight.whole != nil {
+		r.SavedCost = max(re.flight.whole.Cost, 0)
 	}
 }

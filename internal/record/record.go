@@ -135,7 +135,15 @@ type Record struct {
 	Arm           string // the name of the target, where it has one
 	Locality      string // why this region or zone; empty where there was no choice
 	FailoverFrom  string // the replica that was left
-	GaveUp        string // why no other attempt was made, or why an answer was given that did not pass; empty where none was needed
+
+	// What became of earlier answers: bypass, miss, hit or joined. Of a hit, by what and
+	// how old; where nobody looked, why not.
+	Cache     string
+	CacheTier string
+	CacheWhy  string
+	CacheAge  int64
+
+	GaveUp string // why no other attempt was made, or why an answer was given that did not pass; empty where none was needed
 
 	// How hard the request looked, in thousandths, and what each signal contributed;
 	// what counted most, and how soon the answer should come.
@@ -175,6 +183,8 @@ type Record struct {
 	Reasoning   int64
 	UsageSource UsageSource
 	Cost        int64
+	SavedTokens int64 // that an earlier answer made needless, and what they would have cost
+	SavedCost   int64
 
 	// Outcome. Status is of HTTP, -1 if the caller left before there was one.
 	Status    int64

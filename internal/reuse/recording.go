@@ -33,7 +33,7 @@ type Recording struct {
 	Cost      int64 // micro-USD; -1: not known
 
 	Raw    []byte            // events, or a whole body
-	Aside  []byte            // of Raw's events, the one that is for those alone who ask for usage
+	Aside  int               // bytes at the end of Raw that are for those alone who ask for usage
 	Names  Names             // of Raw
 	Deltas []inference.Delta // in the place of Raw
 }
@@ -71,7 +71,7 @@ func (r *Recording) Append(dst []byte) []byte {
 		}
 		return w.b
 	}
-	w.text(string(r.Aside))
+	w.number(r.Aside)
 	w.places(r.Names.ID)
 	w.number(r.Names.IDLen)
 	w.places(r.Names.Created)
@@ -105,12 +105,11 @@ func Read(b []byte) (*Recording, error) {
 			d.delta(&r.Deltas[i])
 		}
 	} else {
-		if aside := d.bytes(); len(aside) > 0 {
-			r.Aside = aside
-		}
+		r.Aside = d.number()
 		r.Names.ID, r.Names.IDLen = d.places(), d.number()
 		r.Names.Created = d.places()
 		r.Raw = d.pieces()
+		d.inside([]int{len(r.Raw) - r.Aside}, 0, len(r.Raw))
 		d.inside(r.Names.ID, r.Names.IDLen, len(r.Raw))
 		d.inside(r.Names.Created, createdLen, len(r.Raw))
 	}
@@ -156,6 +155,7 @@ func (r *Recording) Name(id, created []byte, n int) {
 	}
 	raw := r.Raw
 	out := make([]byte, 0, len(raw)+64)
+	last := len(raw) - r.Aside
 	names := Names{IDLen: n}
 	nextID, nextCreated := find(raw, id), find(raw, created)
 	for at := 0; ; {
@@ -168,6 +168,9 @@ func (r *Recording) Name(id, created []byte, n int) {
 			names.ID = append(names.ID, len(out))
 			out = append(out, bytes.Repeat([]byte{'0'}, n)...)
 			out = append(out, '"')
+			if nextID >= last {
+				r.Aside += n + 2 - len(id)
+			}
 			at = nextID + len(id)
 			nextID = after(raw, id, at)
 		default:

@@ -117,3 +117,14 @@ func (w *Writer) tail(dst []byte, f inference.Finish) []byte {
 	}
 	return append(dst, "}\n\n"...)
 }
+
+// AppendUsageEvent appends the event that tells the usage of an answer and nothing else, of
+// an object of that name.
+func AppendUsageEvent(dst []byte, object, id, model string, created int64, u inference.Usage) []byte {
+	dst = scan.AppendString(append(dst, `data: {"id":`...), id)
+	dst = scan.AppendString(scan.AppendKey(dst, "object"), object)
+	dst = appendInt(dst, "created", int(created))
+	dst = scan.AppendString(scan.AppendKey(dst, "model"), model)
+	dst = append(dst, `,"choices":[],"usage":`...)
+	return append(appendUsage(dst, u), "}\n\n"...)
+}

@@ -1,0 +1,73 @@
+package api
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"headworks/internal/flow"
+	"headworks/internal/gateway"
+	"headworks/internal/wire"
+)
+
+// controls are the headers by which a caller says what he wants of earlier answers. The
+// second is for clients whose libraries keep the first to themselves.
+var controls = [...]string{"cache-control", "x-cache-control"}
+
+// controls reads what the caller says of earlier answers.
+func (k *call) controls() {
+	for _, name := range controls {
+		if _, ok := k.x.Header(name); !ok {
+			continue
+		}
+		for field, value := range k.x.Headers() { // a list may come in several fields of one name
+			if strings.EqualFold(string(field), name) {
+				k.req.Control.Read(value)
+			}
+		}
+	}
+}
+
+// private keeps answers out of every cache on the way: none of them knows for whom an
+// answer is (RFC 9111, section 5.2.2).
+const private = "private, no-store"
+
+// cached tells what became of earlier answers: in our own words, and in those of RFC
+// 9211.
+func cached(w *wire.Header, c *gateway.Cached) {
+	w.Add("Cache-Control", private)
+	switch c.State {
+	case flow.Hit:
+		age, left := int64(c.Age/time.Second), int64(c.Left/time.Second)
+		w.Add("x-headworks-cache", "hit; tier=exact; age="+strconv.FormatInt(age, 10))
+		w.AddInt("Age", age)
+		w.Add("Cache-Status", "Headworks; hit; ttl="+strconv.FormatInt(left, 10)+`; detail="exact"`)
+	case flow.JoinedFlight:
+		w.Add("x-headworks-cache", "joined")
+		w.Add("Cache-Status", "Headworks; fwd=miss; collapsed")
+	case flow.Miss:
+		w.Add("x-headworks-cache", "miss")
+		w.Add("Cache-Status", forwarded(c))
+	case flow.Bypass:
+		w.Add("x-headworks-cache", "bypass")
+		w.Add("Cache-Status", forwarded(c))
+	}
+}
+
+func forwarded(c *gateway.Cached) string {
+	switch {
+	case c.State == flow.Bypass && !c.Refused:
+		return "Headworks; fwd=bypass"
+	case c.State == flow.Bypass && c.Stored:
+		return "Headworks; fwd=request; stored"
+	case c.State == flow.Bypass:
+		return "Headworks; fwd=request"
+	case c.Stale && c.Stored:
+		return "Headworks; fwd=stale; stored"
+	case c.Stale:
+		return "Headworks; fwd=stale"
+	case c.Stored:
+		return "Headworks; fwd=miss; stored"
+	}
+	return "Headworks; fwd=miss"
+}
