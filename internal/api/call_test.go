@@ -110,6 +110,17 @@ func enter(t *testing.T, g *gateway.Gateway) (url string, f *api.Front) {
 	f = api.NewFront(g, anyone{}, &api.Health{}, func() api.Limits {
 		return api.Limits{Body: 8 << 20, Compress: 64, Origins: []string{"https://app.example.com"}}
 	}, openai.Routes(), between, anthropic.Routes(), gemini.Routes(), ollama.Routes())
+	return listen(t, f), f
+}
+
+// served serves what a gateway has to callers of some keys.
+func served(t *testing.T, g *gateway.Gateway, keys api.Keys, routes ...[]api.Route) (url string) {
+	t.Helper()
+	return listen(t, api.NewFront(g, keys, &api.Health{}, func() api.Limits { return api.Limits{Body: 8 << 20} }, routes...))
+}
+
+func listen(t *testing.T, f *api.Front) (url string) {
+	t.Helper()
 	s := wire.NewServer(f.Serve, wire.Limits{})
 	s.Refuse = f.Misread
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -123,7 +134,7 @@ func enter(t *testing.T, g *gateway.Gateway) (url string, f *api.Front) {
 		}
 	})
 	t.Cleanup(func() { s.Close(); serving.Wait() })
-	return "http://" + ln.Addr().String(), f
+	return "http://" + ln.Addr().String()
 }
 
 func ask(t *testing.T, url, body string, header ...string) string {

@@ -23,6 +23,7 @@ type Kind struct {
 	Own       inference.Set // beside Speaks, where it is the provider of URL itself
 	Versioned inference.Set // beside Speaks, where a version of its older API is asked
 	BuiltIn   bool          // inside this process, without a URL
+	Repeats   bool          // the same request has the same answer each time
 	Manner    Manner        // of a preset, where it differs from OpenAI
 }
 
@@ -64,8 +65,8 @@ var kinds = []Kind{
 	{Name: "fireworks", Title: "Fireworks", Engine: "openai", URL: "https://api.fireworks.ai/inference/v1", Env: "FIREWORKS_API_KEY", Speaks: serving},
 	{Name: "cerebras", Title: "Cerebras", Engine: "openai", URL: "https://api.cerebras.ai/v1", Env: "CEREBRAS_API_KEY", Speaks: chat | completing, Manner: cerebras},
 	{Name: "simulated", Title: "simulated", Speaks: chat, BuiltIn: true},
-	{Name: "local-extract", Title: "local-extract", Speaks: chat, BuiltIn: true},
-	{Name: "local-embed", Title: "local-embed", Speaks: vectors, BuiltIn: true},
+	{Name: "local-extract", Title: "local-extract", Speaks: chat, BuiltIn: true, Repeats: true},
+	{Name: "local-embed", Title: "local-embed", Speaks: vectors, BuiltIn: true, Repeats: true},
 }
 
 // Kinds returns all kinds, in the order in which they are listed.

@@ -418,6 +418,7 @@ func (r *reader) model(name string) {
 		r.at(join(path, "targets"), Missing, path+" has no targets: nothing could serve it")
 	}
 	r.fits(path, m)
+	r.reuse(path, m.Cache)
 	upstreams := slices.Sorted(maps.Keys(r.cfg.Upstreams))
 	r.arms(path, m)
 	r.choice(path, &m, slices.Sorted(maps.Keys(r.cfg.Tiers)))

@@ -22,6 +22,7 @@ func (t *Ticket) Record(r *record.Record, s *fleet.Snapshot, arrived time.Time, 
 	r.EstimatedInput, r.BytesIn = int64(t.Request.Input), int64(t.Request.Bytes)
 	r.Queue = t.Waited.Microseconds()
 	r.Committed, r.GaveUp = t.Committed, t.Left
+	t.recordReuse(r, f)
 	if t.Predicted > 0 {
 		r.Predicted = t.Predicted.Microseconds()
 	}
@@ -41,6 +42,26 @@ func (t *Ticket) Record(r *record.Record, s *fleet.Snapshot, arrived time.Time, 
 	t.recordChoice(r)
 	t.Outcome(r, f)
 }
+
+// recordReuse writes down what became of earlier answers.
+func (t *Ticket) recordReuse(r *record.Record, f *fault.Error) {
+	if r.Cache = t.Reuse.String(); t.Reuse == Bypass {
+		r.CacheWhy = t.Plan.WhyNot
+	}
+	if f != nil {
+		return
+	}
+	switch t.Reuse {
+	case Hit:
+		r.CacheTier, r.CacheAge = ExactTier, t.Found.Age.Microseconds()
+	case JoinedFlight:
+		r.CacheTier = ExactTier
+	case Bypass, Miss:
+	}
+}
+
+// ExactTier is what answers to the same request are found by.
+const ExactTier = "exact"
 
 func (t *Ticket) recordTarget(r *record.Record, s *fleet.Snapshot) {
 	if t.Target == nil {

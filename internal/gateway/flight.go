@@ -299,9 +299,10 @@ func (f *flight) write(stream bool, about *Head, c *engine.Chunk) {
 // take adds a chunk.
 func (l *log) take(c *engine.Chunk) {
 	raw := c.Raw[:len(c.Raw)-c.Aside]
-	if l.aside = append(l.aside, c.Raw[len(raw):]...); len(l.aside) > 0 && len(raw) > 0 {
+	if len(l.aside) > 0 && len(raw) > 0 {
 		l.odd = true // content behind what some callers do not get
 	}
+	l.aside = append(l.aside, c.Raw[len(raw):]...)
 	l.raw = append(l.raw, raw...)
 	if len(c.Raw) == 0 {
 		l.deltas = append(l.deltas, c.Deltas...)

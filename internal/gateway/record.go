@@ -176,18 +176,14 @@ func (x *exchange) cached() Cached {
 	return c
 }
 
-// fillReuse writes down what became of earlier answers.
+// fillReuse writes down what an earlier answer saved.
 func (x *exchange) fillReuse(f *fault.Error) {
 	t, r := &x.ticket, x.record
-	if r.Cache = t.Reuse.String(); t.Reuse == flow.Bypass {
-		r.CacheWhy = t.Plan.WhyNot
-	}
 	if !x.given() || f != nil {
 		return
 	}
 	re := x.reuse
-	if r.CacheTier = "exact"; t.Reuse == flow.Hit {
-		r.CacheAge = t.Found.Age.Microseconds()
+	if t.Reuse == flow.Hit {
 		r.SavedTokens, r.SavedCost = int64(re.entry.Tokens), re.entry.Cost
 		r.Finish = re.rec.Finish
 		return

@@ -77,7 +77,7 @@ func TestReadRequest(t *testing.T) {
 		{
 			"all", `{"model":"m","max_tokens":5,"stream":true,"system":[{"type":"text","text":"1234"}],"tools":[{"name":"f","input_schema":{}},{"type":"web_search_20250305","name":"w"}],` +
 				`"tool_choice":{"type":"auto"},"thinking":{"type":"enabled","budget_tokens":1024},"metadata":{"user_id":"u"},"messages":[` + user + `]}`,
-			inference.Request{MaxTokens: 5, Stream: true, WantUsage: true, Tools: 2, Input: 21, Session: dialect.Session([]byte("u")), User: dialect.Session([]byte("u")), Needs: inference.AbilitiesOf(inference.Tools, inference.Reasoning)},
+			inference.Request{Apart: inference.HostedUse, MaxTokens: 5, Stream: true, WantUsage: true, Tools: 2, Input: 21, Session: dialect.Session([]byte("u")), User: dialect.Session([]byte("u")), Needs: inference.AbilitiesOf(inference.Tools, inference.Reasoning)},
 		},
 		{
 			"wishes", `{"model":"m","max_tokens":5,"tools":[{"name":"f","input_schema":{}}],"tool_choice":{"type":"none"},"thinking":{"type":"disabled"},` +

@@ -36,12 +36,12 @@ func requests(t testing.TB) map[string]string {
 
 func TestReadRequest(t *testing.T) {
 	for name, want := range map[string]inference.Request{
-		"openai-python.json": {Model: "gpt-5.4", Input: 13},
-		"image.json":         {Model: "gpt-5.4", Input: 1005, Needs: inference.AbilitiesOf(inference.Vision)},
-		"file.json":          {Model: "gpt-5.4", Input: 3005, Needs: inference.AbilitiesOf(inference.Documents)},
-		"functions.json":     {Model: "gpt-5.4", Tools: 1, Needs: inference.AbilitiesOf(inference.Tools)},
-		"codex.json":         {Model: "gpt-5.4", Tools: 4, Stream: true, WantUsage: true, NoStore: true, Effort: inference.MediumEffort, Needs: inference.AbilitiesOf(inference.Tools, inference.Reasoning)},
-		"ai-sdk.json":        {Model: "gpt-5.4", Tools: 1, Stream: true, WantUsage: true, Needs: inference.AbilitiesOf(inference.Tools)},
+		"openai-python.json": {Model: "gpt-5.4", Input: 13, Apart: inference.Kept},
+		"image.json":         {Model: "gpt-5.4", Input: 1005, Apart: inference.Kept | inference.Elsewhere, Needs: inference.AbilitiesOf(inference.Vision)},
+		"file.json":          {Model: "gpt-5.4", Input: 3005, Apart: inference.Kept | inference.Elsewhere, Needs: inference.AbilitiesOf(inference.Documents)},
+		"functions.json":     {Model: "gpt-5.4", Apart: inference.Kept, Tools: 1, Needs: inference.AbilitiesOf(inference.Tools)},
+		"codex.json":         {Model: "gpt-5.4", Apart: inference.HostedUse, Tools: 4, Stream: true, WantUsage: true, NoStore: true, Effort: inference.MediumEffort, Needs: inference.AbilitiesOf(inference.Tools, inference.Reasoning)},
+		"ai-sdk.json":        {Model: "gpt-5.4", Apart: inference.Kept, Tools: 1, Stream: true, WantUsage: true, Needs: inference.AbilitiesOf(inference.Tools)},
 	} {
 		body := requests(t)[name]
 		got := inference.Request{ID: inference.ID{1}, Model: "old"}

@@ -33,7 +33,7 @@ func TestReadRequest(t *testing.T) {
 		`{"model":"m","prompt":[1,2,3]}`:                                                       {N: 1, Prompts: 1, Input: 3, Longest: 3},
 		`{"model":"m","prompt":[[1,2,3],[4]],"echo":true,"max_tokens":0}`:                      {N: 2, Prompts: 2, Input: 4, Longest: 3},
 		`{"model":"m","prompt":"","stream":true,"stream_options":{"include_usage":true}}`:      {N: 1, Prompts: 1, Input: 1, Longest: 1, Stream: true, WantUsage: true},
-		`{"model":"m","prompt":"a","stream_options":{"include_usage":true},"logprobs":0}`:      {N: 1, Prompts: 1, Input: 1, Longest: 1},
+		`{"model":"m","prompt":"a","stream_options":{"include_usage":true},"logprobs":0}`:      {N: 1, Prompts: 1, Input: 1, Longest: 1, Detailed: true},
 		`{"model":"m","prompt_embeds":"AAAA","stop":["a"],"best_of":2,"suffix":null,"n":null}`: {N: 1, Prompts: 1, Input: 1},
 	} {
 		_, got, err := request(t, body)
