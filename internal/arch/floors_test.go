@@ -56,6 +56,7 @@ var floors = [][]string{
 		"canary",
 		"lora",
 		"quality",
+		"reuse",
 		"similar",
 		"ground",
 		"relevance",
