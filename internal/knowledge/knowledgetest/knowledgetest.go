@@ -33,7 +33,7 @@ type Make struct {
 // dim is the length of the suite's vectors.
 const dim = 32
 
-// Space returns a space that no other test of the suite uses.
+// space returns a space that no other test of the suite uses.
 func space(t *testing.T) passage.Space {
 	sum := sha256.Sum256([]byte(t.Name()))
 	return passage.Space{Collection: fmt.Sprintf("vs_%x", sum[:8]), Embedder: "0123456789abcdef", Dimensions: dim}
@@ -63,7 +63,7 @@ func Test(t *testing.T, mk func(t *testing.T) Make) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := mk(t)
-			s := &suite{T: t, Make: m, of: space(t), noon: time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)}
+			s := &suite{T: t, Make: m, of: space(t)}
 			s.store = m.Open(t)
 			defer func() { m.Close(t, s.store) }()
 			test(s)
@@ -76,20 +76,25 @@ type suite struct {
 	Make
 	store knowledge.Store
 	of    passage.Space
-	noon  time.Time
 }
 
 // doc returns a document of some passages, which everybody may read.
 func (s *suite) doc(id string, version uint64, texts ...string) passage.Whole {
+	return Doc(s.of, id, version, texts...)
+}
+
+// Doc returns a document of some passages, which everybody may read.
+func Doc(of passage.Space, id string, version uint64, texts ...string) passage.Whole {
 	w := passage.Whole{Document: passage.Document{
 		ID: id, Source: "/files/" + id, Title: "Title of " + id, Version: version,
-		Hash: sha256.Sum256([]byte(strings.Join(texts, "\x00"))), Readers: []string{"*"}, Added: s.noon.Add(time.Duration(version) * time.Minute),
+		Hash: sha256.Sum256([]byte(strings.Join(texts, "\x00"))), Readers: []string{passage.Everybody},
+		Added: time.Date(2026, 1, 1, 12, int(version), 0, 0, time.UTC),
 	}}
 	at := 0
 	for i, text := range texts {
 		w.Passages = append(w.Passages, passage.Passage{
-			ID: passage.NewID(s.of.Collection, id, w.Hash, i), Ordinal: i, Title: w.Title, Path: fmt.Sprintf("Part %d", i), Text: text,
-			Start: at, End: at + len(text), Tokens: len(strings.Fields(text)), Vector: vector(text),
+			ID: passage.NewID(of.Collection, id, w.Hash, i), Ordinal: i, Title: w.Title, Path: fmt.Sprintf("Part %d", i), Text: text,
+			Start: at, End: at + len(text), Tokens: len(strings.Fields(text)), Vector: Vector(text),
 		})
 		at += len(text)
 	}
@@ -98,7 +103,9 @@ func (s *suite) doc(id string, version uint64, texts ...string) passage.Whole {
 	return w
 }
 
-// vector returns a vector of length one that the text alone decides.
+// Vector returns a vector of length one that the text alone decides.
+func Vector(text string) []float32 { return vector(text) }
+
 func vector(text string) []float32 {
 	sum := sha256.Sum256([]byte(text))
 	r := rand.New(rand.NewChaCha8(sum))

@@ -53,6 +53,7 @@ type Store struct {
 	log  *slog.Logger
 	step func(name string) error // called between the steps of a change, by tests; nil
 
+	tidying sync.Mutex // one at a time; taken before writing
 	writing sync.Mutex // one change at a time
 
 	mu     sync.Mutex // guards what follows
@@ -467,6 +468,10 @@ func (s *Store) Load(ctx context.Context, of passage.Space, who passage.Audience
 		}
 		all, moved, err := s.loadFrom(ctx, sp, v, who, refs, vectors)
 		v.release()
+		if moved && err == nil { // a merge counts, and is about to be seen
+			s.writing.Lock()
+			s.writing.Unlock() //nolint:staticcheck // its end is waited for
+		}
 		if !moved || err != nil || try == tries {
 			if moved && err == nil {
 				err = errors.New("segment: segments are merged faster than they can be read")
