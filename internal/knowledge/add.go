@@ -63,11 +63,13 @@ type Added struct {
 const mostFailures = 100
 
 // A batch is written when it has so many passages, so many bytes of text, or was begun
-// so long ago: what a crash can cost.
+// so long ago: what a crash can cost. The first ones are small, each next one has twice
+// as many passages.
 const (
-	batchPassages = 4096
+	firstPassages = 256
+	batchPassages = 8192
 	batchBytes    = 16 << 20
-	batchTime     = 10 * time.Second
+	batchTime     = 5 * time.Second
 )
 
 // Adding is how items are added.
@@ -90,7 +92,7 @@ func (k *Knowledge) Add(ctx context.Context, by Who, name string, items iter.Seq
 	if c, err = k.own(by, c.ID); err != nil { // it may be gone by now
 		return nil, err
 	}
-	a := &adder{k: k, c: c, how: how, seen: map[string]bool{}}
+	a := &adder{k: k, c: c, how: how, most: firstPassages, seen: map[string]bool{}}
 	a.out.Collection = c.Name
 	err = a.run(ctx, items)
 	if err == nil && how.Prune != nil {
@@ -128,6 +130,7 @@ type adder struct {
 	set     []passage.Document
 	size    int // of the batch's texts
 	count   int // of its passages
+	most    int // of them
 	begun   time.Time
 	changed bool
 }
@@ -279,7 +282,7 @@ func (a *adder) document(ctx context.Context, item *Item, d *document.Document) 
 
 // room writes the batch where it is large or old enough.
 func (a *adder) room(ctx context.Context) error {
-	if a.count >= batchPassages || a.size >= batchBytes || len(a.set) >= batchPassages || len(a.batch) > 0 && time.Since(a.begun) > batchTime {
+	if a.count >= a.most || a.size >= batchBytes || len(a.set) >= batchPassages || len(a.batch) > 0 && time.Since(a.begun) > batchTime {
 		return a.flush(ctx)
 	}
 	return nil
@@ -371,7 +374,7 @@ func (a *adder) flush(ctx context.Context) error {
 		a.out.Bytes += a.batch[i].Bytes
 	}
 	a.changed = true
-	a.batch, a.set, a.size, a.count = nil, nil, 0, 0
+	a.batch, a.set, a.size, a.count, a.most = nil, nil, 0, 0, min(2*a.most, batchPassages)
 	a.tell()
 	return a.k.bump(a.c)
 }

@@ -114,6 +114,7 @@ type Collection struct {
 	Embedder passage.Identity  `json:"embedder,omitzero"`       // zero: words alone
 	Next     *passage.Identity `json:"next_embedder,omitempty"` // to which it is being moved
 	Cut      chunk.Limits      `json:"cut"`
+	Alpha    *float64          `json:"alpha,omitempty"` // what vectors count beside words, 0 to 1; nil: as usual
 	Metadata map[string]string `json:"metadata,omitempty"`
 	Created  time.Time         `json:"created"`
 	Active   time.Time         `json:"last_active"`
@@ -386,6 +387,24 @@ func (k *Knowledge) List(by Who) []*Collection {
 		return cmp.Or(a.Created.Compare(b.Created), strings.Compare(a.ID, b.ID))
 	})
 	return all
+}
+
+// Weigh says what vectors count beside words in a collection, from 0 to 1; nil is as
+// usual.
+func (k *Knowledge) Weigh(ctx context.Context, by Who, name string, alpha *float64) error {
+	c, err := k.own(by, name)
+	if err != nil {
+		return err
+	}
+	if alpha != nil && !(*alpha >= 0 && *alpha <= 1) {
+		return fault.New(fault.InvalidRequest, "what vectors count beside words is a number from 0 to 1")
+	}
+	weighed := *c
+	weighed.Alpha = alpha
+	if err := k.keep(ctx, &weighed); err != nil {
+		return err
+	}
+	return k.bump(c)
 }
 
 // Count is what a collection holds.
