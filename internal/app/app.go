@@ -517,6 +517,7 @@ func (a *App) Run(ctx context.Context, ready func()) error {
 	start("keys", func() error { a.keys.run(loops, a.log); return nil })
 	start("budgets", func() error { a.budgets(loops); return nil })
 	start("responses", func() error { a.answers.run(loops); return nil })
+	start("collections", func() error { a.library.run(loops); return nil })
 	start("canaries", func() error { a.trials.run(loops); return nil })
 	start("alerts", func() error { a.lookout(loops); return nil })
 	start("shadows", func() error { <-loops.Done(); a.shadows.copies.End(); return nil })

@@ -12,6 +12,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"time"
 
 	"headworks/internal/api/admin"
 	"headworks/internal/engine/lexical"
@@ -28,13 +30,14 @@ type library struct {
 	knowledge *knowledge.Knowledge
 	store     *segment.Store
 	reader    *format.Reader
+	log       *slog.Logger
 }
 
 // libraryFolder is where collections lie in the data folder.
 const libraryFolder = "knowledge"
 
 func openLibrary(ctx context.Context, dir string, e knowledge.Embedders, bump func(string) error, log *slog.Logger) (l *library, err error) {
-	l = &library{reader: format.New(format.Default())}
+	l = &library{reader: format.New(format.Default()), log: log}
 	if l.store, err = segment.Open(ctx, filepath.Join(dir, libraryFolder), log); err != nil {
 		return nil, errors.Join(err, l.reader.Close())
 	}
@@ -45,6 +48,32 @@ func openLibrary(ctx context.Context, dir string, e knowledge.Embedders, bump fu
 		return nil, errors.Join(err, l.Close())
 	}
 	return l, nil
+}
+
+// tidies is how often segments are looked at.
+const tidies = 2 * time.Second
+
+// run tidies up until ctx ends.
+func (l *library) run(ctx context.Context) {
+	tick := time.NewTicker(tidies)
+	defer tick.Stop()
+	failing := false
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		_, err := l.store.Tidy(ctx, time.Now())
+		if failing != (err != nil) && ctx.Err() == nil {
+			failing = err != nil
+			if failing {
+				l.log.Error("segments of collections cannot be merged; searches go on", "cause", err.Error())
+			} else {
+				l.log.Info("segments of collections can be merged again")
+			}
+		}
+	}
 }
 
 // Close lets go of the folder.
@@ -65,7 +94,24 @@ func Library(ctx context.Context, dir string, log io.Writer) (http.Handler, io.C
 	if err != nil {
 		return nil, nil, err
 	}
-	return l.surface().Handler(logger), l, nil
+	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	w := &working{library: l, stop: stop}
+	w.loops.Go(func() { l.run(ctx) })
+	return l.surface().Handler(logger), w, nil
+}
+
+// working is a library whose loops run.
+type working struct {
+	*library
+	stop  context.CancelFunc
+	loops sync.WaitGroup
+}
+
+// Close ends the loops and lets go of the folder.
+func (w *working) Close() error {
+	w.stop()
+	w.loops.Wait()
+	return w.library.Close()
 }
 
 // alone are the embedders of a process that has no upstreams.
