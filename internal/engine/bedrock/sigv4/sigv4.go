@@ -45,11 +45,34 @@ func (s *Signer) Sign(ctx context.Context, host, target string, body []byte, ser
 	if err := s.v4.SignHTTP(ctx, s.credentials, r, hex.EncodeToString(sum[:]), service, region, now); err != nil {
 		return nil, err
 	}
-	var fields [][2]string
-	for _, name := range [...]string{"Authorization", "X-Amz-Date", "X-Amz-Security-Token"} {
+	return fields(r), nil
+}
+
+// SignGet returns the fields that prove a GET request ours to S3 in a region. S3 wants
+// the hash of the body told, though it is empty, and a path signed as it is sent, with
+// all bytes escaped but letters, digits, and the signs - . _ ~ /.
+func (s *Signer) SignGet(ctx context.Context, host, target, region string, now time.Time) ([][2]string, error) {
+	u, err := url.Parse("https://" + host + target)
+	if err != nil {
+		return nil, err
+	}
+	r := &http.Request{Method: http.MethodGet, URL: u, Host: host, Header: http.Header{}}
+	sum := sha256.Sum256(nil)
+	hash := hex.EncodeToString(sum[:])
+	r.Header.Set("X-Amz-Content-Sha256", hash)
+	asSent := func(o *v4.SignerOptions) { o.DisableURIPathEscaping = true }
+	if err := s.v4.SignHTTP(ctx, s.credentials, r, hash, "s3", region, now, asSent); err != nil {
+		return nil, err
+	}
+	return fields(r), nil
+}
+
+// fields returns what the signer put into a request.
+func fields(r *http.Request) (fields [][2]string) {
+	for _, name := range [...]string{"Authorization", "X-Amz-Date", "X-Amz-Content-Sha256", "X-Amz-Security-Token"} {
 		if v := r.Header.Get(name); v != "" {
 			fields = append(fields, [2]string{name, v})
 		}
 	}
-	return fields, nil
+	return fields
 }

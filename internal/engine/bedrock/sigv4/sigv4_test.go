@@ -24,6 +24,21 @@ func TestSign(t *testing.T) {
 	}
 }
 
+// TestSignGet compares with AWS' example of listing a bucket (Amazon S3 API Reference,
+// Signature Calculations for the Authorization Header: Transferring Payload in a
+// Single Chunk, "GET Bucket (List Objects)").
+func TestSignGet(t *testing.T) {
+	s := New("AKIAIOSFODNN7EXAMPLE:wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
+	fields, err := s.SignGet(t.Context(), "examplebucket.s3.amazonaws.com", "/?max-keys=2&prefix=J", "us-east-1", time.Date(2013, 5, 24, 0, 0, 0, 0, time.UTC))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = "Signature=34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7"
+	if len(fields) != 3 || !strings.HasSuffix(fields[0][1], want) || fields[2][0] != "X-Amz-Content-Sha256" {
+		t.Errorf("%q, want %s", fields, want)
+	}
+}
+
 func TestKeys(t *testing.T) {
 	if New("ABSKexample") != nil {
 		t.Error("a key of Bedrock's own signs")
