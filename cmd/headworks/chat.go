@@ -17,6 +17,7 @@ import (
 
 	"headworks/internal/api/admin"
 	"headworks/internal/client"
+	"headworks/internal/record"
 )
 
 func newChatCommand(t *terminal) *cobra.Command {
@@ -318,6 +319,15 @@ type way struct {
 	upstream  string
 	simulated bool
 	kept      bool // there is a record
+	cache     *record.Earlier
+}
+
+// earlier says where an answer was that was not made anew.
+func earlier(e *record.Earlier) string {
+	if e.State == "joined" {
+		return "shared with another request"
+	}
+	return fmt.Sprintf("%s cache, %s old", e.Tier, (time.Duration(e.Age) * time.Microsecond).Round(time.Second))
 }
 
 // look reads the record of an answer, which is kept a moment after it has left.
@@ -333,7 +343,7 @@ func (k *talk) look(ctx context.Context, r client.Reply) (w way) {
 	if err != nil {
 		return w // without it there is less to say
 	}
-	w.kept, w.simulated = true, e.Simulated
+	w.kept, w.simulated, w.cache = true, e.Simulated, e.Cache
 	if e.Chosen != nil {
 		w.upstream, w.Route = e.Chosen.Upstream, e.RouteReason
 	}
@@ -354,6 +364,9 @@ func (k *talk) note(r client.Reply, w way) {
 	}
 	if w.upstream != "" {
 		words = append(words, "by "+w.upstream+" ("+w.Route+")")
+	}
+	if w.cache.Given() {
+		words = append(words, earlier(w.cache))
 	}
 	words = append(words, fmt.Sprintf("%d in, %d out", r.Input, r.Output))
 	switch {

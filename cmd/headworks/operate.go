@@ -444,9 +444,10 @@ func newExplainCommand(t *terminal) *cobra.Command {
 					if e.Locality != "" && e.Locality != e.RouteReason {
 						fmt.Fprintf(w, "served in %s: %s\n", e.At, e.Locality)
 					}
-				} else {
+				} else if !e.Cache.Given() {
 					fmt.Fprintf(w, "went nowhere: %s\n", e.Fault)
 				}
+				tellEarlier(w, e.Cache)
 				if e.GaveUp != "" {
 					fmt.Fprintf(w, "no other attempt: %s\n", e.GaveUp)
 				}
@@ -473,7 +474,7 @@ func newExplainCommand(t *terminal) *cobra.Command {
 					}
 					rows = append(rows, row)
 				}
-				if e.Chosen == nil && len(rows) == 0 {
+				if len(e.Attempts) == 0 && len(rows) == 0 {
 					return
 				}
 				list(w, names, rows)
@@ -488,6 +489,25 @@ func newExplainCommand(t *terminal) *cobra.Command {
 	}
 	d.flags(c)
 	return c
+}
+
+// tellEarlier says what became of earlier answers to the same request.
+func tellEarlier(w io.Writer, e *record.Earlier) {
+	switch {
+	case e == nil:
+		return
+	case e.State == "hit":
+		fmt.Fprintf(w, "%s cache: an answer made %s before\n", e.Tier, (time.Duration(e.Age) * time.Microsecond).Round(time.Second))
+	case e.State == "joined":
+		fmt.Fprint(w, "shared the answer to another request for the same\n")
+	case e.State == "miss":
+		fmt.Fprint(w, "no earlier answer to the same was kept\n")
+	case e.WhyNot != "":
+		fmt.Fprintf(w, "no earlier answer was looked for: %s\n", e.WhyNot)
+	}
+	if e.Given() {
+		fmt.Fprintf(w, "saved %s, %s\n", count(int(e.SavedTokens), "token"), dollars(e.SavedCost))
+	}
 }
 
 // tellClassifier says what the model's classifier said.

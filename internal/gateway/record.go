@@ -183,6 +183,8 @@ func (x *exchange) fillReuse(f *fault.Error) {
 		return
 	}
 	re := x.reuse
+	about, _ := x.about()
+	r.Cost, r.Simulated = 0, about.Simulated
 	if t.Reuse == flow.Hit {
 		r.SavedTokens, r.SavedCost = int64(re.entry.Tokens), re.entry.Cost
 		r.Finish = re.rec.Finish

@@ -89,6 +89,7 @@ type Explanation struct {
 	Judged       *Judged      `json:"judged,omitempty"`    // where the best target was chosen
 	Classifier   *Classifier  `json:"classifier,omitempty"`
 	Objective    *Objective   `json:"objective,omitempty"` // how soon the answer should come
+	Cache        *Earlier     `json:"cache,omitempty"`     // what became of earlier answers
 	Candidates   []Considered `json:"candidates"`
 	Considered   int64        `json:"considered"` // of whom the best are listed
 	Attempts     []Tried      `json:"attempts"`
@@ -116,6 +117,19 @@ type Explanation struct {
 	UsageSource  string       `json:"usage_source"`
 	Cost         int64        `json:"cost_micro_usd"`
 }
+
+// Earlier is what became of earlier answers to the same request.
+type Earlier struct {
+	State       string `json:"state"`             // bypass, miss, hit, joined
+	Tier        string `json:"tier,omitempty"`    // what it was found by
+	WhyNot      string `json:"why_not,omitempty"` // nobody looked
+	Age         int64  `json:"age_us,omitempty"`  // of a hit
+	SavedTokens int64  `json:"saved_tokens,omitempty"`
+	SavedCost   int64  `json:"saved_micro_usd,omitempty"`
+}
+
+// Given reports whether the answer is one that was made for another request.
+func (e *Earlier) Given() bool { return e != nil && (e.State == "hit" || e.State == "joined") }
 
 // Judged is what a request looked like to whoever chose the best target for it.
 type Judged struct {
@@ -220,6 +234,12 @@ func (r *Record) Explain() Explanation {
 			if v != 0 {
 				e.Judged.Signals[inference.Signal(i).String()] = float64(v) / 1000
 			}
+		}
+	}
+	if r.Cache != "" {
+		e.Cache = &Earlier{
+			State: r.Cache, Tier: r.CacheTier, WhyNot: r.CacheWhy, Age: max(r.CacheAge, 0),
+			SavedTokens: max(r.SavedTokens, 0), SavedCost: max(r.SavedCost, 0),
 		}
 	}
 	if r.Classified != "" || r.Unclassified != "" {
