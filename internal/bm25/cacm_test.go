@@ -83,14 +83,14 @@ func (c collection) run(x *Index, v View) relevance.Run {
 	return run
 }
 
-// CACM is ranked within three percent of Anserini's BM25, whose published MAP is
+// CACM is ranked as well as by Anserini's BM25, whose published MAP is
 // .3123 (castorini/anserini, docs/regressions-cacm.md, ids compared as strings).
 func TestCACM(t *testing.T) {
 	c := cacm(t)
 	scores := relevance.Evaluate(c.judged, c.run(c.index(t, 1), View{}))
 	mean := scores.Mean()
 	t.Logf("%d questions: %+v, %+v", len(scores), mean, scores.Bootstrap(1))
-	if len(scores) != 52 || mean.AP < .3023 {
-		t.Errorf("MAP %.4f over %d questions, want .3023 over 52", mean.AP, len(scores))
+	if len(scores) != 52 || mean.AP < .3123 {
+		t.Errorf("MAP %.4f over %d questions, want .3123 over 52", mean.AP, len(scores))
 	}
 }

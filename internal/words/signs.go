@@ -35,7 +35,7 @@ func thousands(text string) bool {
 // joins reports whether a sign may stand inside an identifier or a compound.
 func joins(r rune) bool {
 	switch r {
-	case '_', '-', '.', '\'', '\u2019', '\u2010', '\u2011':
+	case '_', '-', '.', '\u2010', '\u2011':
 		return true
 	}
 	return false
@@ -43,15 +43,39 @@ func joins(r rune) bool {
 
 func apostrophe(r rune) bool { return r == '\'' || r == '\u2019' }
 
-// possessive returns the length of an English 's that ends a word.
-func possessive(text string) int {
+// possessive reports whether a text opens with the s of an English 's.
+func possessive(text string) bool {
 	if text == "" || text[0] != 's' && text[0] != 'S' {
-		return 0
+		return false
 	}
-	if next, _ := utf8.DecodeRuneInString(text[1:]); len(text) > 1 && letter(next) {
-		return 0
+	next, _ := utf8.DecodeRuneInString(text[1:])
+	return !letter(next)
+}
+
+// abbreviation returns the length of single letters with points between them that a
+// text opens with, or 0.
+func abbreviation(text string) int {
+	for n, i := 1, 0; ; n++ {
+		r, size := utf8.DecodeRuneInString(text[i:])
+		if !unicode.IsLetter(r) || unspaced(r) {
+			return 0
+		}
+		i += size
+		next, _ := utf8.DecodeRuneInString(text[i:])
+		if letter(next) || mark(next) {
+			return 0
+		}
+		if next == '.' {
+			if after, _ := utf8.DecodeRuneInString(text[i+1:]); unicode.IsLetter(after) {
+				i++
+				continue
+			}
+		}
+		if n < 2 {
+			return 0
+		}
+		return i
 	}
-	return 1
 }
 
 // suffix returns the length of what sets C++ and C# apart from C.

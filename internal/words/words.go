@@ -87,11 +87,9 @@ func (s *splitter) identifier(i int) int {
 		if letter(r) && !unspaced(r) { // the case changed
 			continue
 		}
-		if apostrophe(r) {
-			if n := possessive(s.text[i+size:]); n > 0 {
-				i += size + n
-				r, size = utf8.DecodeRuneInString(s.text[i:])
-			}
+		if apostrophe(r) && possessive(s.text[i+size:]) { // the 1960's
+			i += size + 1
+			r, size = utf8.DecodeRuneInString(s.text[i:])
 		}
 		next, _ := utf8.DecodeRuneInString(s.text[min(i+size, len(s.text)):])
 		if joins(r) && letter(next) && !unspaced(next) {
@@ -113,9 +111,18 @@ func (s *splitter) identifier(i int) int {
 // part reads one word from where a letter or digit stands into s.word and returns
 // where it ends: before another sign, or where camelCase or HTTPServer goes over
 // into its next word. A number keeps its points and loses the commas between its
-// thousands.
+// thousands. Letters with points between them are one word, U.S. as US. So is a
+// word with an apostrophe, as I'm, less the possessive: alone, an m is an initial.
 func (s *splitter) part(i int) int {
 	s.word = s.word[:0]
+	if n := abbreviation(s.text[i:]); n > 0 && s.parts == 0 {
+		for _, r := range s.text[i : i+n] {
+			if r != '.' {
+				s.word = s.language.fold(s.word, r)
+			}
+		}
+		return i + n
+	}
 	var last, before rune // the signs before this one
 	for i < len(s.text) {
 		r, size := utf8.DecodeRuneInString(s.text[i:])
@@ -140,6 +147,14 @@ func (s *splitter) part(i int) int {
 				i++
 				last, before = 0, 0
 				continue
+			}
+			if apostrophe(r) && unicode.IsLetter(last) && s.language != French && !possessive(s.text[i+size:]) {
+				if next, _ := utf8.DecodeRuneInString(s.text[i+size:]); unicode.IsLetter(next) && !unspaced(next) {
+					s.word = append(s.word, '\'')
+					i += size
+					last, before = 0, 0
+					continue
+				}
 			}
 			return i
 		}
