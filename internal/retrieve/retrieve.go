@@ -1,5 +1,5 @@
 // Package retrieve finds the passages worth reading: Markdown documents are cut
-// at their headings and ranked by BM25.
+// at their headings and ranked by package bm25.
 //
 // An Index is built whole, is bounded in documents and bytes, and never changes
 // afterwards, so any number of goroutines may search it. The same documents and
@@ -7,22 +7,18 @@
 package retrieve
 
 import (
-	"cmp"
 	"fmt"
 	"io/fs"
-	"math"
+	"iter"
 	"path"
 	"slices"
 	"strings"
-)
 
-// The weights of BM25 (Robertson, Zaragoza: The Probabilistic Relevance
-// Framework, 2009): k1 says how soon more of the same word stops counting, b how
-// much a long passage is held against it. These are Anserini's defaults; on CACM
-// the textbook's 1.2 and 0.75 do no better.
-const (
-	k1 = 0.9
-	b  = 0.4
+	"github.com/RoaringBitmap/roaring/v2"
+
+	"headworks/internal/bm25"
+	"headworks/internal/rank"
+	"headworks/internal/words"
 )
 
 // A word of a passage's own heading counts as if it stood there so many times; one
@@ -53,19 +49,13 @@ type Hit struct {
 // Index is a searchable set of passages.
 type Index struct {
 	passages []Passage
-	headings [][]asked            // the terms of each passage's own heading
-	norm     []float64            // k1(1 - b + b*length/average) by passage
-	postings map[string][]posting // by term, passages ascending
-}
-
-type posting struct {
-	passage int32
-	count   int32
+	headings map[string][]uint32 // passages by the terms of their own headings
+	index    *bm25.Index
 }
 
 // New reads every .md file of a file system into an Index.
 func New(documents fs.FS) (*Index, error) {
-	x := &Index{postings: map[string][]posting{}}
+	x := &Index{}
 	var size int64
 	err := fs.WalkDir(documents, ".", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil {
@@ -94,40 +84,48 @@ func New(documents fs.FS) (*Index, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read documents: %w", err)
 	}
-	x.weigh()
+	segment, err := bm25.Build(func(yield func(uint32, bm25.Terms) bool) {
+		for i := range x.passages {
+			if !yield(uint32(i), x.passages[i].terms()) {
+				return
+			}
+		}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("index documents: %w", err)
+	}
+	x.index = bm25.NewIndex(segment)
+	x.headings = map[string][]uint32{}
+	for i, p := range x.passages {
+		key := headingKey(ask(p.own()).Terms)
+		x.headings[key] = append(x.headings[key], uint32(i))
+	}
 	return x, nil
 }
 
-// weigh counts the words of every passage and of the headings over it.
-func (x *Index) weigh() {
-	lengths := make([]int, len(x.passages))
-	total := 0
-	for i, p := range x.passages {
-		add := func(term string, times int32) {
-			list := x.postings[term]
-			if n := len(list); n > 0 && list[n-1].passage == int32(i) {
-				list[n-1].count += times
+// own returns the passage's own heading, without those above it.
+func (p Passage) own() string { return p.Heading[max(0, strings.LastIndex(p.Heading, over)):] }
+
+// terms returns what a passage is found by: its text and, beside it, its headings.
+func (p Passage) terms() iter.Seq[words.Term] {
+	return func(yield func(words.Term) bool) {
+		for t := range words.Text(withoutTargets(p.Text)) {
+			if !yield(t) {
 				return
 			}
-			x.postings[term] = append(list, posting{int32(i), times})
 		}
-		for term := range words(p.Heading) {
-			add(term, 1)
+		beside := func(text string, times int) bool {
+			for t := range words.Text(text) {
+				t.Beside = true
+				for range times {
+					if !yield(t) {
+						return false
+					}
+				}
+			}
+			return true
 		}
-		own := ask(p.Heading[max(0, strings.LastIndex(p.Heading, over)):])
-		for _, t := range own {
-			add(t.term, (ownWeight-1)*t.count)
-		}
-		x.headings = append(x.headings, own)
-		for term := range words(withoutTargets(p.Text)) {
-			add(term, 1)
-			lengths[i]++
-		}
-		total += lengths[i]
-	}
-	x.norm = make([]float64, len(x.passages))
-	for i, n := range lengths {
-		x.norm[i] = k1 * (1 - b + b*float64(n)*float64(len(lengths))/float64(max(total, 1)))
+		_ = beside(p.Heading, 1) && beside(p.own(), ownWeight-1)
 	}
 }
 
@@ -137,68 +135,80 @@ func (x *Index) Len() int { return len(x.passages) }
 // Find returns the at most n passages that fit a question best, the best first; of
 // equals, the one that comes first in the documents. A passage whose heading asks
 // the very question has as much on top as its words could score at most. A word
-// that the question repeats counts again; beyond 256 different words the question
-// is not read.
+// that the question repeats counts again; the first 256 words are read.
 func (x *Index) Find(question string, n int) []Hit {
-	var (
-		scores = make([]float64, len(x.passages))
-		covers = make([]float64, len(x.passages))
-		found  []int32
-		whole  float64
-	)
-	terms := ask(question)
-	for _, t := range terms {
-		list := x.postings[t.term]
-		idf := x.idf(len(list))
-		whole += idf
-		for _, p := range list {
-			if scores[p.passage] == 0 {
-				found = append(found, p.passage)
-			}
-			tf := float64(p.count)
-			scores[p.passage] += float64(t.count) * idf * tf / (tf + x.norm[p.passage])
-			covers[p.passage] += idf
-		}
+	q := ask(question)
+	if n <= 0 || len(q.Terms) == 0 {
+		return nil
 	}
-	for _, i := range found {
-		if slices.Equal(x.headings[i], terms) {
-			scores[i] += whole
-		}
+	whole := 0.0
+	for term := range firm(q.Terms) {
+		whole += x.index.IDF(term)
 	}
-	slices.SortFunc(found, func(i, j int32) int {
-		return cmp.Or(cmp.Compare(scores[j], scores[i]), cmp.Compare(i, j))
-	})
-	hits := make([]Hit, 0, max(0, min(n, len(found))))
-	for _, i := range found[:cap(hits)] {
-		hits = append(hits, Hit{x.passages[i], scores[i], covers[i] / whole})
+	found := x.index.Search(q, bm25.View{}, n)
+	if same := x.headings[headingKey(q.Terms)]; len(same) > 0 {
+		asked := x.index.Search(q, bm25.View{Allowed: roaring.BitmapOf(same...)}, n)
+		for i := range asked {
+			asked[i].Score += whole
+		}
+		found = slices.DeleteFunc(found, func(h rank.Hit) bool { return slices.Contains(same, h.ID) })
+		found = rank.Merge(n, asked, found)
+	}
+	hits := make([]Hit, 0, len(found))
+	for _, h := range found {
+		p := x.passages[h.ID]
+		hits = append(hits, Hit{p, h.Score, x.cover(q, p) / whole})
 	}
 	return hits
 }
 
-type asked struct {
-	term  string
-	count int32
-}
-
-// ask returns the different terms of a question in the order in which they come.
-func ask(question string) []asked {
-	var terms []asked
-	for term := range words(question) {
-		if len(terms) == maxTerms {
-			break
-		}
-		i := slices.IndexFunc(terms, func(t asked) bool { return t.term == term })
-		if i < 0 {
-			i = len(terms)
-			terms = append(terms, asked{term: term})
-		}
-		terms[i].count++
+// cover sums up how much the words of a question tell that a passage has.
+func (x *Index) cover(q words.Query, p Passage) float64 {
+	has := map[string]bool{}
+	for t := range p.terms() {
+		has[t.Text] = true
 	}
-	return terms
+	sum := 0.0
+	for term := range firm(q.Terms) {
+		if has[term] {
+			sum += x.index.IDF(term)
+		}
+	}
+	return sum
 }
 
-// idf is how much a term tells that stands in so many passages.
-func (x *Index) idf(passages int) float64 {
-	n := float64(passages)
-	return math.Log(1 + (float64(len(x.passages))-n+0.5)/(n+0.5))
+// firm yields each different term once, in order, identifiers in their parts alone.
+func firm(terms []words.Term) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		seen := map[string]bool{}
+		for _, t := range terms {
+			if t.Beside || seen[t.Text] {
+				continue
+			}
+			seen[t.Text] = true
+			if !yield(t.Text) {
+				return
+			}
+		}
+	}
+}
+
+// headingKey is equal for headings that ask the same.
+func headingKey(terms []words.Term) string {
+	var key strings.Builder
+	for _, t := range terms {
+		if !t.Beside {
+			key.WriteString(t.Text)
+			key.WriteByte(' ')
+		}
+	}
+	return key.String()
+}
+
+// ask reads a question without the words that questions are put with.
+func ask(question string) words.Query {
+	q := words.Question(question)
+	q.Terms = slices.DeleteFunc(q.Terms, func(t words.Term) bool { return asking(t.Text) })
+	q.Terms = q.Terms[:min(len(q.Terms), maxTerms)]
+	return q
 }
