@@ -4,6 +4,7 @@ package bm25
 type cursor struct {
 	heads, lines, places []byte // the term's blocks, rows and positions
 	blocks               int
+	docs                 uint32 // rows of the segment
 	weight               float64
 
 	block int // decoded, or about to be
@@ -26,7 +27,7 @@ func (s *Segment) cursor(e entry, weight float64) *cursor {
 		rest = rest[n:]
 		return section
 	}
-	c := &cursor{weight: weight, blocks: int(e.blocks)}
+	c := &cursor{weight: weight, docs: s.docs}
 	c.heads = take(blockSize * uint64(e.blocks))
 	c.blocks = len(c.heads) / blockSize
 	c.lines = take(uint64(e.lines))
@@ -39,11 +40,11 @@ func (s *Segment) cursor(e entry, weight float64) *cursor {
 }
 
 // cursor returns a cursor of a list that is not part of a segment.
-func (l *list) cursor(weight float64) *cursor {
+func (l *list) cursor(docs uint32, weight float64) *cursor {
 	if l.df%blockRows != 0 {
 		l.close()
 	}
-	return &cursor{heads: l.heads, lines: l.rows, places: l.positions, blocks: len(l.heads) / blockSize, weight: weight}
+	return &cursor{heads: l.heads, lines: l.rows, places: l.positions, blocks: len(l.heads) / blockSize, docs: docs, weight: weight}
 }
 
 func (c *cursor) last(block int) uint32 { return order.Uint32(c.heads[blockSize*block:]) }
@@ -111,6 +112,9 @@ func (c *cursor) decode() {
 		tf := uint64(1)
 		if v&1 != 0 {
 			tf, line = uvarint(line)
+		}
+		if row >= c.docs { // damaged
+			break
 		}
 		c.rows[n], c.tfs[n] = row, uint32(tf)
 		n++

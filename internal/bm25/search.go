@@ -189,9 +189,9 @@ func (p *Plan) cursors(s *Segment) (cursors, must []*cursor) {
 		if l.df == 0 {
 			continue
 		}
-		cursors = append(cursors, l.cursor(ph.weight))
+		cursors = append(cursors, l.cursor(s.docs, ph.weight))
 		if p.exact {
-			must = append(must, l.cursor(0))
+			must = append(must, l.cursor(s.docs, 0))
 		}
 	}
 	return cursors, must

@@ -207,8 +207,7 @@ type writer struct {
 	ids, lengths []uint32
 	length       uint64
 	lists        map[string]*list
-	places       map[string][]uint32
-	order        []string
+	open         []*list // of the terms of the text being read
 }
 
 // list is the postings of a term while they are written.
@@ -217,43 +216,40 @@ type list struct {
 	rows      []byte
 	positions []byte
 	df        uint32
-	last      uint32 // row
-	mostTF    uint32 // of the open block
-	least     uint32
+	last      uint32   // row
+	mostTF    uint32   // of the open block
+	least     uint32   // length, of the open block
+	places    []uint32 // in the text being read
 }
 
 func (w *writer) add(id uint32, terms Terms) {
-	row := uint32(len(w.ids))
-	if w.places == nil {
-		w.places = map[string][]uint32{}
-	}
-	clear(w.places)
-	w.order = w.order[:0]
-	length := uint32(0)
+	row, length := uint32(len(w.ids)), uint32(0)
+	w.open = w.open[:0]
 	for t := range terms {
 		if t.Text == "" {
 			continue
 		}
-		places, seen := w.places[t.Text]
-		if !seen {
-			w.order = append(w.order, t.Text)
+		l := w.lists[t.Text]
+		if l == nil {
+			l = &list{}
+			w.lists[t.Text] = l
 		}
-		w.places[t.Text] = append(places, t.At)
+		if len(l.places) == 0 {
+			w.open = append(w.open, l)
+		}
+		l.places = append(l.places, t.At)
 		if !t.Beside {
 			length++
 		}
 	}
 	w.ids, w.lengths = append(w.ids, id), append(w.lengths, length)
 	w.length += uint64(length)
-	for _, term := range w.order {
-		l := w.lists[term]
-		if l == nil {
-			l = &list{}
-			w.lists[term] = l
+	for _, l := range w.open {
+		if !slices.IsSorted(l.places) {
+			slices.Sort(l.places)
 		}
-		places := w.places[term]
-		slices.Sort(places)
-		l.add(row, length, places)
+		l.add(row, length, l.places)
+		l.places = l.places[:0]
 	}
 }
 

@@ -2,6 +2,7 @@ package dense
 
 import (
 	"fmt"
+	"hash/crc32"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -225,4 +226,40 @@ func TestMerge(t *testing.T) {
 	if _, err := Merge(nil, all, segment(t, 10, 71)); err == nil {
 		t.Error("vectors of two dimensions are merged")
 	}
+}
+
+// Whatever the bytes say, a search ends, and finds ids of the segment alone.
+func FuzzOpen(f *testing.F) {
+	f.Add(segment(f, 300, 70).Bytes(), uint16(100), uint32(7))
+	f.Add(segment(f, 3, 2).Bytes(), uint16(70), uint32(1<<31))
+	f.Fuzz(func(t *testing.T, data []byte, at uint16, to uint32) {
+		// A checksum that fits lets damage through to what reads it.
+		data = slices.Clone(data)
+		if len(data) >= headerSize+4 {
+			order.PutUint32(data[int(at)%(len(data)-3):], to)
+			order.PutUint32(data[headerSize-4:], crc32.Checksum(data[:headerSize-4], castagnoli))
+		}
+		s, err := Open(data)
+		if err != nil {
+			return
+		}
+		q := make([]float32, s.Dim())
+		q[0] = 1
+		ids := slices.Collect(s.IDs())
+		for _, v := range []View{{}, {Allowed: roaring.BitmapOf(0, 2, 4, 40)}, {Deleted: roaring.BitmapOf(1)}} {
+			hits, err := s.Search(q, v, 3, 5)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, h := range hits {
+				if !slices.Contains(ids, h.ID) {
+					t.Fatalf("found %d", h.ID)
+				}
+			}
+		}
+		if pieces, err := Merge(nil, s); err == nil {
+			for range pieces {
+			}
+		}
+	})
 }
