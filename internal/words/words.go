@@ -127,14 +127,12 @@ func (s *splitter) part(i int) int {
 	for i < len(s.text) {
 		r, size := utf8.DecodeRuneInString(s.text[i:])
 		switch {
-		case silent(r):
-			i += size
-			continue
-		case mark(r):
-			if !accent(r) {
+		case silent(r), mark(r):
+			if !silent(r) && !accent(r) {
 				s.word = utf8.AppendRune(s.word, r)
 			}
 			i += size
+			before = 0 // the last letter is no longer right behind
 			continue
 		case unspaced(r) || !letter(r):
 			if (r == '.' || r == ',') && digit(last) && i+1 < len(s.text) && digit(rune(s.text[i+1])) && numeric(s.word) {

@@ -61,6 +61,7 @@ func TestText(t *testing.T) {
 		"हिन्दी भाषा":                                "हिन्दी भाषा",
 		"שָׁלוֹם שלום":                               "שלום שלום",
 		"in-memory to-do":                            "_ memori [inmemori] _ do [todo]",
+		"AA\u0488a A\u0301Cat":                       "aa\u0488a _ cat [acat]",
 		"naïve Ærø Łódź":                             "naiv aero lodz",
 	} {
 		if got := strings.TrimSpace(spell(English, text)); got != strings.TrimSpace(want) {
