@@ -234,8 +234,7 @@ func shared(a, b []string) []string {
 // last one is cut between words.
 func pathOf(headings []string) string {
 	path, size := "", 0
-	for i := len(headings) - 1; i >= 0; i-- {
-		h := headings[i]
+	for _, h := range slices.Backward(headings) {
 		n := Tokens(h)
 		switch {
 		case path == "" && n > pathTokens:

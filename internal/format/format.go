@@ -135,6 +135,7 @@ func (r *Reader) parse(ctx context.Context, f Format, name, media string, source
 		return html.Read(ctx, source, media, r.limits.Depth*pageDepth)
 	case DOCX:
 		return docx.Read(ctx, source, docx.Limits{Bytes: r.limits.Bytes, Ratio: r.limits.Ratio, Depth: r.limits.Depth})
+	default:
 	}
 	text, note := decode(source)
 	text = document.Clean(text)

@@ -292,8 +292,13 @@ func TestS3ListThatFails(t *testing.T) {
 
 func TestS3Options(t *testing.T) {
 	for _, o := range []S3Options{
-		{Bucket: "UP"}, {Bucket: "a/b"}, {Bucket: "documents", Region: "eu/x"}, {Bucket: "documents", Endpoint: "minio"},
-		{Bucket: "documents", Endpoint: "https://h/path"}, {Bucket: "documents", Key: "noSecret"}, {Bucket: "documents", Endpoint: "ftp://h"},
+		{Bucket: "UP"},
+		{Bucket: "a/b"},
+		{Bucket: "documents", Region: "eu/x"},
+		{Bucket: "documents", Endpoint: "minio"},
+		{Bucket: "documents", Endpoint: "https://h/path"},
+		{Bucket: "documents", Key: "noSecret"},
+		{Bucket: "documents", Endpoint: "ftp://h"},
 	} {
 		if _, err := NewS3(o); err == nil {
 			t.Errorf("%+v is taken", o)

@@ -2,6 +2,7 @@ package html
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -132,6 +133,7 @@ func skipped(n *html.Node) bool {
 		atom.Canvas, atom.Audio, atom.Video, atom.Nav, atom.Aside, atom.Footer, atom.Form, atom.Button, atom.Select,
 		atom.Input, atom.Textarea, atom.Dialog, atom.Head, atom.Menu, atom.Map, atom.Datalist:
 		return true
+	default:
 	}
 	switch attr(n, "role") {
 	case "navigation", "banner", "contentinfo", "complementary", "search", "menu", "toolbar", "dialog":
@@ -153,8 +155,9 @@ func inline(n *html.Node) bool {
 		atom.Font, atom.I, atom.Img, atom.Ins, atom.Kbd, atom.Label, atom.Mark, atom.Math, atom.Q, atom.Ruby, atom.S,
 		atom.Samp, atom.Small, atom.Span, atom.Strong, atom.Sub, atom.Sup, atom.Time, atom.Tt, atom.U, atom.Var, atom.Wbr:
 		return true
+	default:
+		return n.Namespace == "math"
 	}
-	return n.Namespace == "math"
 }
 
 // lineOf returns what is below a node as one line.
@@ -222,12 +225,8 @@ func preText(n *html.Node) string {
 
 func holds(n *html.Node, atoms ...atom.Atom) bool {
 	for c := range n.Descendants() {
-		if c.Type == html.ElementNode {
-			for _, a := range atoms {
-				if c.DataAtom == a {
-					return true
-				}
-			}
+		if c.Type == html.ElementNode && slices.Contains(atoms, c.DataAtom) {
+			return true
 		}
 	}
 	return false

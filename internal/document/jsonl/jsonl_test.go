@@ -26,11 +26,11 @@ func told(ctx context.Context, source string) (out []string) {
 			out = append(out, fmt.Sprintf("%s: %s", f.Kind, f.Words))
 			continue
 		}
-		s := fmt.Sprintf("%s|%s|%s", d.ID, d.Title, d.Text)
+		parts := []string{d.ID, d.Title, d.Text}
 		for _, k := range slices.Sorted(maps.Keys(d.Meta)) {
-			s += "|" + k + "=" + d.Meta[k]
+			parts = append(parts, k+"="+d.Meta[k])
 		}
-		out = append(out, s)
+		out = append(out, strings.Join(parts, "|"))
 	}
 	return out
 }

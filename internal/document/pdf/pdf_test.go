@@ -110,14 +110,14 @@ func TestRunningHeads(t *testing.T) {
 
 // TestColumns: a sentence goes on at the top of the next column.
 func TestColumns(t *testing.T) {
-	var page string
+	var page strings.Builder
 	for i, s := range []string{"The left column begins here and it", "goes on for some lines until it", "ends, and the sentence goes on"} {
-		page += tex(10, 72, 700-float64(12*i), s)
+		page.WriteString(tex(10, 72, 700-float64(12*i), s))
 	}
 	for i, s := range []string{"in the right column, where it", "ends."} {
-		page += tex(10, 320, 700-float64(12*i), s)
+		page.WriteString(tex(10, 320, 700-float64(12*i), s))
 	}
-	d := read(t, &maker{pages: []string{page}})
+	d := read(t, &maker{pages: []string{page.String()}})
 	if want := "The left column begins here and it goes on for some lines until it ends, and the sentence goes on in the right column, where it ends."; d.Text != want {
 		t.Errorf("%q, want %q", d.Text, want)
 	}

@@ -172,10 +172,10 @@ func (f *file) page(index int) ([]line, error) {
 		if err != nil {
 			return nil, err
 		}
-		switch r := rune(c.Unicode); {
-		case r == '\n' || r == '\r':
+		switch r := rune(c.Unicode); r {
+		case '\n', '\r':
 			end()
-		case r == 0:
+		case 0:
 		default:
 			if !unicode.IsSpace(r) {
 				if first < 0 {
