@@ -33,11 +33,14 @@ type library struct {
 	log       *slog.Logger
 }
 
-// libraryFolder is where collections lie in the data folder.
-const libraryFolder = "knowledge"
+const (
+	libraryFolder  = "knowledge" // where collections lie in the data folder
+	compiledFolder = "compiled"  // and what reading PDF needs, which may be thrown away
+)
 
 func openLibrary(ctx context.Context, dir string, e knowledge.Embedders, bump func(string) error, log *slog.Logger) (l *library, err error) {
 	l = &library{reader: format.New(format.Default()), log: log}
+	l.reader.KeepIn(filepath.Join(dir, compiledFolder))
 	if l.store, err = segment.Open(ctx, filepath.Join(dir, libraryFolder), log); err != nil {
 		return nil, errors.Join(err, l.reader.Close())
 	}
