@@ -458,6 +458,7 @@ func newExplainCommand(t *terminal) *cobra.Command {
 				}
 				tellChoice(w, e.Judged, e.Objective)
 				tellClassifier(w, e.Classifier)
+				tellKnowledge(w, e.Knowledge)
 				names := []string{"CANDIDATE", "REPLICA", "SCORE", "IN CACHE", "WHY NOT"}
 				if e.Judged != nil {
 					names = append(names, "WORTH", "OF WHICH")
@@ -522,6 +523,27 @@ func tellClassifier(w io.Writer, c *record.Classifier) {
 	fmt.Fprintf(w, "classifier: %s; %s ms", c.Label, millis(c.Time))
 	if c.Cost != nil {
 		fmt.Fprintf(w, ", %s", dollars(*c.Cost))
+	}
+	fmt.Fprint(w, "\n\n")
+}
+
+// tellKnowledge says what an answer rests on.
+func tellKnowledge(w io.Writer, g *record.Grounding) {
+	if g == nil {
+		return
+	}
+	fmt.Fprintf(w, "knowledge: %s; %s of %s in %s ms", strings.Join(g.Collections, ", "), count(int(g.Passages), "passage"), count(int(g.Tokens), "token"), millis(g.Time))
+	if g.WhyNot != "" {
+		fmt.Fprintf(w, "; not as it should be: %s", g.WhyNot)
+	}
+	if g.Citations != nil {
+		fmt.Fprintf(w, "; %s", count(int(*g.Citations), "citation"))
+	}
+	if g.Cited != nil && g.Support != nil {
+		fmt.Fprintf(w, " in %.0f %% of the sentences, support %.2f", 100**g.Cited, *g.Support)
+	}
+	if g.Cost != nil {
+		fmt.Fprintf(w, "; rewritten for %s", dollars(*g.Cost))
 	}
 	fmt.Fprint(w, "\n\n")
 }

@@ -460,6 +460,9 @@ func (t *rehearsal) decide() Decision {
 	t.policy.Begin(&k, &t.request, &t.caller, nil)
 	k.Wish, k.From, k.PlacedBy = t.wish, t.from, t.placedBy
 	a := t.policy.Step(&k, flow.Event{Kind: flow.Arrived}, t.fleet, t.now)
+	if a.Kind == flow.Retrieve { // nothing is searched, either
+		a = t.policy.Step(&k, flow.Event{Kind: flow.Retrieved}, t.fleet, t.now)
+	}
 	if a.Kind == flow.Classify { // nothing is sent
 		a = t.policy.Step(&k, flow.Event{Kind: flow.Classified, Class: &flow.Class{WhyNot: "a dry run asks nobody"}}, t.fleet, t.now)
 	}

@@ -61,6 +61,10 @@ type Call struct {
 	// in the caller's dialect.
 	Tell bool
 
+	// Anew asks for Deltas or Answer in the place of Raw, in whatever dialect an answer
+	// comes.
+	Anew bool
+
 	// Header holds what the caller may pass through to an upstream of the same
 	// dialect, in pairs of name and value, from the surface's allow-list.
 	Header []string

@@ -40,6 +40,7 @@ type life struct {
 	request   wire.Request
 	response  *wire.Response
 	same      bool // the caller speaks our dialect
+	raw       bool // ... and gets what we read as it came
 	arguments arguments
 
 	dropped []string
@@ -59,6 +60,7 @@ type life struct {
 func (s *stream) begin(c *Call) {
 	s.call = c
 	s.same = c.Request.Dialect == s.spoken.Dialect
+	s.raw = s.same && !c.Anew
 	if s.same {
 		s.reader.Reset(c.Request.N)
 	} else {
@@ -559,7 +561,7 @@ func (s *stream) answer(until time.Time) (Chunk, error) {
 		}
 		return c, nil
 	}
-	if s.same {
+	if s.raw {
 		c.Raw = body
 		if s.call.Tell && s.spoken.DecodeAnswer != nil {
 			// What cannot be told is not the caller's trouble: he gets the bytes.
@@ -643,7 +645,7 @@ func (s *stream) events() (Chunk, error) {
 			return s.close(c)
 		}
 		raw := s.event.Raw
-		if edits := s.reader.Edits(s.edits[:0]); len(edits) > 0 && s.same {
+		if edits := s.reader.Edits(s.edits[:0]); len(edits) > 0 && s.raw {
 			if len(c.Raw) > 0 {
 				return c, nil
 			}
@@ -651,7 +653,7 @@ func (s *stream) events() (Chunk, error) {
 			raw = s.spliced
 		}
 		switch {
-		case !s.same:
+		case !s.raw:
 			if err := s.tell(); err != nil {
 				return s.breakOff(c, err)
 			}
@@ -666,7 +668,7 @@ func (s *stream) events() (Chunk, error) {
 				c.Aside += len(raw)
 			}
 		}
-		if s.same && s.call.Tell {
+		if s.raw && s.call.Tell {
 			s.deltas = s.reader.Deltas(s.deltas)
 			c.Deltas = s.deltas
 		}
@@ -724,7 +726,7 @@ func merge(into, e *inference.Event) {
 
 // close adds the last steps of an answer that goes to another dialect.
 func (s *stream) close(c Chunk) (Chunk, error) {
-	if s.same {
+	if s.raw {
 		return c, nil
 	}
 	if err := s.tell(); err != nil {

@@ -61,6 +61,7 @@ const (
 	TooLate           // nobody is predicted to begin the answer in time
 	Draining          // this process is going away
 	BudgetUnavailable // the ledger cannot be written
+	NoKnowledge       // the documents that the answer rests on cannot be searched
 	Internal          // a defect
 
 	kinds // how many there are
@@ -155,6 +156,7 @@ var table = [kinds]Info{
 	TooLate:           {Name: "too_late", Code: "deadline_unreachable", Status: 503, Owner: Headworks},
 	Draining:          {Name: "draining", Code: "server_draining", Status: 503, Owner: Headworks, Retry: true},
 	BudgetUnavailable: {Name: "budget_unavailable", Code: "budget_unavailable", Status: 503, Owner: Headworks},
+	NoKnowledge:       {Name: "no_knowledge", Code: "knowledge_unavailable", Status: 503, Owner: Headworks, Retry: true},
 	Internal:          {Name: "internal", Code: "internal_error", Status: 500, Owner: Headworks},
 }
 

@@ -291,6 +291,7 @@ type Model struct {
 	Classifier *Classifier // nil: none
 	Shadow     *Shadow     // nil: none
 	Reuse      *Reuse      // nil: no answer is kept
+	Knowledge  *Knowledge  // nil: it answers from no documents
 	Timeouts   Timeouts
 	Loss       Loss
 	Choice     *Choice // under Best

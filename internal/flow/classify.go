@@ -41,9 +41,17 @@ type doctor struct {
 	rests  time.Time
 }
 
-// enter begins the work on a request that has its place: a classifier is asked where
-// its word counts, else the first target.
+// enter begins the work on a request that has its place: its documents are searched
+// where it has any, a classifier is asked where its word counts, then the first target.
 func (p *Policy) enter(t *Ticket, s *fleet.Snapshot, now time.Time) Action {
+	if a, ok := p.seek(t, s, now); ok {
+		return a
+	}
+	return p.classify(t, s, now)
+}
+
+// classify asks a classifier where its word counts, else the first target.
+func (p *Policy) classify(t *Ticket, s *fleet.Snapshot, now time.Time) Action {
 	c := t.Model.Classifier
 	if c == nil || t.Copy || !route.Weighs(t.Model, t.Request) {
 		return p.send(t, s, now)

@@ -37,6 +37,7 @@ const (
 	Missed                      // none is
 	Joined                      // none is, but one is under way, and this request shares it
 	Entered                     // the place it waited for is its own
+	Retrieved                   // the documents were searched, or could not be, see Event.Fault
 	Classified                  // the classifier gave its verdict, or none
 	Content                     // the first bytes that commit the answer are here
 	Unseen                      // content is here of which the client sees nothing yet, and it is kept
@@ -53,16 +54,17 @@ const (
 )
 
 func (k EventKind) String() string {
-	return [...]string{"arrived", "reused", "missed", "joined", "entered", "classified", "content", "unseen", "quiet", "finished", "doubted", "passed", "judged", "failed", "left", "drained"}[k]
+	return [...]string{"arrived", "reused", "missed", "joined", "entered", "retrieved", "classified", "content", "unseen", "quiet", "finished", "doubted", "passed", "judged", "failed", "left", "drained"}[k]
 }
 
 // Event is what just happened to a request.
 type Event struct {
 	Kind     EventKind
-	Fault    *fault.Error  // of Failed
+	Fault    *fault.Error  // of Failed, and of Retrieved: why nothing could be searched
 	Progress time.Time     // of Quiet: when the upstream last gave a sign; zero if never
 	Said     time.Time     // of Quiet and Finished: when content last came; zero if never, and of Finished where Tokens is not what came
 	Class    *Class        // of Classified: Verdict, Label, WhyNot, Cached and Cost; of Judged: WhyNot and Cost
+	Ground   *Grounding    // of Retrieved: what was found
 	Doubt    string        // of Doubted and Judged: why it did not pass; of Content: why nobody looked at what was kept, empty where it passed
 	Tokens   int           // of Finished, Doubted, Passed and Judged: of the answer, as far as known
 	Kept     bool          // an answer that did not pass is kept, and can be given if none comes after it; of Doubted and Judged: the one that is there
@@ -82,6 +84,7 @@ const (
 	Reuse    ActionKind = iota // look for an earlier answer: report Reused, Missed, Joined, Left or Drained
 	Follow                     // read on what is made for another request, until Until: report Content, Quiet, Finished, Missed, Failed, Left or Drained
 	Queue                      // wait for a place until Until: report Entered, Quiet, Left or Drained
+	Retrieve                   // search the collections of Ticket.Ground, until Until: report Retrieved, Left or Drained; the rewriter at Replica, where there is one, says for what
 	Classify                   // ask the model's classifier at Replica, until Until: report Classified, Left or Drained
 	Judge                      // ask the cascade's judge at Replica, until Until: report Judged, Left or Drained
 	Send                       // send to Target and Replica, then read
@@ -94,14 +97,14 @@ const (
 )
 
 func (k ActionKind) String() string {
-	return [...]string{"reuse", "follow", "queue", "classify", "judge", "send", "read", "commit", "open", "alive", "done", "ignore"}[k]
+	return [...]string{"reuse", "follow", "queue", "retrieve", "classify", "judge", "send", "read", "commit", "open", "alive", "done", "ignore"}[k]
 }
 
 // Action is what to do next.
 type Action struct {
 	Kind    ActionKind
 	Target  *fleet.Target  // of Send
-	Replica *fleet.Replica // of Send, Classify and Judge
+	Replica *fleet.Replica // of Send, Retrieve, Classify and Judge
 	Verify  bool           // of Send: keep the answer, look at it once it is whole, and report Content or Finished where it passes, Doubted where it does not
 	Prefill bool           // of Send: the replica, of another upstream than Target, is to read the prompt alone
 	Handed  bool           // of Send: what another replica read is handed over
@@ -122,6 +125,7 @@ const (
 	looking                // an earlier answer is looked for
 	joined                 // shares the answer to another request
 	queued                 // waits at the gate
+	seeking                // its documents are searched
 	asking                 // a classifier has it
 	held                   // sent; the client has nothing
 	opened                 // the client has a status and keep-alives
@@ -132,7 +136,7 @@ const (
 )
 
 func (s state) String() string {
-	return [...]string{"fresh", "looking", "joined", "queued", "asking", "held", "opened", "committed", "ended"}[s]
+	return [...]string{"fresh", "looking", "joined", "queued", "seeking", "asking", "held", "opened", "committed", "ended"}[s]
 }
 
 // Bounds of what is kept of one request.
@@ -191,6 +195,7 @@ type Ticket struct {
 	Order      route.Order
 	Aim        tenant.Objective
 	Class      Class
+	Ground     *Grounding    // nil: the answer rests on no documents
 	JudgeTime  time.Duration // that judges took
 	JudgeCost  int64         // micro-USD, of judges; -1: not known
 	Target     *fleet.Target // of the last send

@@ -127,6 +127,9 @@ func reach(t *testing.T, to state) *rig {
 	if to == looking || to == joined {
 		r.keeps()
 	}
+	if to == seeking {
+		r.s.Models[0].Knowledge = &fleet.Knowledge{Collections: []string{"docs"}, Timeout: time.Second}
+	}
 	r.step(Event{Kind: Arrived})
 	switch to {
 	case joined:
@@ -183,6 +186,15 @@ func TestEveryStateMeetsEveryEvent(t *testing.T) {
 		},
 		ended: {ignore, ignore, ignore, ignore, ignore, ignore, ignore, ignore, ignore, ignore, ignore, ignore, ignore, ignore, ignore, ignore},
 	}
+	for s := range states { // what a search came to is told to who waits for it
+		table[s][Retrieved] = wrong
+	}
+	table[ended][Retrieved] = ignore
+	for kind := range eventKinds {
+		table[seeking][kind] = wrong
+	}
+	table[seeking][Retrieved] = cell{Send, fault.None, held}
+	table[seeking][Left], table[seeking][Drained] = left, drained
 	for from := range states {
 		for kind := range eventKinds {
 			t.Run(from.String()+"/"+kind.String(), func(t *testing.T) {

@@ -1,7 +1,9 @@
 package flow
 
 import (
+	"cmp"
 	"math"
+	"strings"
 	"time"
 
 	"headworks/internal/fault"
@@ -131,6 +133,16 @@ func (t *Ticket) recordChoice(r *record.Record) {
 		r.Classified, r.Unclassified, r.ClassifierCost = c.Label, c.WhyNot, c.Cost
 		if c.Replica != nil {
 			r.ClassifierTime = c.Took.Microseconds()
+		}
+	}
+	if g := t.Ground; g != nil && !g.Unknown { // a name that no collection has is the caller's own text
+		r.Collections, r.Retrieval, r.Ungrounded = strings.Join(g.Collections, ","), g.Took.Microseconds(), cmp.Or(g.WhyNot, g.Degraded)
+		r.Passages, r.PassageTokens = int64(g.Passages), int64(g.Tokens)
+		if g.Passages > 0 {
+			r.TopScore = int64(math.Round(1000 * g.Top))
+		}
+		if g.Replica != nil {
+			r.RewriterCost = g.Cost
 		}
 	}
 	if t.JudgeTime > 0 {

@@ -32,8 +32,10 @@ import (
 //	ended      ignore   ignore   ignore   ignore  ignore             ignore    ignore           ignore
 //
 // Reused, missed and joined, while looking, lead to done, to queue or send, and to follow;
-// missed, while joined, to queue or send. Where the model has a classifier, arrived and entered lead to classify, and classified
-// to send. Passed, while held or opened, leads to judge, or gives the answer; doubted,
+// missed, while joined, to queue or send. Where documents are to be searched, arrived and
+// entered lead to retrieve, and retrieved goes on as they would, or is done. Where the model
+// has a classifier, they lead to classify, and classified to send. Passed, while held or
+// opened, leads to judge, or gives the answer; doubted,
 // and judged with a no, send to the next target of the cascade, or give the answer as it
 // is: commit, done. Where none comes behind a doubted answer that is kept, done gives that
 // one. Where the table has "-" the driver is at fault, and the request is
@@ -88,6 +90,10 @@ func (p *Policy) Step(t *Ticket, ev Event, s *fleet.Snapshot, now time.Time) Act
 		case Quiet:
 			t.Waited = now.Sub(t.arrived)
 			return p.done(t, p.overloaded("waited too long for a place"), now)
+		}
+	case seeking:
+		if ev.Kind == Retrieved {
+			return p.sought(t, &ev, s, now)
 		}
 	case asking:
 		if ev.Kind == Classified {
@@ -660,6 +666,7 @@ func (p *Policy) elsewhere(t *Ticket, now time.Time) bool {
 // done ends the request and gives back all that it holds.
 func (p *Policy) done(t *Ticket, f *fault.Error, now time.Time) Action {
 	p.settle(t, f, now)
+	p.unseek(t)
 	p.dismiss(t)
 	if t.state == queued {
 		t.Waited = now.Sub(t.arrived)

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -167,12 +168,17 @@ func (x *exchange) converse(ctx context.Context, c *fleet.Classifier, a *flow.Ac
 type chatting struct {
 	upstream     int
 	model        string
+	tokens       int // of the reply; 0: those of a label
 	system, user string
 }
 
 // chat asks a model for a word.
 func (x *exchange) chat(ctx context.Context, c *chatting, a *flow.Action) (opinion, error) {
-	body := append(scan.AppendString([]byte(`{"model":`), c.model), `,"max_tokens":16,"temperature":0,"messages":[{"role":"system","content":`...)
+	if c.tokens == 0 {
+		c.tokens = labelTokens
+	}
+	body := append(scan.AppendString([]byte(`{"model":`), c.model), `,"max_tokens":`...)
+	body = append(strconv.AppendInt(body, int64(c.tokens), 10), `,"temperature":0,"messages":[{"role":"system","content":`...)
 	body = scan.AppendString(body, c.system)
 	body = scan.AppendString(append(body, `},{"role":"user","content":`...), c.user)
 	body = append(body, `}]}`...)
@@ -182,7 +188,7 @@ func (x *exchange) chat(ctx context.Context, c *chatting, a *flow.Action) (opini
 	}
 	call := &engine.Call{
 		Request: &inference.Request{
-			ID: x.req.ID, Dialect: inference.OpenAI, Model: c.model, MaxTokens: labelTokens, N: 1, Input: len(body) / bytesPerToken, Bytes: len(body),
+			ID: x.req.ID, Dialect: inference.OpenAI, Model: c.model, MaxTokens: c.tokens, N: 1, Input: len(body) / bytesPerToken, Bytes: len(body),
 		},
 		Replica: a.Replica, Model: c.model, Body: body, Doc: doc, Caller: x.req.Caller, Tell: true,
 		Conversation: func() (*inference.Conversation, []string, error) { return openai.Decode(doc) },
@@ -236,6 +242,9 @@ func labelled(labels []fleet.Label, text string) int {
 // question returns the text of the last turn of the caller, as far as a classifier gets
 // to see it.
 func (x *exchange) question() string {
+	if x.grounded() {
+		return x.ground.Asked // the passages before it are not the caller's
+	}
 	if x.req.Conversation == nil {
 		return ""
 	}

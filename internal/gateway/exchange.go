@@ -74,6 +74,7 @@ type life struct {
 	cascade *cascade       // nil: no answer is looked at
 	reuse   *recalling     // nil: no earlier answer is looked for, and none kept
 	heard   *cascade       // of the answer under way, where a canary wants to know of it
+	ground  *Ground        // nil: it rests on no documents
 	reading bool           // the attempt under way reads the prompt for another replica
 	head    Head
 	call    engine.Call
@@ -144,6 +145,8 @@ func (x *exchange) run() {
 			ev = x.follow(a.Until)
 		case flow.Queue:
 			ev = x.wait(a.Until)
+		case flow.Retrieve:
+			ev = x.retrieve(&a)
 		case flow.Classify:
 			ev = x.classify(&a)
 		case flow.Judge:
@@ -220,6 +223,10 @@ func (x *exchange) send(a *flow.Action) flow.Event {
 	x.sign = x.g.signs.at(a.Replica.ID)
 	x.observe(a)
 	x.keep(a)
+	if x.grounded() {
+		x.ground.texts, x.ground.size = nil, 0
+		x.call.Tell, x.call.Anew = true, x.req.Anew
+	}
 	if x.reading = a.Prefill; a.Prefill {
 		apart := x.req.Request
 		apart.Stream, apart.WantUsage = false, false
@@ -282,6 +289,9 @@ func (x *exchange) read(until time.Time) flow.Event {
 			continue
 		}
 		x.note(c, now)
+		if x.ground != nil && x.call.Tell {
+			x.rests(c)
+		}
 		if x.heard != nil {
 			x.overhear(c)
 		}
@@ -321,7 +331,7 @@ func (x *exchange) read(until time.Time) flow.Event {
 func (x *exchange) content() flow.Event {
 	ev := flow.Event{Kind: flow.Content}
 	if x.verifies() {
-		x.cascade.verify, x.call.Tell, ev.Doubt = false, false, flow.Unchecked
+		x.cascade.verify, x.call.Tell, ev.Doubt = false, x.grounded(), flow.Unchecked
 	}
 	return ev
 }
@@ -557,6 +567,7 @@ func (x *exchange) finishWith(f *fault.Error) {
 	if err == nil && f == nil {
 		x.begun()
 		x.looked()
+		x.weigh()
 	}
 	x.times(now)
 	x.report(f)

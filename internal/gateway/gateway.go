@@ -35,6 +35,8 @@ type World struct {
 	Region  string          // the cell that this process is
 	Config  string          // fingerprint of the configuration
 	Places  *place.Finder   // nil where nobody asks
+
+	Knowledge Knowledge // nil: there are no documents
 }
 
 // Open opens a call of a caller to an upstream, by its place in Fleet. It is the one
@@ -70,9 +72,14 @@ type Request struct {
 	Conversation func() (*inference.Conversation, []string, error)
 	Shape        *scan.Shape // that Doc was read with
 	Decode       func(*scan.Doc) (*inference.Conversation, []string, error)
-	Header       []string // to pass through, see engine.Call
-	TraceID      [16]byte
-	Trace        string // traceparent to send on
+	// Ground puts a text before the question of the request, or in front of the whole
+	// conversation, so that the fields above are those of the longer request. Nil where
+	// the request has no place for it.
+	Ground  func(text string, front bool) error
+	Anew    bool     // the answer is written from its steps, though it comes in the caller's dialect, where it rests on passages
+	Header  []string // to pass through, see engine.Call
+	TraceID [16]byte
+	Trace   string // traceparent to send on
 
 	// Watch starts to look out for the client's leaving, which cancels the
 	// context. It is called when an answer takes longer than a moment, so that
@@ -99,6 +106,7 @@ type Head struct {
 	Dropped   []string
 	Degraded  string // how the answer is less than what was asked for
 	Cache     Cached
+	Ground    *Ground // nil: the answer rests on no documents
 }
 
 // Cached is what a head says of earlier answers.

@@ -53,6 +53,11 @@ func (x *exchange) fillHead() {
 		h.Degraded = "estimated"
 	case x.doubtful():
 		h.Degraded = "unverified"
+	case t.Ground != nil:
+		h.Degraded = t.Ground.Degraded
+	}
+	if x.grounded() {
+		h.Ground = x.ground
 	}
 	h.Overhead = x.overhead(time.Now())
 	h.Cost, h.CostKnown = 0, x.given()

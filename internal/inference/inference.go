@@ -30,9 +30,9 @@ type Request struct {
 	Needs     Abilities
 	Effort    Effort
 	Service   Service
-	Features  Features // where somebody decides by them
-	Verdict   Verdict  // of a classifier, where somebody asked one
-	Knowledge Knowledge
+	Features  Features   // where somebody decides by them
+	Verdict   Verdict    // of a classifier, where somebody asked one
+	Knowledge *Knowledge // nil: the caller says nothing of documents
 }
 
 // Need notes that r cannot be served as it is meant without an ability.

@@ -1,12 +1,24 @@
 package inference
 
+// Mode is what becomes of an answer whose documents cannot be searched.
+type Mode uint8
+
+// The modes.
+const (
+	ModelMode Mode = iota // as the model says
+	Required              // there is none
+	Optional              // it is given without them
+)
+
 // Knowledge is what a caller wants his answer to rest on.
 type Knowledge struct {
 	Collections []string // by name; none: those of the model
 	None        bool     // not even those of the model
-	Passages    int      // at most; 0: as the model says
-	Hosted      bool     // by a tool of his dialect, which is ours to run
-	Results     bool     // the passages themselves are to be told with the answer
+	Mode        Mode
+	Passages    int    // at most; 0: as the model says
+	Filter      []byte // JSON of what passages have to be like, in OpenAI's words; nil: anything
+	Hosted      bool   // by a tool of his dialect, which is ours to run
+	Results     bool   // the passages themselves are to be told with the answer
 }
 
 // Passage is a piece of a document that a model gets to read.

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"math"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"headworks/internal/inference"
@@ -88,6 +89,7 @@ type Explanation struct {
 	Locality     string       `json:"locality,omitempty"`  // why there
 	Judged       *Judged      `json:"judged,omitempty"`    // where the best target was chosen
 	Classifier   *Classifier  `json:"classifier,omitempty"`
+	Knowledge    *Grounding   `json:"knowledge,omitempty"` // where the answer was to rest on documents
 	Objective    *Objective   `json:"objective,omitempty"` // how soon the answer should come
 	Cache        *Earlier     `json:"cache,omitempty"`     // what became of earlier answers
 	Candidates   []Considered `json:"candidates"`
@@ -172,6 +174,45 @@ type Classifier struct {
 	Cost   *int64 `json:"cost_micro_usd,omitempty"`
 }
 
+// Grounding is what an answer rests on, and what it made of it.
+type Grounding struct {
+	Collections []string `json:"collections"`
+	Passages    int64    `json:"passages"` // that the model was told
+	Tokens      int64    `json:"passage_tokens"`
+	TopScore    *float64 `json:"top_score,omitempty"`
+	Time        int64    `json:"took_us"`
+	WhyNot      string   `json:"why_not,omitempty"` // nothing could be searched, or not as it should be
+	Citations   *int64   `json:"citations,omitempty"`
+	Cited       *float64 `json:"cited,omitempty"`   // share of the answer's sentences
+	Support     *float64 `json:"support,omitempty"` // of the answer by the passages, 0 to 1
+	Cost        *int64   `json:"rewriter_cost_micro_usd,omitempty"`
+}
+
+// grounding returns what r says of documents; nil where it says nothing.
+func (r *Record) grounding() *Grounding {
+	if r.Collections == "" {
+		return nil
+	}
+	g := &Grounding{
+		Collections: strings.Split(r.Collections, ","), Passages: max(r.Passages, 0), Tokens: max(r.PassageTokens, 0),
+		Time: max(r.Retrieval, 0), WhyNot: r.Ungrounded,
+	}
+	share := func(v int64) *float64 {
+		if v < 0 {
+			return nil
+		}
+		return new(float64(v) / 1000)
+	}
+	g.TopScore, g.Cited, g.Support = share(r.TopScore), share(r.Cited), share(r.Support)
+	if r.Citations >= 0 {
+		g.Citations = &r.Citations
+	}
+	if r.RewriterCost >= 0 {
+		g.Cost = &r.RewriterCost
+	}
+	return g
+}
+
 // Tried is an Attempt as people see it.
 type Tried struct {
 	Upstream string `json:"upstream"`
@@ -248,6 +289,7 @@ func (r *Record) Explain() Explanation {
 			e.Classifier.Cost = &r.ClassifierCost
 		}
 	}
+	e.Knowledge = r.grounding()
 	if r.ObjectiveTTFT > 0 || r.ObjectiveTPOT > 0 {
 		e.Objective = &Objective{max(r.ObjectiveTTFT, 0), max(r.ObjectiveTPOT, 0)}
 	}

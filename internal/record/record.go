@@ -157,6 +157,19 @@ type Record struct {
 	ClassifierTime int64
 	ClassifierCost int64
 
+	// What the answer rests on, and what it made of it. Scores and shares are in
+	// thousandths.
+	Collections   string // that were searched, with commas between them
+	Passages      int64  // that the model was told
+	PassageTokens int64
+	TopScore      int64 // of the first of them
+	Retrieval     int64 // that it took to find them
+	RewriterCost  int64
+	Ungrounded    string // why nothing could be searched, or how the search was less than it should be
+	Citations     int64
+	Cited         int64 // share of the answer's sentences
+	Support       int64 // of the answer by the passages
+
 	JudgeTime int64 // of judges of a cascade's answers
 	JudgeCost int64
 

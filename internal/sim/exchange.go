@@ -96,6 +96,9 @@ func (s *run) step(x *exchange, ev flow.Event) {
 			a.Wake.Owner.Grant()
 		}
 		switch a.Kind {
+		case flow.Retrieve: // what is read of documents is part of a trace's prompts
+			ev = flow.Event{Kind: flow.Retrieved}
+			continue
 		case flow.Classify: // there are no texts here
 			ev = flow.Event{Kind: flow.Classified, Class: &flow.Class{WhyNot: "the simulator has no texts"}}
 			continue
