@@ -52,6 +52,21 @@ type Dialect struct {
 	// to go on with where the caller's own refers to what is kept.
 	Begin func(ctx context.Context, d *scan.Doc, r *gateway.Request, answerID string) (Keeper, []byte, error)
 
+	// Ground says where passages of documents have a place in a request; nil: nowhere.
+	// Of the answer to such a request, CiteBefore appends what has to come before an
+	// event of an upstream of the dialect, so that what its text cites is told, and
+	// CiteWhole returns the edits of a whole body; cite returns the citations of a text
+	// by its number, or of all as one for -1, which is what Joined says that the dialect
+	// has. Anew, where set, reports whether the answer is written from its steps
+	// instead. Search, where set, returns what a tool of the dialect that searches
+	// documents asks for, if collections that are known run it, and the body without it.
+	Ground     *dialect.Turn
+	CiteBefore func(dst []byte, event *scan.Doc, cite func(block int) []inference.Citation) []byte
+	CiteWhole  func(answer *scan.Doc, cite func(block int) []inference.Citation) []scan.Edit
+	Joined     bool
+	Anew       func(d *scan.Doc) bool
+	Search     func(d *scan.Doc, known func(collection string) bool) (*inference.Knowledge, []byte, error)
+
 	AnswerID   string   // what the id of an answer begins with
 	Reframed   bool     // streams are framed otherwise than those of upstreams; the Writer has Raw
 	KeyInQuery bool     // the parameter key of the query is a credential, where no header has one
@@ -113,7 +128,11 @@ type call struct {
 	writer   Writer     // made when first needed
 	keeper   Keeper     // the writer too, where answers are kept
 	out      []byte
-	sent     bool // content left: the request will not be needed again
+	sent     bool                 // content left: the request will not be needed again
+	asks     *inference.Knowledge // what the caller wants of documents; nil: he does not say
+	text     int                  // one more than the block of the text that is being written
+	searched bool                 // the writer knows of the search
+	ground   func(string, bool) error
 	watch    func()
 	told     func() place.Header
 	decoded  func() (*inference.Conversation, []string, error)
@@ -121,7 +140,7 @@ type call struct {
 
 func newCall() *call {
 	k := &call{}
-	k.watch, k.told = func() { k.x.Watch() }, k.said
+	k.watch, k.told, k.ground = func() { k.x.Watch() }, k.said, k.lay
 	k.decoded = func() (*inference.Conversation, []string, error) {
 		if k.d.Decode == nil {
 			return nil, nil, fault.New(fault.Unsupported, "no upstream of this model serves "+k.req.Dialect.Operation().String()+" requests")
@@ -145,6 +164,7 @@ func Chat(f *Front, x *wire.Exchange, v Visit) {
 	clear(k.pass)
 	k.out, k.pass = k.out[:0], k.pass[:0]
 	k.x, k.d, k.writer, k.keeper, k.sent = nil, nil, nil, nil, false
+	k.asks, k.text, k.searched = nil, 0, false
 	k.squeeze, k.compress = nil, 0
 	model := k.req.Model // costs nothing where the next caller asks for the same
 	k.req = gateway.Request{}
@@ -242,6 +262,11 @@ func (k *call) read(f *Front, v *Visit) error {
 	if err := k.doc.Scan(body, k.d.Shape); err != nil {
 		return unreadable(err)
 	}
+	if k.d.Ground != nil {
+		if body, err = k.own(body); err != nil {
+			return err
+		}
+	}
 	if err := k.d.ReadRequest(&k.doc, &r.Request); err != nil {
 		return err
 	}
@@ -254,6 +279,13 @@ func (k *call) read(f *Front, v *Visit) error {
 		if body, err = k.remember(body); err != nil {
 			return err
 		}
+	}
+	if k.d.Ground != nil {
+		if body, err = k.hosted(f, body); err != nil {
+			return err
+		}
+		r.Knowledge, r.Ground = k.asks, k.ground
+		r.Anew = k.d.Anew != nil && k.d.Anew(&k.doc)
 	}
 	if k.d.Render != nil && f.gateway.World().Fleet.Foresees {
 		k.hasher.Reset(k.blocks[:0])
@@ -402,10 +434,11 @@ func (k *call) Send(h *gateway.Head, c *engine.Chunk) error {
 		k.sent = true
 		k.x.Release()
 	}
+	k.grounded(h)
 	if c.Deltas == nil && !k.d.Reframed {
-		return k.x.Write(k.passed(c))
+		return k.x.Write(k.cited(h, k.passed(c)))
 	}
-	k.out = k.encode(k.raw(k.out[:0], k.passed(c)), c)
+	k.out = k.encode(k.raw(k.out[:0], k.cited(h, k.passed(c))), h, c)
 	return k.x.Write(k.out)
 }
 
@@ -442,12 +475,16 @@ func (k *call) End(h *gateway.Head, c *engine.Chunk, f *fault.Error) error {
 		body := c.Raw
 		if c.Answer != nil {
 			k.named(c.Answer)
+			k.noted(h, c.Answer)
+			k.grounded(h)
 		}
 		switch {
 		case k.keeper != nil:
 			body = k.keeper.Pass(c)
 		case c.Answer != nil:
 			body = k.d.EncodeAnswer(c.Answer)
+		default:
+			body = k.citedWhole(h, body)
 		}
 		media := jsonType
 		if c.Type != "" {
@@ -465,7 +502,8 @@ func (k *call) End(h *gateway.Head, c *engine.Chunk, f *fault.Error) error {
 			return err
 		}
 	}
-	k.out = k.encode(k.raw(k.out[:0], k.passed(c)), c)
+	k.grounded(h)
+	k.out = k.encode(k.raw(k.out[:0], k.cited(h, k.passed(c))), h, c)
 	k.out = k.into().End(k.out)
 	return k.x.WriteEnd(k.out)
 }
@@ -486,8 +524,10 @@ func (k *call) passed(c *engine.Chunk) []byte {
 	return k.keeper.Pass(c)
 }
 
-func (k *call) encode(dst []byte, c *engine.Chunk) []byte {
-	for _, d := range c.Deltas {
+func (k *call) encode(dst []byte, h *gateway.Head, c *engine.Chunk) []byte {
+	for i := range c.Deltas {
+		d := c.Deltas[i]
+		dst = k.citing(dst, h, &d)
 		dst = k.into().Delta(dst, d)
 	}
 	return dst
@@ -546,6 +586,9 @@ func (k *call) tell(h *gateway.Head) {
 		w.AddFloat("x-headworks-cost", float64(h.Cost)/1e6, 6)
 	}
 	add("x-headworks-degraded", h.Degraded)
+	if h.Ground != nil {
+		w.Add("x-headworks-sources", sources(h.Ground.Passages))
+	}
 	if h.Simulated {
 		w.Add("x-headworks-simulated", "true")
 	}

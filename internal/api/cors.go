@@ -12,7 +12,7 @@ var answerNames = []string{
 	"x-request-id", "request-id", "retry-after", "retry-after-ms", "x-should-retry",
 	"x-headworks-model", "x-headworks-upstream", "x-headworks-region", "x-headworks-replica", "x-headworks-route", "x-headworks-arm",
 	"x-headworks-config", "x-headworks-attempts", "x-headworks-cache", "cache-status", "age", "x-headworks-overhead-ms", "x-headworks-cost",
-	"x-headworks-simulated", "x-headworks-degraded", "x-headworks-dropped", "x-headworks-lexical",
+	"x-headworks-simulated", "x-headworks-degraded", "x-headworks-sources", "x-headworks-dropped", "x-headworks-lexical",
 }
 
 // The headers and methods that a page of another origin may read and use (Fetch,

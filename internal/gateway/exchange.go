@@ -225,7 +225,7 @@ func (x *exchange) send(a *flow.Action) flow.Event {
 	x.keep(a)
 	if x.grounded() {
 		x.ground.texts, x.ground.size = nil, 0
-		x.call.Tell, x.call.Anew = true, x.req.Anew
+		x.call.Tell, x.call.Anew = x.tells(), x.req.Anew
 	}
 	if x.reading = a.Prefill; a.Prefill {
 		apart := x.req.Request
@@ -289,7 +289,7 @@ func (x *exchange) read(until time.Time) flow.Event {
 			continue
 		}
 		x.note(c, now)
-		if x.ground != nil && x.call.Tell {
+		if x.tells() {
 			x.rests(c)
 		}
 		if x.heard != nil {
@@ -331,7 +331,7 @@ func (x *exchange) read(until time.Time) flow.Event {
 func (x *exchange) content() flow.Event {
 	ev := flow.Event{Kind: flow.Content}
 	if x.verifies() {
-		x.cascade.verify, x.call.Tell, ev.Doubt = false, x.grounded(), flow.Unchecked
+		x.cascade.verify, x.call.Tell, ev.Doubt = false, x.tells(), flow.Unchecked
 	}
 	return ev
 }

@@ -23,6 +23,9 @@ type Knowledge interface {
 	// whose kind is the caller's is about what he named, and any other means that
 	// nothing could be searched.
 	Search(ctx context.Context, c *tenant.Caller, collections []string, q Question) (Found, error)
+	// Knows reports whether there is a collection of that name, or id, that the caller
+	// may search.
+	Knows(c *tenant.Caller, collection string) bool
 }
 
 // Question is what is searched for.
@@ -61,9 +64,12 @@ type groundedText struct {
 const maxGrounded = 1 << 20
 
 // Cite returns the citations of a text of the answer as far as it came: the one with that
-// number as the dialect of the upstream counts them, or of a whole answer the one part
-// with that place.
+// number as the dialect of the upstream counts them, or of a whole answer the text with
+// that place among its texts. -1 is all of them as one.
 func (g *Ground) Cite(block int) []inference.Citation {
+	if block < 0 {
+		return ground.Cite(g.whole(""), g.Passages)
+	}
 	for i := range g.texts {
 		if g.texts[i].block == block {
 			cited := ground.Cite(string(g.texts[i].text), g.Passages)
@@ -74,6 +80,21 @@ func (g *Ground) Cite(block int) []inference.Citation {
 		}
 	}
 	return nil
+}
+
+// whole returns all texts of the answer, with something between them.
+func (g *Ground) whole(between string) string {
+	if len(g.texts) == 1 {
+		return string(g.texts[0].text)
+	}
+	var b strings.Builder
+	for i := range g.texts {
+		if i > 0 {
+			b.WriteString(between)
+		}
+		b.Write(g.texts[i].text)
+	}
+	return b.String()
 }
 
 func (g *Ground) add(block int, text string) {
@@ -98,9 +119,11 @@ func (g *Ground) listen(c *engine.Chunk) {
 		}
 	}
 	if c.Answer != nil {
+		n := 0
 		for i := range c.Answer.Parts {
 			if p := &c.Answer.Parts[i]; p.Kind == inference.Text {
-				g.add(i, p.Text)
+				g.add(n, p.Text)
+				n++
 			}
 		}
 	}
@@ -298,6 +321,9 @@ func turns(talk *inference.Conversation) string {
 // grounded reports whether the answer rests on passages.
 func (x *exchange) grounded() bool { return x.ground != nil && len(x.ground.Passages) > 0 }
 
+// tells reports whether the answer's text is read for its citations: of one answer alone.
+func (x *exchange) tells() bool { return x.grounded() && x.req.N <= 1 }
+
 // rests notes what comes of an answer that rests on passages.
 func (x *exchange) rests(c *engine.Chunk) {
 	x.ground.listen(c)
@@ -312,16 +338,10 @@ func (x *exchange) weigh() {
 	if !x.grounded() || len(g.texts) == 0 {
 		return
 	}
-	var whole strings.Builder
-	n := 0
-	for i := range g.texts {
-		n += len(ground.Cite(string(g.texts[i].text), g.Passages))
-		whole.Write(g.texts[i].text)
-		whole.WriteByte('\n')
-	}
-	v := ground.Judge(whole.String(), g.Passages)
+	text := g.whole("\n\n")
+	v := ground.Judge(text, g.Passages)
 	r := x.record
-	r.Citations = int64(n)
+	r.Citations = int64(len(ground.Cite(text, g.Passages)))
 	if v.Said > 0 {
 		r.Support, r.Cited = int64(math.Round(1000*v.Support)), int64(math.Round(1000*v.Cited))
 	}

@@ -41,7 +41,7 @@ func (x *exchange) overhear(c *engine.Chunk) {
 		n += len(call)
 	}
 	if n > maxWatched {
-		x.heard, x.call.Tell = nil, x.grounded()
+		x.heard, x.call.Tell = nil, x.tells()
 	}
 }
 

@@ -190,7 +190,7 @@ func Cite(answer string, passages []inference.Passage) []inference.Citation {
 				Number: k, Passage: p,
 				Mark: [2]int{m.start, m.end}, Claim: [2]int{start, end},
 				Source: [2]int{p.Start + s.start, p.Start + s.end}, Quote: p.Text[s.start:s.end],
-				Characters: [2]int{chars.at(start), chars.at(end)},
+				Characters: [2]int{chars.at(m.start), chars.at(m.end)},
 			})
 		}
 	}

@@ -237,19 +237,19 @@ func TestCite(t *testing.T) {
 		want   []cited
 	}{
 		{"A hotel is paid up to 120 euros [1]. You have thirty days of leave [2].", []cited{
-			{1, "A hotel is paid up to 120 euros", "Hotels are paid up to 120 euros a night.", [2]int{100, 140}, [2]int{0, 31}},
-			{2, "You have thirty days of leave", "Everybody has thirty days of leave.", [2]int{0, 35}, [2]int{37, 66}},
+			{1, "A hotel is paid up to 120 euros", "Hotels are paid up to 120 euros a night.", [2]int{100, 140}, [2]int{32, 35}},
+			{2, "You have thirty days of leave", "Everybody has thirty days of leave.", [2]int{0, 35}, [2]int{67, 70}},
 		}},
 		{"Größe zählt. Taxis are paid without a train. [1]", []cited{
-			{1, "Taxis are paid without a train.", "Taxis are paid where no train runs.", [2]int{141, 176}, [2]int{13, 44}},
+			{1, "Taxis are paid without a train.", "Taxis are paid where no train runs.", [2]int{141, 176}, [2]int{45, 48}},
 		}},
 		{"Meals have a flat rate [1] and leave is asked in writing [2].", []cited{
-			{1, "Meals have a flat rate", "Meals are paid by a flat rate.", [2]int{177, 207}, [2]int{0, 22}},
-			{2, "and leave is asked in writing", "Leave is asked for in writing.", [2]int{36, 66}, [2]int{27, 56}},
+			{1, "Meals have a flat rate", "Meals are paid by a flat rate.", [2]int{177, 207}, [2]int{23, 26}},
+			{2, "and leave is asked in writing", "Leave is asked for in writing.", [2]int{36, 66}, [2]int{57, 60}},
 		}},
 		{"Both say so [1][2].", []cited{
-			{1, "Both say so", rules.Text, [2]int{100, 207}, [2]int{0, 11}},
-			{2, "Both say so", leave.Text, [2]int{0, 66}, [2]int{0, 11}},
+			{1, "Both say so", rules.Text, [2]int{100, 207}, [2]int{12, 15}},
+			{2, "Both say so", leave.Text, [2]int{0, 66}, [2]int{15, 18}},
 		}},
 		{"Nothing is cited.", nil},
 	} {
@@ -324,8 +324,8 @@ func FuzzCite(f *testing.F) {
 			if p := c.Passage; c.Quote != p.Text[c.Source[0]-p.Start:c.Source[1]-p.Start] {
 				t.Fatalf("%q is not what stands at %v", c.Quote, c.Source)
 			}
-			if c.Characters[1] != utf8.RuneCountInString(answer[:c.Claim[1]]) {
-				t.Fatalf("character %d of byte %d", c.Characters[1], c.Claim[1])
+			if c.Characters[1] != utf8.RuneCountInString(answer[:c.Mark[1]]) {
+				t.Fatalf("character %d of byte %d", c.Characters[1], c.Mark[1])
 			}
 		}
 		if v := Judge(answer, given); !(v.Support >= 0 && v.Support <= 1.0000001 && v.Cited >= 0 && v.Cited <= 1) {

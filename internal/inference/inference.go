@@ -179,8 +179,9 @@ type Part struct {
 	Name      string
 	Parts     []Part
 	Failed    bool
-	Detail    string // how closely to look at an Image: low, high; empty: the model's own choice
-	Cache     string // ends a prefix worth caching, for 5m, 1h or the provider's "default"; empty: does not
+	Detail    string     // how closely to look at an Image: low, high; empty: the model's own choice
+	Cache     string     // ends a prefix worth caching, for 5m, 1h or the provider's "default"; empty: does not
+	Citations []Citation // of a Text of an answer
 	Private   []Private
 }
 

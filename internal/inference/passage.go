@@ -46,5 +46,5 @@ type Citation struct {
 	Claim      [2]int // bytes of the answer: the sentence that is cited, without its marks
 	Source     [2]int // bytes of the document's text that say it best
 	Quote      string // the same bytes
-	Characters [2]int // Claim in Unicode code points, as dialects count
+	Characters [2]int // Mark in Unicode code points, as dialects count
 }

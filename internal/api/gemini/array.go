@@ -29,6 +29,12 @@ func (a *array) Delta(dst []byte, d inference.Delta) []byte {
 	return a.Raw(dst, a.room)
 }
 
+// Cite appends what the text cites that was written, as an element.
+func (a *array) Cite(dst []byte, block int, cited []inference.Citation) []byte {
+	a.room = a.events.Cite(a.room[:0], block, cited)
+	return a.Raw(dst, a.room)
+}
+
 // Raw appends what the data of events say, as elements. Events come whole.
 func (a *array) Raw(dst, events []byte) []byte {
 	a.split.Feed(events)

@@ -142,6 +142,10 @@ func dialect() *api.Dialect {
 		NewWriter: func(id string, _ time.Time, req *inference.Request) api.Writer {
 			return &gemini.Writer{ID: id, Model: req.Model}
 		},
+		Ground:     gemini.Ground(),
+		CiteBefore: gemini.CiteBefore,
+		CiteWhole:  gemini.CiteWhole,
+		Joined:     true,
 		Mark:       "x-goog-api-key",
 		KeyInQuery: true,
 	}

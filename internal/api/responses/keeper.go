@@ -156,8 +156,11 @@ func history(chain []*Kept) []byte {
 			continue // it was read before it was kept
 		}
 		if output := d.Root().Get("output"); output.Kind() == scan.Array {
-			raw := output.Raw()
-			add(bytes.TrimSpace(raw[1 : len(raw)-1]))
+			for item := range output.All() {
+				if !responses.OwnSearch(item) {
+					add(item.Raw())
+				}
+			}
 		}
 	}
 	return all

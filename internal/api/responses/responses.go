@@ -66,6 +66,9 @@ func Routes(s Store, keeps func() bool) []api.Route {
 			return &responses.Writer{ID: id, Model: req.Model, Created: created.Unix()}
 		},
 		Begin:     f.begin,
+		Ground:    responses.Ground(),
+		Anew:      responses.Anew,
+		Search:    responses.Search,
 		AnswerID:  "resp_",
 		Forwarded: []string{"openai-beta"},
 	}

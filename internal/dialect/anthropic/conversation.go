@@ -489,6 +489,9 @@ func (w *writing) block(p inference.Part) {
 			return
 		}
 		open(`{"type":"text","text":`, p.Text)
+		if len(p.Citations) > 0 {
+			w.b = appendCitations(w.b, p.Citations)
+		}
 	case inference.Thinking:
 		if p.Signature == "" && !w.own {
 			w.drop("messages.reasoning_content") // only its maker's signature makes a thought acceptable

@@ -206,6 +206,7 @@ func EncodeAnswer(a *inference.Answer) []byte {
 	var parts []byte
 	f := a.Finish
 	for _, p := range a.Parts {
+		w.cited = append(w.cited, p.Citations...)
 		switch p.Kind {
 		case inference.Text, inference.Refusal:
 			parts = appendText(parts, p.Text, false, "")

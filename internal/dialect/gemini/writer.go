@@ -24,6 +24,7 @@ type Writer struct {
 	size  int // bytes of their arguments
 	over  bool
 	usage inference.Usage
+	cited []inference.Citation // of a whole answer
 }
 
 // pending is a tool call whose arguments are still coming.
@@ -117,7 +118,11 @@ func (w *Writer) head(dst, parts []byte) []byte {
 // tail appends the end of a response that finishes.
 func (w *Writer) tail(dst []byte, reason string, u inference.Usage) []byte {
 	dst = scan.AppendString(scan.AppendKey(dst, "finishReason"), reason)
-	dst = append(dst, `,"index":0}]`...)
+	dst = append(dst, `,"index":0`...)
+	if len(w.cited) > 0 {
+		dst = appendGrounding(dst, w.cited)
+	}
+	dst = append(dst, `}]`...)
 	if u.Known {
 		dst = appendUsage(scan.AppendKey(dst, "usageMetadata"), u)
 	}

@@ -162,10 +162,11 @@ func argued(function scan.Value) int {
 func EncodeAnswer(a *inference.Answer) []byte {
 	var text, thought, refusal []byte
 	var calls []inference.Part
+	var cited []inference.Citation
 	for _, p := range a.Parts {
 		switch p.Kind {
 		case inference.Text:
-			text = append(text, p.Text...)
+			text, cited = append(text, p.Text...), append(cited, p.Citations...)
 		case inference.Thinking:
 			thought = append(thought, p.Text...)
 		case inference.Refusal:
@@ -197,6 +198,9 @@ func EncodeAnswer(a *inference.Answer) []byte {
 	}
 	if calls != nil {
 		dst = appendCalls(dst, calls)
+	}
+	if cited != nil {
+		dst = appendAnnotations(dst, cited)
 	}
 	dst = append(dst, `},"logprobs":null,"finish_reason":`...)
 	dst = scan.AppendString(dst, finishes[a.Finish])

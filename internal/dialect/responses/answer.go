@@ -83,8 +83,11 @@ func EncodeAnswer(a *inference.Answer) []byte { return Asked{}.Answer(a) }
 // Answer writes a whole answer to a request.
 func (q Asked) Answer(a *inference.Answer) []byte {
 	w := Writer{ID: a.ID, Model: a.Model, Created: a.Created, Asked: q}
+	if q.Found != nil {
+		w.add(item{kind: searchKind})
+	}
 	for i, p := range a.Parts {
-		it := item{block: i, kind: inference.TextDelta, text: []byte(p.Text)}
+		it := item{block: i, kind: inference.TextDelta, text: []byte(p.Text), cited: p.Citations}
 		switch p.Kind {
 		case inference.Text:
 		case inference.Refusal:

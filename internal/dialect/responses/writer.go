@@ -15,6 +15,7 @@ type Asked struct {
 	Members []byte   // of the response object, with commas between them
 	Custom  []string // names of custom tools
 	Summary bool     // thoughts are wanted as a summary
+	Found   *Found   // the search that the answer begins with; nil: none
 }
 
 // repeated are the members that every response has, and what stands there where the
@@ -99,6 +100,7 @@ type item struct {
 	text   []byte // or the arguments
 	parted bool   // its one part has begun
 	sealed string // encrypted_content
+	cited  []inference.Citation
 }
 
 // Delta appends the events of one step.
@@ -204,6 +206,9 @@ func (w *Writer) begin(dst []byte) []byte {
 		dst = w.head(append(w.event(dst, kind), `,"response":`...), "in_progress")
 		dst = closed(w.tail(append(dst, `,"error":null,"incomplete_details":null,"output":[],"usage":null`...)))
 	}
+	if w.Asked.Found != nil {
+		dst = w.search(dst)
+	}
 	return dst
 }
 
@@ -267,6 +272,8 @@ func (w *Writer) add(it item) int {
 	switch it.kind {
 	case inference.ThoughtDelta:
 		prefix = "rs_"
+	case searchKind:
+		prefix = searchID
 	case inference.ToolDelta:
 		prefix = "fc_"
 		if it.custom = slices.Contains(w.Asked.Custom, it.name); it.custom {
@@ -415,6 +422,8 @@ func (w *Writer) appendItem(dst []byte, i int, status string) []byte {
 	begun := status != "in_progress"
 	dst = appendText(append(dst, '{'), "id", it.id)
 	switch it.kind {
+	case searchKind:
+		dst = w.appendSearch(dst, status)
 	case inference.ThoughtDelta:
 		dst = appendText(dst, "type", "reasoning")
 		said := begun && len(it.text) > 0
@@ -470,7 +479,7 @@ func (w *Writer) content(dst []byte, i int) []byte {
 	}
 	dst = appendText(appendText(append(dst, '{'), "type", kind), key, it.text)
 	if it.kind == inference.TextDelta {
-		dst = append(dst, `,"annotations":[],"logprobs":[]`...)
+		dst = append(appendAnnotations(dst, it.cited), `,"logprobs":[]`...)
 	}
 	return append(dst, '}')
 }
