@@ -153,6 +153,7 @@ func (a *App) build() error {
 		return err
 	}
 	a.room = newFleetRoom(finder())
+	a.room.knowledge = &shelves{docs: a.room.documents, library: a.library.knowledge}
 	a.room.vouch = func(c *engine.Call, cell, target string, body []byte) (string, string, error) {
 		return a.company.vouch(c, cell, target, body)
 	}
@@ -233,7 +234,7 @@ func finder() extract.Find {
 		hits := x.Find(question, n)
 		passages := make([]extract.Passage, len(hits))
 		for i, h := range hits {
-			passages[i] = extract.Passage{Path: "docs/" + h.Path, Heading: h.Heading, Text: h.Text, Score: h.Score, Cover: h.Cover}
+			passages[i] = extract.Passage{Path: "docs/" + h.Path, Heading: h.Heading, Text: h.Text, Start: h.Start, Score: h.Score, Cover: h.Cover}
 		}
 		return passages
 	}

@@ -41,6 +41,7 @@ import (
 type fleetRoom struct {
 	vouch     func(c *engine.Call, cell, target string, body []byte) (name, value string, err error) // nil where nothing is sent
 	documents extract.Find
+	knowledge gateway.Knowledge                        // nil: there is none
 	found     func(upstream string) []discover.Replica // of one whose replicas are found
 	idle      func(fleet.ReplicaID) bool               // nothing is in flight there
 	places    map[place]fleet.ReplicaID
@@ -166,7 +167,7 @@ func (r *fleetRoom) build(c *config.Config) (w *gateway.World, take func() moves
 		}
 	}
 	s.Atlas = c.Atlas()
-	w = &gateway.World{Fleet: s, Region: c.Region, Config: c.Fingerprint(), Places: c.Finder()}
+	w = &gateway.World{Fleet: s, Region: c.Region, Config: c.Fingerprint(), Places: c.Finder(), Knowledge: r.knowledge}
 	next := map[string]*built{}
 	drop = func() {
 		for name, b := range next {
@@ -243,6 +244,7 @@ func (r *fleetRoom) build(c *config.Config) (w *gateway.World, take func() moves
 		m.Reuse = keeping(name, c.Models[name], c)
 		m.Cascade = cascade(c.Models[name].Cascade, upstreams)
 		m.Classifier = classifier(c, c.Models[name].Classifier, upstreams)
+		m.Knowledge = grounding(c, c.Models[name], upstreams)
 		for _, region := range cells {
 			if len(m.Targets) < fleet.MaxTargets && !inside(s, m.Targets) {
 				to := fleet.Target{Upstream: upstreams[cellUpstream(region)], Model: name, Away: true}

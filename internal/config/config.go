@@ -313,6 +313,7 @@ type Model struct {
 	Cascade    *Cascade    `json:"cascade,omitzero" jsonschema:"the answer of each target but the last is looked at before anybody gets it; what does not pass is asked of the next one"`
 	Classifier *Classifier `json:"classifier,omitzero" jsonschema:"a model that says how hard a request is, as one more signal under policy best"`
 	Cache      ModelCache  `json:"cache,omitzero" jsonschema:"which earlier answers may stand in for new ones"`
+	Knowledge  *Grounding  `json:"knowledge,omitzero" jsonschema:"documents that it answers from"`
 	Timeouts   Timeouts    `json:"timeouts,omitzero" jsonschema:"bounds on the phases of an answer; 0s is no bound"`
 	Choice     Choice      `json:"choice,omitzero" jsonschema:"what counts under policy best"`
 	Objectives Objectives  `json:"objectives,omitzero" jsonschema:"how soon answers should come; under policy best they count, and replicas that are predicted to miss them are passed over"`

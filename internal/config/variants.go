@@ -37,6 +37,9 @@ func (r *reader) arms(path string, m Model) {
 	if m.Cascade != nil {
 		r.cascade(join(path, "cascade"), m)
 	}
+	if m.Knowledge != nil {
+		r.grounding(join(path, "knowledge"), m.Knowledge)
+	}
 	if m.Shadow != nil {
 		r.shadow(join(path, "shadow"), path, m.Shadow)
 	}

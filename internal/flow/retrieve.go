@@ -98,7 +98,7 @@ func (p *Policy) unseek(t *Ticket) {
 		return
 	}
 	if r := t.Ground.Replica; r != nil {
-		p.row(r.ID).own.Requests--
+		p.row(r.ID).Requests--
 	}
 	t.state = fresh
 }

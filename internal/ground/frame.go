@@ -44,21 +44,26 @@ func Frame(passages []inference.Passage) string {
 		b.WriteString("\n" + texts[i])
 		b.WriteString("\n" + mark + " end of passage " + number + "\n")
 	}
-	b.WriteString("\nThe question:\n")
+	b.WriteString(asking)
 	return b.String()
 }
 
 // heading returns where a passage stands, in one line. It is the document's own words,
 // too, but without a line end or a mark in it.
 func heading(p *inference.Passage) string {
-	title, path := oneLine(p.Title), oneLine(p.Path)
-	switch {
-	case title == "" || strings.HasPrefix(path, title):
-		return path
-	case path == "":
-		return title
+	name, head := oneLine(p.Name), oneLine(p.Path)
+	if title := oneLine(p.Title); !strings.HasPrefix(head, title) {
+		if head = title + " > " + head; p.Path == "" {
+			head = title
+		}
 	}
-	return title + " > " + path
+	switch {
+	case name == "" || name == head:
+		return head
+	case head == "":
+		return name
+	}
+	return name + " (" + head + ")"
 }
 
 // maxHeading bounds a title and a path, in bytes.
@@ -76,6 +81,9 @@ func oneLine(text string) string {
 	}
 	return text
 }
+
+// asking stands before the question.
+const asking = "\nThe question:\n"
 
 // markOpen is what each mark begins with.
 const markOpen = "<<<"
@@ -126,4 +134,41 @@ func Clean(text string) string {
 		}
 		return r
 	}, text)
+}
+
+// Told is a passage as a model reads it.
+type Told struct {
+	Number  int
+	Heading string
+	Text    string
+}
+
+// Unframe reads what Frame wrote, and what was asked behind it. False where a text does
+// not begin with a frame.
+func Unframe(text string) (told []Told, question string, ok bool) {
+	at := strings.Index(preface, "@@")
+	rest, ok := strings.CutPrefix(text, preface[:at])
+	if !ok {
+		return nil, "", false
+	}
+	mark, rest, ok := strings.Cut(rest, preface[at+2:])
+	if !ok || !strings.HasPrefix(mark, markOpen) || strings.ContainsAny(mark, " \n") {
+		return nil, "", false
+	}
+	for n := 1; ; n++ {
+		number := strconv.Itoa(n)
+		begin, end := "\n"+mark+" passage "+number, "\n"+mark+" end of passage "+number+"\n"
+		inside, ok := strings.CutPrefix(rest, begin)
+		if !ok {
+			break
+		}
+		inside, rest, ok = strings.Cut(inside, end)
+		if !ok {
+			return nil, "", false
+		}
+		head, body, _ := strings.Cut(inside, "\n")
+		told = append(told, Told{n, strings.TrimPrefix(head, ": "), body})
+	}
+	question, ok = strings.CutPrefix(rest, asking)
+	return told, question, ok && len(told) > 0
 }

@@ -51,9 +51,9 @@ func (b Budget) Fit(found []inference.Passage) (fit []inference.Passage, tokens 
 			break
 		}
 		p := found[i]
-		size := around + Count(p.Title) + Count(p.Path) + Count(p.Text)
+		size := around + headed(&p) + Count(p.Text)
 		if size > left && len(fit) == 0 {
-			room := left - around - Count(p.Title) - Count(p.Path)
+			room := left - around - headed(&p)
 			if room < fewest {
 				continue
 			}
@@ -73,6 +73,9 @@ func (b Budget) Fit(found []inference.Passage) (fit []inference.Passage, tokens 
 	}
 	return fit, tokens
 }
+
+// headed returns the tokens of what a passage is introduced by.
+func headed(p *inference.Passage) int { return Count(p.Name) + Count(p.Title) + Count(p.Path) }
 
 // head returns the beginning of a text that has at most so many tokens: whole sentences
 // of it, or words where the first sentence is longer.

@@ -163,6 +163,15 @@ func TestNoPassageLeavesItsFrame(t *testing.T) {
 		if framed != Frame(found) {
 			t.Fatal("two frames of the same passages")
 		}
+		told, question, ok := Unframe(framed + "so?")
+		if !ok || question != "so?" || len(told) != len(found) {
+			t.Fatalf("%v %q: %d passages of %d are read again", ok, question, len(told), len(found))
+		}
+		for i := range told {
+			if told[i].Number != i+1 || told[i].Text != texts[i] {
+				t.Fatalf("passage %d is read as %+v, want %q", i+1, told[i], texts[i])
+			}
+		}
 		for _, text := range texts {
 			if strings.Contains(strings.ToLower(text), mark) || !strings.Contains(framed, text) {
 				t.Fatalf("%q holds the mark, or is not told whole", text)

@@ -240,3 +240,20 @@ func (l *look) best(claim string) span {
 	}
 	return best
 }
+
+// Covers returns which share of the different words of a question that say something
+// stand in a text; 0 where none does.
+func Covers(question, text string) float64 {
+	asked := map[string]struct{}{}
+	for _, t := range terms(nil, question, true) {
+		asked[t] = struct{}{}
+	}
+	if len(asked) == 0 {
+		return 0
+	}
+	n := len(asked)
+	for _, t := range terms(nil, text, true) {
+		delete(asked, t)
+	}
+	return float64(n-len(asked)) / float64(n)
+}

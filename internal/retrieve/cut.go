@@ -92,7 +92,7 @@ func (c *cutter) endSection() {
 		for i++; i < len(c.blocks) && c.blocks[i].end-s.start <= passageBytes; i++ {
 			s.end = c.blocks[i].end
 		}
-		c.passages = append(c.passages, Passage{Path: c.path, Heading: heading, Text: c.source[s.start:s.end]})
+		c.passages = append(c.passages, Passage{Path: c.path, Heading: heading, Text: c.source[s.start:s.end], Start: s.start})
 	}
 	c.blocks, c.announced = c.blocks[:0], false
 }

@@ -37,6 +37,7 @@ type Passage struct {
 	Path    string // of the document, as the file system names it
 	Heading string // the headings over it: title > section > subsection
 	Text    string // as it stands in the document, byte for byte
+	Start   int    // where it stands there
 }
 
 // Hit is a passage that answers a question.

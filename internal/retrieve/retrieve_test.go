@@ -193,8 +193,16 @@ func TestCut(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			if got := cut("", test.source); !reflect.DeepEqual(got, test.want) {
-				t.Errorf("got %q\nwant %q", got, test.want)
+			got := cut("", test.source)
+			for i := range got {
+				if p := &got[i]; test.source[p.Start:p.Start+len(p.Text)] != p.Text {
+					t.Errorf("%q does not stand at %d", p.Text, p.Start)
+				} else {
+					p.Start = 0
+				}
+			}
+			if !reflect.DeepEqual(got, test.want) {
+				t.Errorf("got %+v\nwant %+v", got, test.want)
 			}
 		})
 	}

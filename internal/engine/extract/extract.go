@@ -7,6 +7,7 @@
 package extract
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strconv"
@@ -16,6 +17,7 @@ import (
 
 	"headworks/internal/engine"
 	"headworks/internal/fault"
+	"headworks/internal/ground"
 	"headworks/internal/inference"
 )
 
@@ -37,8 +39,10 @@ type Passage struct {
 	Path    string  // of the document
 	Heading string  // the headings over the passage, from the title down
 	Text    string  // as it stands in the document
+	Start   int     // where it stands there, in bytes
 	Score   float64 // comparable within one question
 	Cover   float64 // share of the question found here, 0 to 1
+	Number  int     // by which it was told; 0: it was not
 }
 
 // Find returns the at most n passages that fit a question best, the best first.
@@ -69,8 +73,13 @@ func (e *Engine) Open(ctx context.Context, c *engine.Call) (engine.Stream, error
 		return nil, err
 	}
 	var found []Passage
-	if question := lastQuestion(conversation.Messages); question != "" {
-		found = choose(e.find(question, passages))
+	switch told, question, ok := framed(conversation.Messages); {
+	case ok:
+		found = fitting(told, question)
+	default:
+		if question := lastQuestion(conversation.Messages); question != "" {
+			found = Choose(e.find(question, passages))
+		}
 	}
 	pieces, usage, finish := limit(quote(found), c.Request.MaxTokens)
 	usage.Input = countParts(conversation.System)
@@ -85,6 +94,40 @@ func (e *Engine) Open(ctx context.Context, c *engine.Call) (engine.Stream, error
 		finish:  finish,
 		dropped: dropped,
 	}, nil
+}
+
+// framed returns the passages that stand before the last thing the user said, and what
+// he said.
+func framed(messages []inference.Message) ([]ground.Told, string, bool) {
+	for _, m := range slices.Backward(messages) {
+		if m.Role != inference.User {
+			continue
+		}
+		var whole strings.Builder
+		for _, p := range m.Parts {
+			if p.Kind == inference.Text {
+				whole.WriteString(p.Text)
+			}
+		}
+		if whole.Len() > 0 {
+			return ground.Unframe(whole.String())
+		}
+	}
+	return nil, "", false
+}
+
+// fitting returns of passages that somebody found the first ones that say enough of what
+// was asked.
+func fitting(told []ground.Told, question string) (found []Passage) {
+	for _, t := range told {
+		if len(found) == passages {
+			break
+		}
+		if cover := ground.Covers(question, t.Heading+"\n"+t.Text); cover >= minCover {
+			found = append(found, Passage{Path: t.Heading, Text: t.Text, Cover: cover, Number: t.Number})
+		}
+	}
+	return found
 }
 
 // lastQuestion returns the end of the last text that the user wrote.
@@ -114,9 +157,9 @@ func lastQuestion(messages []inference.Message) string {
 	return ""
 }
 
-// choose keeps the passages that answer enough of the question, and of those the
+// Choose keeps the passages that answer enough of the question, and of those the
 // ones that are nearly as good as the best.
-func choose(found []Passage) []Passage {
+func Choose(found []Passage) []Passage {
 	var chosen []Passage
 	for _, p := range found {
 		if p.Cover >= minCover && (len(chosen) == 0 || p.Score >= nearBest*chosen[0].Score) {
@@ -136,14 +179,24 @@ func quote(found []Passage) []string {
 	var sources strings.Builder
 	sources.WriteString("Sources, quoted word for word:")
 	for i, p := range found {
-		number := "[" + strconv.Itoa(i+1) + "]"
-		pieces = append(pieces, number+"\n"+p.Text+"\n\n")
-		sources.WriteString("\n" + number + " " + p.Path)
+		number := strconv.Itoa(cmp.Or(p.Number, i+1))
+		pieces = append(pieces, p.Text+behind(p.Text)+"["+number+"]\n\n")
+		sources.WriteString("\n" + number + ". " + p.Path)
 		if p.Heading != "" {
 			sources.WriteString(" (" + p.Heading + ")")
 		}
 	}
 	return append(pieces, sources.String())
+}
+
+// behind returns what stands between a text and the mark behind it: a line end, where the
+// mark would take a fence or a row of a table apart.
+func behind(text string) string {
+	last := strings.TrimLeft(text[strings.LastIndexByte(text, '\n')+1:], " ")
+	if strings.HasPrefix(last, "```") || strings.HasPrefix(last, "~~~") || strings.HasPrefix(last, "|") {
+		return "\n"
+	}
+	return " "
 }
 
 // limit cuts an answer after so many tokens, 0 being no limit, and counts it.

@@ -13,6 +13,7 @@ import (
 
 	"headworks/internal/engine"
 	"headworks/internal/fault"
+	"headworks/internal/ground"
 	"headworks/internal/inference"
 )
 
@@ -87,9 +88,9 @@ func read(t interface {
 	}
 }
 
-const quoted = "[1]\nRun `keys create`.\n\nIt is shown once.\n\n" +
-	"[2]\n```yaml\nkeys: []\n```\n\n" +
-	"Sources, quoted word for word:\n[1] docs/keys.md (Keys > Create)\n[2] docs/config.md"
+const quoted = "Run `keys create`.\n\nIt is shown once. [1]\n\n" +
+	"```yaml\nkeys: []\n```\n[2]\n\n" +
+	"Sources, quoted word for word:\n1. docs/keys.md (Keys > Create)\n2. docs/config.md"
 
 func TestQuotesWithSources(t *testing.T) {
 	var asked string
@@ -305,11 +306,38 @@ func TestAnswers(t *testing.T) {
 		case finish == inference.Length && usage.Output != limit:
 			t.Fatalf("cut at %d tokens, max_tokens was %d", usage.Output, limit)
 		case finish == inference.Stop:
-			for _, p := range choose(found) {
+			for _, p := range Choose(found) {
 				if !strings.Contains(whole, p.Text) {
 					t.Fatalf("%q is not in the answer %q", p.Text, whole)
 				}
 			}
 		}
 	})
+}
+
+// Passages that stand before the question are quoted in the place of the documents, under
+// the numbers that they have there.
+func TestQuotesWhatItWasGiven(t *testing.T) {
+	told := ground.Frame([]inference.Passage{
+		{Title: "Canteen", Text: "Lunch is served at noon."},
+		{Name: "travel.md", Title: "Travel", Path: "Travel > Hotels", Text: "A hotel is paid up to 120 euros a night."},
+	})
+	e := New(func(string, int) []Passage {
+		t.Error("the documents were searched again")
+		return nil
+	})
+	for question, want := range map[string]string{
+		"How many euros is a hotel paid a night?": "A hotel is paid up to 120 euros a night. [2]\n\nSources, quoted word for word:\n2. travel.md (Travel > Hotels)",
+		"Who won the football match?":             nothing,
+	} {
+		for _, m := range []inference.Message{said(inference.User, told+question), said(inference.User, told, question)} {
+			s, err := e.Open(context.Background(), call(inference.Request{}, inference.Conversation{Messages: []inference.Message{m}}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if text, _, _ := read(t, s); text != want {
+				t.Errorf("%q: got\n%s", question, text)
+			}
+		}
+	}
 }
