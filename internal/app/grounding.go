@@ -67,6 +67,16 @@ func (s *shelves) Knows(c *tenant.Caller, collection string) bool {
 	return err == nil
 }
 
+// Audience implements gateway.Knowledge.
+func (s *shelves) Audience(c *tenant.Caller, collections []string) string {
+	for _, name := range collections {
+		if name != config.DocsCollection {
+			return knowledge.By(c).Audience().Key()
+		}
+	}
+	return ""
+}
+
 // Search implements gateway.Knowledge. A collection has its own scores, so those of the
 // documentation and of others take turns.
 func (s *shelves) Search(ctx context.Context, c *tenant.Caller, collections []string, q gateway.Question) (gateway.Found, error) {

@@ -224,7 +224,7 @@ func (x *exchange) send(a *flow.Action) flow.Event {
 	x.observe(a)
 	x.keep(a)
 	if x.grounded() {
-		x.ground.texts, x.ground.size = nil, 0
+		x.ground.forget()
 		x.call.Tell, x.call.Anew = x.tells(), x.req.Anew
 	}
 	if x.reading = a.Prefill; a.Prefill {

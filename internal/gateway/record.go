@@ -39,7 +39,8 @@ func (x *exchange) fillHead() {
 		}
 	}
 	h.Cache = x.cached()
-	if about, ok := x.about(); ok {
+	about, shared := x.about()
+	if shared {
 		h.Model, h.Upstream, h.Region, h.Simulated, h.Lexical, h.Dropped = about.Model, about.Upstream, about.Region, about.Simulated, about.Lexical, about.Dropped
 		h.Arm, h.Replica, h.Attempts, h.Route = "", "", t.Tries, ExactCache
 	}
@@ -55,8 +56,13 @@ func (x *exchange) fillHead() {
 		h.Degraded = "unverified"
 	case t.Ground != nil:
 		h.Degraded = t.Ground.Degraded
+	case shared:
+		h.Degraded = about.Degraded
 	}
-	if x.grounded() {
+	switch {
+	case shared:
+		h.Ground = about.Ground
+	case x.grounded():
 		h.Ground = x.ground
 	}
 	h.Overhead = x.overhead(time.Now())

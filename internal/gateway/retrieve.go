@@ -2,8 +2,11 @@ package gateway
 
 import (
 	"context"
+	"encoding/binary"
 	"math"
+	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"headworks/internal/engine"
@@ -13,6 +16,7 @@ import (
 	"headworks/internal/inference"
 	"headworks/internal/price"
 	"headworks/internal/quality"
+	"headworks/internal/reuse"
 	"headworks/internal/tenant"
 )
 
@@ -26,6 +30,9 @@ type Knowledge interface {
 	// Knows reports whether there is a collection of that name, or id, that the caller
 	// may search.
 	Knows(c *tenant.Caller, collection string) bool
+	// Audience tells callers apart who may read different things of collections: those
+	// of one audience may be given each other's answers.
+	Audience(c *tenant.Caller, collections []string) string
 }
 
 // Question is what is searched for.
@@ -50,6 +57,7 @@ type Ground struct {
 	Query    string              // what was searched for
 	Passages []inference.Passage // that the model was told, by their numbers from 1
 
+	mu    sync.Mutex // guards the rest: who shares an answer reads what the one who leads hears
 	texts []groundedText
 	size  int
 }
@@ -67,22 +75,33 @@ const maxGrounded = 1 << 20
 // number as the dialect of the upstream counts them, or of a whole answer the text with
 // that place among its texts. -1 is all of them as one.
 func (g *Ground) Cite(block int) []inference.Citation {
+	text, ok := g.text(block)
+	if !ok {
+		return nil
+	}
+	cited := ground.Cite(text, g.Passages)
+	for j := range cited {
+		cited[j].Block = block
+	}
+	return cited
+}
+
+// text returns a text of the answer as far as it came; of -1 all of them.
+func (g *Ground) text(block int) (string, bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	if block < 0 {
-		return ground.Cite(g.whole(""), g.Passages)
+		return g.whole(""), len(g.texts) > 0
 	}
 	for i := range g.texts {
 		if g.texts[i].block == block {
-			cited := ground.Cite(string(g.texts[i].text), g.Passages)
-			for j := range cited {
-				cited[j].Block = block
-			}
-			return cited
+			return string(g.texts[i].text), true
 		}
 	}
-	return nil
+	return "", false
 }
 
-// whole returns all texts of the answer, with something between them.
+// whole returns all texts of the answer, with something between them; g is locked.
 func (g *Ground) whole(between string) string {
 	if len(g.texts) == 1 {
 		return string(g.texts[0].text)
@@ -97,7 +116,16 @@ func (g *Ground) whole(between string) string {
 	return b.String()
 }
 
+// forget lets go of what came, before an attempt.
+func (g *Ground) forget() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.texts, g.size = nil, 0
+}
+
 func (g *Ground) add(block int, text string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	if g.size += len(text); g.size > maxGrounded {
 		return
 	}
@@ -113,11 +141,7 @@ func (g *Ground) add(block int, text string) {
 // listen takes the text of what came. What tells the same as the caller's own bytes is
 // left to who else wants it.
 func (g *Ground) listen(c *engine.Chunk) {
-	for i := range c.Deltas {
-		if d := &c.Deltas[i]; d.Kind == inference.TextDelta {
-			g.add(d.Index, d.Text)
-		}
-	}
+	g.hear(c.Deltas)
 	if c.Answer != nil {
 		n := 0
 		for i := range c.Answer.Parts {
@@ -127,6 +151,86 @@ func (g *Ground) listen(c *engine.Chunk) {
 			}
 		}
 	}
+}
+
+// hear takes the text of steps.
+func (g *Ground) hear(deltas []inference.Delta) {
+	for i := range deltas {
+		if d := &deltas[i]; d.Kind == inference.TextDelta {
+			g.add(d.Index, d.Text)
+		}
+	}
+}
+
+// recalledGround returns what an earlier answer rests on that is given again; nil where it
+// rests on no documents.
+func recalledGround(rec *reuse.Recording, r *Request) *Ground {
+	if len(rec.Passages) == 0 {
+		return nil
+	}
+	g := &Ground{Passages: rec.Passages}
+	deltas := rec.Deltas
+	if rec.Raw != nil {
+		deltas, _ = stepsIn(r.Dialect, rec) // what cannot be read cites nothing
+	}
+	g.hear(deltas)
+	if !r.Stream {
+		for i := range g.texts {
+			g.texts[i].block = i
+		}
+	}
+	return g
+}
+
+// collections returns what the answer is to rest on; nil where it rests on no documents.
+func (x *exchange) collections() []string {
+	k, asks := x.ticket.Model.Knowledge, x.req.Knowledge
+	switch {
+	case asks != nil && (asks.None || len(asks.Collections) > 0):
+		return asks.Collections
+	case k != nil:
+		return k.Collections
+	}
+	return nil
+}
+
+// appendGrounds appends what tells apart, of the keys of answers that rest on documents,
+// those that may rest on others: what the caller wants of documents, which is in the body
+// no more, how the model searches, and for whom.
+func (x *exchange) appendGrounds(dst []byte) []byte {
+	k, asks := x.ticket.Model.Knowledge, x.req.Knowledge
+	if k == nil && asks == nil {
+		return dst
+	}
+	collections := x.collections()
+	text := func(s string) {
+		dst = append(binary.AppendUvarint(dst, uint64(len(s))), s...)
+	}
+	number := func(n int) { dst = binary.AppendVarint(dst, int64(n)) }
+	number(len(collections))
+	for _, name := range collections {
+		text(name)
+	}
+	if asks != nil {
+		number(int(asks.Mode))
+		number(asks.Passages)
+		text(string(asks.Filter))
+		dst = strconv.AppendBool(strconv.AppendBool(dst, asks.Hosted), asks.Results)
+	}
+	if k != nil {
+		text(k.Ranker)
+		number(k.Passages)
+		number(k.Tokens)
+		number(k.Whole)
+		dst = strconv.AppendBool(dst, k.Required)
+		if k.Rewriter != nil {
+			text(k.Rewriter.Model)
+		}
+	}
+	if x.world.Knowledge != nil && len(collections) > 0 {
+		text(x.world.Knowledge.Audience(x.req.Caller, collections))
+	}
+	return dst
 }
 
 // retrieve searches the collections that the answer is to rest on, and puts what is
@@ -153,6 +257,9 @@ func (x *exchange) search(a *flow.Action) (*flow.Grounding, error) {
 	}
 	if x.req.Ground == nil || x.req.Conversation == nil {
 		return out, fault.New(fault.Unsupported, "requests of this form cannot be answered from documents")
+	}
+	if x.ticket.Plan.Write {
+		x.identify() // by what the caller asked, and not by what is put before it
 	}
 	talk, _, err := x.req.Conversation()
 	if err != nil {
@@ -335,10 +442,13 @@ func (x *exchange) rests(c *engine.Chunk) {
 // weigh looks at the answer beside its passages, once the caller has it.
 func (x *exchange) weigh() {
 	g := x.ground
-	if !x.grounded() || len(g.texts) == 0 {
+	if !x.grounded() {
 		return
 	}
-	text := g.whole("\n\n")
+	text, ok := g.text(-1)
+	if !ok {
+		return
+	}
 	v := ground.Judge(text, g.Passages)
 	r := x.record
 	r.Citations = int64(len(ground.Cite(text, g.Passages)))

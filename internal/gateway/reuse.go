@@ -25,10 +25,11 @@ type recalling struct {
 	form  bool // streams and whole answers are kept apart
 	marks []cache.Mark
 
-	entry cache.Entry
-	rec   *reuse.Recording // of entry; nil: there is none
-	play  engine.Chunk     // made of rec
-	took  time.Duration
+	entry  cache.Entry
+	rec    *reuse.Recording // of entry; nil: there is none
+	play   engine.Chunk     // made of rec
+	ground *Ground          // of rec
+	took   time.Duration
 
 	flight   *flight // nil: nothing is shared, and nothing kept
 	seat     *seat
@@ -98,13 +99,18 @@ func (x *exchange) identify() bool {
 	if t.Model.Asked { // the name is the caller's own text
 		name = x.world.Fleet.Upstreams[t.Model.Targets[0].Upstream].Name
 	}
-	r.marks = g.answers.Begin(t.Caller, t.Scope, cache.EpochName{Kind: cache.Model, Name: name})
+	names := []cache.EpochName{{Kind: cache.Model, Name: name}}
+	for _, collection := range x.collections() {
+		names = append(names, cache.EpochName{Kind: cache.Knowledge, Name: collection})
+	}
+	r.marks = g.answers.Begin(t.Caller, t.Scope, names...)
 	room, _ := g.rooms.Get().(*[]byte)
 	if room == nil {
 		room = new([]byte)
 	}
 	wish := t.Caller.Tier.Grant(t.Wish)
 	b := reuse.Circumstances((*room)[:0], &x.req.Request, t.Caller, &wish, t.Model, r.form, x.req.Header)
+	b = x.appendGrounds(b)
 	n := len(b)
 	b = x.req.Doc.Root().AppendCanonical(b, reuse.Leave)
 	var err error
@@ -134,7 +140,7 @@ func (x *exchange) recalled(now time.Time, get func(cache.Layer, tenant.Scope, c
 	if !ok {
 		return flow.Event{}, false
 	}
-	r.entry, r.rec, r.play = e, rec, play
+	r.entry, r.rec, r.play, r.ground = e, rec, play, recalledGround(rec, x.req)
 	return flow.Event{Kind: flow.Reused, Found: reuse.Found{Age: now.Sub(e.Stored), Left: e.Expires.Sub(now), Took: e.Took}}, true
 }
 
@@ -352,7 +358,7 @@ func (x *exchange) about() (about Head, ok bool) {
 		return about, false
 	case r.rec != nil && x.ticket.Reuse == flow.Hit:
 		rec := r.rec
-		return Head{Model: rec.Model, Upstream: rec.Upstream, Region: rec.Region, Simulated: rec.Simulated, Lexical: rec.Lexical, Dropped: rec.Dropped}, true
+		return Head{Model: rec.Model, Upstream: rec.Upstream, Region: rec.Region, Simulated: rec.Simulated, Lexical: rec.Lexical, Dropped: rec.Dropped, Ground: r.ground}, true
 	case r.flight != nil:
 		r.flight.mu.Lock()
 		defer r.flight.mu.Unlock()
@@ -396,6 +402,9 @@ func (x *exchange) settle(f *fault.Error) {
 		return
 	}
 	rec.Cost = x.record.Cost
+	if x.grounded() {
+		rec.Passages = x.ground.Passages
+	}
 	x.store(rec)
 	fl.ended(rec)
 }
@@ -403,7 +412,7 @@ func (x *exchange) settle(f *fault.Error) {
 // store keeps an answer, if it is one to keep.
 func (x *exchange) store(rec *reuse.Recording) {
 	t, r := &x.ticket, x.reuse
-	if x.req.Dialect.Operation() == inference.Chat && !reuse.Keeps(rec.Finish) || x.doubtful() {
+	if x.req.Dialect.Operation() == inference.Chat && !reuse.Keeps(rec.Finish) || x.doubtful() || t.Ground != nil && t.Ground.Degraded != "" {
 		return
 	}
 	value := rec.Append(nil)

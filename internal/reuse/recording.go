@@ -30,7 +30,8 @@ type Recording struct {
 	Dropped   []string // fields that the upstream was not told
 	Finish    inference.Finish
 	Usage     inference.Usage
-	Cost      int64 // micro-USD; -1: not known
+	Cost      int64               // micro-USD; -1: not known
+	Passages  []inference.Passage // that the answer rests on, without what only decided on them
 
 	Raw    []byte            // events, or a whole body
 	Aside  int               // bytes at the end of Raw that are for those alone who ask for usage
@@ -64,6 +65,10 @@ func (r *Recording) Append(dst []byte) []byte {
 	w.byte(byte(r.Finish))
 	w.usage(&r.Usage)
 	w.signed(r.Cost)
+	w.number(len(r.Passages))
+	for i := range r.Passages {
+		w.passage(&r.Passages[i])
+	}
 	if r.Raw == nil {
 		w.number(len(r.Deltas))
 		for i := range r.Deltas {
@@ -96,6 +101,9 @@ func Read(b []byte) (*Recording, error) {
 	r.Finish = inference.Finish(d.byte())
 	d.usage(&r.Usage)
 	r.Cost = d.signed()
+	for range d.count(passageLeast) {
+		r.Passages = append(r.Passages, d.passage())
+	}
 	if !on(3) {
 		n := d.count(3)
 		if !d.bad {
@@ -202,7 +210,7 @@ func after(raw, name []byte, at int) int {
 func isDigit(c byte) bool { return '0' <= c && c <= '9' }
 
 // version is the first byte of a recording. Another form has another one.
-const version = 1
+const version = 2
 
 // writer writes numbers as varints and texts behind their lengths.
 type writer struct{ b []byte }
@@ -251,6 +259,19 @@ func (w *writer) delta(d *inference.Delta) {
 	if has[7] {
 		w.byte(byte(d.Finish))
 	}
+}
+
+// passageLeast is how many bytes a passage takes at least.
+const passageLeast = 11
+
+// passage writes a passage.
+func (w *writer) passage(p *inference.Passage) {
+	for _, s := range [...]string{p.Collection, p.Document, p.Chunk, p.Name, p.URL, p.Title, p.Path, p.Text} {
+		w.text(s)
+	}
+	w.b = binary.AppendUvarint(w.b, p.Version)
+	w.number(p.Start)
+	w.number(p.End)
 }
 
 // places writes ascending places.
@@ -310,6 +331,20 @@ func (d *reader) byte() byte {
 	c := d.b[0]
 	d.b = d.b[1:]
 	return c
+}
+
+func (d *reader) passage() (p inference.Passage) {
+	for _, s := range [...]*string{&p.Collection, &p.Document, &p.Chunk, &p.Name, &p.URL, &p.Title, &p.Path, &p.Text} {
+		*s = d.text()
+	}
+	n, size := binary.Uvarint(d.b)
+	if size <= 0 {
+		d.fail()
+		return p
+	}
+	d.b = d.b[size:]
+	p.Version, p.Start, p.End = n, d.number(), d.number()
+	return p
 }
 
 func (d *reader) number() int {
