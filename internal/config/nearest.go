@@ -51,7 +51,7 @@ func meant(word string, names []string, all string) string {
 		return `, did you mean "` + n + `"?`
 	}
 	switch {
-	case len(names) == 0, len(names) > 16:
+	case len(names) == 0, len(names) > 24:
 		return ""
 	default:
 		var s strings.Builder
