@@ -305,7 +305,10 @@ func TestPlaces(t *testing.T) {
 				}
 				r.t = there[rapid.IntRange(0, len(there)-1).Draw(rt, "which")]
 				kinds := []Event{
-					{Kind: Left}, {Kind: Drained}, {Kind: Content}, {Kind: Finished, Tokens: 1},
+					{Kind: Left},
+					{Kind: Drained},
+					{Kind: Content},
+					{Kind: Finished, Tokens: 1},
 					{Kind: Failed, Fault: fault.New(fault.Interrupted, "it broke off")},
 					{Kind: Failed, Fault: fault.New(fault.UpstreamCapacity, "it is full")},
 					{Kind: Failed, Fault: fault.New(fault.FirstTokenTimeout, "it is slow")},

@@ -141,7 +141,7 @@ func xxh64(b []byte, seed uint64) uint64 {
 // xxh64Two is XXH64 of two blocks. Each round waits for the one before, so a processor
 // does the rounds of one while those of the other wait.
 func xxh64Two(b *[2 * Block]byte) (uint64, uint64) {
-	v1, v2, v3, v4 := uint64(prime1), prime2, uint64(0), uint64(0)
+	v1, v2, v3, v4 := prime1, prime2, uint64(0), uint64(0)
 	v1 += prime2
 	v4 -= prime1
 	w1, w2, w3, w4 := v1, v2, v3, v4

@@ -315,6 +315,7 @@ func (r *race) key(i int, by measure) float64 {
 		return float64(st.Prefill+r.ask.Todo(i)) * st.requests()
 	case room:
 		return float64(st.KV)
+	case nothing:
 	}
 	return 0
 }
