@@ -163,7 +163,7 @@ func (x *exchange) run() {
 			ev = x.after(x.sink.Open(&x.head), began, a.Until)
 		case flow.Alive:
 			began := time.Now()
-			ev = x.after(x.sink.Alive(), began, a.Until)
+			ev = x.after(x.alive(), began, a.Until)
 		case flow.Done:
 			if a.Kept {
 				x.restore()
@@ -465,8 +465,19 @@ func (x *exchange) begun() {
 }
 
 func (x *exchange) forward(c *engine.Chunk, began time.Time) error {
+	relayed := x.relays()
 	x.logs(c)
-	err := x.sink.Send(&x.head, c)
+	var err error
+	switch {
+	case relayed && x.reuse.flight.isFull(): // it knows no more of what comes
+		if err = x.direct(); err == nil {
+			err = x.sink.Send(&x.head, c)
+		}
+	case relayed:
+		err = x.reuse.relay.failed()
+	default:
+		err = x.sink.Send(&x.head, c)
+	}
 	now := time.Now()
 	x.writing += now.Sub(began)
 	if x.first.IsZero() && c.Event.Content {
@@ -477,6 +488,13 @@ func (x *exchange) forward(c *engine.Chunk, began time.Time) error {
 		x.said = now
 	}
 	return err
+}
+
+func (x *exchange) alive() error {
+	if x.reuse != nil && x.reuse.relay != nil {
+		return x.reuse.relay.alive()
+	}
+	return x.sink.Alive()
 }
 
 // after reads on after a write that began then, unless the client could not be

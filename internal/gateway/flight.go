@@ -284,7 +284,8 @@ func (f *flight) write(stream bool, about *Head, c *engine.Chunk) {
 		l.began, l.stream, l.about = true, stream, *about
 	}
 	n := len(c.Raw) + sizeOf(c.Deltas)
-	if f.size += n; f.size > reuse.MaxPlayed || f.all.bytes.Add(int64(n)) > maxLogs && f.count <= 1 {
+	f.size += n
+	if all := f.all.bytes.Add(int64(n)); f.size > reuse.MaxPlayed || all > maxLogs && f.count <= 1 {
 		spill = true
 	} else {
 		l.take(c)

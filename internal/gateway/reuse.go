@@ -38,7 +38,8 @@ type recalling struct {
 	client   context.Context
 	raw      int // read of the flight's log
 	deltas   int
-	finished bool // the flight knows how it ended
+	finished bool   // the flight knows how it ended
+	relay    *relay // nil: the caller who leads is given what comes at once
 }
 
 // recall looks for an earlier answer: one that is kept, else one that is under way.
@@ -382,6 +383,10 @@ func (x *exchange) settle(f *fault.Error) {
 	}
 	r.finished = true
 	fl := r.flight
+	if r.relay != nil {
+		r.relay.upTo()
+		defer func() { _ = x.direct() }() // behind the end of all others; the end tells as well whether the client is there
+	}
 	switch {
 	case !r.leads && f != nil:
 		fl.failed(r.seat, f) // where it was to lead
@@ -461,15 +466,14 @@ func (x *exchange) pays() {
 		return
 	}
 	f, s, r := x.reuse.flight, x.reuse.seat, x.record
+	f.mu.Lock()
+	elect := f.elect == s
+	f.mu.Unlock()
+	if elect {
+		return // it leaves when it told that it failed
+	}
+	f.leave(s, context.Canceled)
 	f.locked(func() {
-		if f.elect == s {
-			return // it leaves when it told that it failed
-		}
-		if !s.gone {
-			s.gone = true
-			f.seats.remove(s)
-			f.count--
-		}
 		if f.payer == s {
 			b := &f.bill
 			r.Input, r.Output, r.CacheRead, r.CacheWrite, r.Reasoning, r.Cost, r.UsageSource = b.input, b.output, b.read, b.written, b.reasoning, b.cost, b.source
@@ -485,6 +489,9 @@ func (x *exchange) release() {
 	}
 	if !r.finished {
 		r.flight.failed(r.seat, fault.New(fault.Internal, "a defect"))
+		if r.relay != nil {
+			_ = x.direct() // as in settle
+		}
 	}
 	if r.stop != nil {
 		r.stop()
