@@ -72,6 +72,8 @@ type life struct {
 	offered bool           // ... and is on its way
 	copy    *duplicate     // the copy that it is
 	cascade *cascade       // nil: no answer is looked at
+	renewal bool           // nobody waits for it: it is to be kept
+	renews  bool           // the answer that is given is old, and a new one is to be made
 	reuse   *recalling     // nil: no earlier answer is looked for, and none kept
 	heard   *cascade       // of the answer under way, where a canary wants to know of it
 	ground  *Ground        // nil: it rests on no documents
@@ -169,7 +171,7 @@ func (x *exchange) run() {
 				x.restore()
 			}
 			if a.Reused {
-				x.chunk, x.finish = x.reuse.play, x.reuse.rec.Finish
+				x.chunk, x.finish, x.renews = x.reuse.play, x.reuse.rec.Finish, a.Renew
 			}
 			x.finishWith(a.Fault)
 			return
@@ -586,6 +588,9 @@ func (x *exchange) finishWith(f *fault.Error) {
 		x.begun()
 		x.looked()
 		x.weigh()
+	}
+	if x.renews && err == nil {
+		x.g.renewals.begin(x)
 	}
 	x.times(now)
 	x.report(f)

@@ -156,6 +156,7 @@ type Gateway struct {
 	signs    signs
 	answers  *cache.Cache // nil: none are kept
 	flights  flights
+	renewals *Renewals // as answers
 	rooms    sync.Pool // of *[]byte, for keys
 
 	mu     sync.Mutex // guards policy; a step is short and never blocks

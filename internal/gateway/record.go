@@ -109,6 +109,9 @@ func (x *exchange) fill(f *fault.Error) {
 	r.Reset()
 	x.ticket.Record(r, x.world.Fleet, req.Arrived, f)
 	r.Trace, r.Origin, r.Cell = req.TraceID, "app", x.world.Region
+	if x.renewal {
+		r.Origin = record.Renewal
+	}
 	if x.copy != nil {
 		r.Origin, r.ShadowOf = record.Shadow, x.copy.of.String()
 		r.Tenant, r.Project, r.KeyID, r.Key, r.Tier = "", "", "", "", ""

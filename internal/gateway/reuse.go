@@ -15,10 +15,6 @@ import (
 	"headworks/internal/tenant"
 )
 
-// Reuse lets g give earlier answers that c keeps. It is called before the first
-// request.
-func (g *Gateway) Reuse(c *cache.Cache) { g.answers = c }
-
 // recalling is what an exchange knows of earlier answers to its request.
 type recalling struct {
 	key   cache.Key

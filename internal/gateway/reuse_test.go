@@ -186,10 +186,11 @@ func (s *shared) ask(ctx context.Context, stream bool, c *client, says ...string
 	r := s.request(stream)
 	r.ID = inference.NewID(time.Now(), 0, s.ids.Add(1))
 	r.Caller = &tenant.Caller{Key: "k", KeyID: "k", Tenant: "acme", Project: "web"}
-	r.Doc = new(scan.Doc)
-	if r.Doc.Scan([]byte(`{"messages":[]}`), nil) != nil {
+	r.Doc, r.Body = new(scan.Doc), []byte(`{"messages":[]}`)
+	if r.Doc.Scan(r.Body, nil) != nil {
 		panic("test")
 	}
+	r.Decode = func(*scan.Doc) (*inference.Conversation, []string, error) { return &inference.Conversation{}, nil, nil }
 	r.AnswerID = "chatcmpl-"
 	for _, field := range says {
 		r.Control.Read([]byte(field))
@@ -503,8 +504,41 @@ func TestBumpedMeanwhile(t *testing.T) {
 	})
 }
 
-// TestStaleAnswers: for a while an old answer is given at once, and a new one is made;
-// after that it is given where none can be had.
+// TestRenewed: an answer that is a little too old is given at once to all who ask, and
+// one new answer is made beside it, which its caller's key pays and nobody waits for.
+func TestRenewed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShared(t, admit.Limits{}, words(5))
+		s.rules.Revalidate = 15 * time.Minute
+		s.rules.TTL = 54 * time.Minute
+		s.ask(t.Context(), true, &client{})
+		time.Sleep(time.Hour)
+		for range 3 {
+			c, began := client{}, time.Now()
+			s.ask(t.Context(), true, &c)
+			if c.text.String() != five || c.head.Cache.State != flow.Hit || time.Since(began) != 0 || c.head.Cache.Left > 0 {
+				t.Errorf("got %q after %v, %+v", c.text.String(), time.Since(began), c.head.Cache)
+			}
+		}
+		time.Sleep(10 * time.Second)
+		if n := s.e.opened.Load(); n != 2 {
+			t.Errorf("%d answers were made", n)
+		}
+		c := client{}
+		s.ask(t.Context(), true, &c)
+		if c.head.Cache.State != flow.Hit || c.head.Cache.Age > 10*time.Second {
+			t.Errorf("the next got %+v", c.head.Cache)
+		}
+		if r := &s.records[4]; r.Origin != record.Renewal || r.Output != 5 || r.Cache != "bypass" || r.End != record.OK {
+			t.Errorf("the record says %+v", r)
+		}
+		s.g.renewals.End()
+		s.vacant(t)
+	})
+}
+
+// TestStaleAnswers: an answer that is too old to be given is given where no new one can
+// be had.
 func TestStaleAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newShared(t, admit.Limits{}, words(5))

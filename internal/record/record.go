@@ -22,6 +22,10 @@ import (
 // answer, and nobody pays for it.
 const Shadow = "shadow"
 
+// Renewal is the Origin of a request for a new answer in the place of an old one, which
+// was given to whoever asked.
+const Renewal = "renewal"
+
 // End is how a request ended, as callers, ledgers and objectives count it.
 type End uint8
 
@@ -97,7 +101,7 @@ type Record struct {
 	KeyID     string
 	Key       string // its name
 	Tier      string
-	Origin    string // app, console, canary, probe, batch, shadow
+	Origin    string // app, console, canary, probe, batch, shadow, renewal
 	ShadowOf  string // the request that this one is a copy of
 	Simulated bool
 

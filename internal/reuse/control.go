@@ -35,6 +35,13 @@ func (c *Control) seconds(n int32) time.Duration { return time.Duration(n) * tim
 
 func (c *Control) anyStale() bool { return c.said(everStale) }
 
+// Anew returns what c says, but for a new answer.
+func (c *Control) Anew() Control {
+	anew := *c
+	anew.flags = anew.flags&^onlyIfCached | noCache
+	return anew
+}
+
 // NoStore reports whether nothing of the request may be kept, read or shared.
 func (c *Control) NoStore() bool { return c.said(noStore) }
 
