@@ -233,6 +233,10 @@ func (v *Visit) meant(body []byte) error {
 	return nil
 }
 
+// Meant reports whether a body is the one that whoever asks may send: a cell's pass is
+// for one alone.
+func (v *Visit) Meant(body []byte) error { return v.meant(body) }
+
 func notMeant() *fault.Error {
 	return fault.New(fault.Unauthenticated, cell.Header+" is for a request with another body; does something between the cells change what they send?")
 }

@@ -20,16 +20,17 @@ const DescriptionPath = "/openapi.json"
 
 // About is what the description says of a route, or of one of those below it.
 type About struct {
-	Tail    string // what follows the path of a route to all that lie below it, names in braces
-	Name    string // as the vendor's own description calls the operation
-	Title   string
-	Example string      // a body of JSON that can be sent as it is
-	Body    bool        // there is a body of JSON, though no example of one that is served everywhere
-	Form    []string    // fields of a form, of which those of files hold bytes
-	Query   [][2]string // parameters of the query, and what they do
-	Media   []string    // media types of answers; JSON unless set
-	Answer  []byte      // an example of a whole answer, where the dialect's EncodeAnswer gives none
-	Fails   bool        // it is answered with an error, whatever it asks
+	Tail      string // what follows the path of a route to all that lie below it, names in braces
+	Name      string // as the vendor's own description calls the operation
+	Title     string
+	Example   string      // a body of JSON that can be sent as it is
+	Body      bool        // there is a body of JSON, though no example of one that is served everywhere
+	Form      []string    // fields of a form, of which those of files hold bytes
+	FormNeeds []string    // of them, those that must be there; model unless set
+	Query     [][2]string // parameters of the query, and what they do
+	Media     []string    // media types of answers; JSON unless set
+	Answer    []byte      // an example of a whole answer, where the dialect's EncodeAnswer gives none
+	Fails     bool        // it is answered with an error, whatever it asks
 }
 
 // Events is the media type of a stream of events.
@@ -235,6 +236,10 @@ func (d *description) body(of *Dialect, a About) object {
 		content[jsonType] = c
 	}
 	if len(a.Form) > 0 {
+		needs := []string{"model"}
+		if a.FormNeeds != nil {
+			needs = a.FormNeeds
+		}
 		properties := object{}
 		for _, name := range a.Form {
 			properties[name] = object{}
@@ -243,7 +248,7 @@ func (d *description) body(of *Dialect, a About) object {
 			}
 		}
 		content["multipart/form-data"] = object{
-			"schema": object{"type": "object", "required": []string{"model"}, "properties": properties},
+			"schema": object{"type": "object", "required": needs, "properties": properties},
 		}
 	}
 	return content

@@ -30,6 +30,7 @@ type library struct {
 	knowledge *knowledge.Knowledge
 	store     *segment.Store
 	reader    *format.Reader
+	files     *os.Root
 	log       *slog.Logger
 }
 
@@ -44,9 +45,15 @@ func openLibrary(ctx context.Context, dir string, e knowledge.Embedders, bump fu
 	if l.store, err = segment.Open(ctx, filepath.Join(dir, libraryFolder), log); err != nil {
 		return nil, errors.Join(err, l.reader.Close())
 	}
-	l.knowledge, err = knowledge.Open(ctx, knowledge.Options{
-		Store: l.store, Register: l.store, Embedders: e, Reader: l.reader, Bump: bump, Log: log,
-	})
+	files := filepath.Join(dir, libraryFolder, "files")
+	if err = os.MkdirAll(files, 0o700); err == nil {
+		l.files, err = os.OpenRoot(files)
+	}
+	if err == nil {
+		l.knowledge, err = knowledge.Open(ctx, knowledge.Options{
+			Store: l.store, Register: l.store, Embedders: e, Reader: l.reader, Files: l.files, Bump: bump, Log: log,
+		})
+	}
 	if err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
@@ -56,8 +63,11 @@ func openLibrary(ctx context.Context, dir string, e knowledge.Embedders, bump fu
 // tidies is how often segments are looked at.
 const tidies = 2 * time.Second
 
-// run tidies up until ctx ends.
+// run takes in files that are attached, and tidies up, until ctx ends.
 func (l *library) run(ctx context.Context) {
+	var taking sync.WaitGroup
+	taking.Go(func() { l.knowledge.Run(ctx) })
+	defer taking.Wait()
 	tick := time.NewTicker(tidies)
 	defer tick.Stop()
 	failing := false
@@ -68,6 +78,7 @@ func (l *library) run(ctx context.Context) {
 		case <-tick.C:
 		}
 		_, err := l.store.Tidy(ctx, time.Now())
+		err = errors.Join(err, l.knowledge.Expired(ctx))
 		if failing != (err != nil) && ctx.Err() == nil {
 			failing = err != nil
 			if failing {
@@ -80,7 +91,13 @@ func (l *library) run(ctx context.Context) {
 }
 
 // Close lets go of the folder.
-func (l *library) Close() error { return errors.Join(l.store.Close(), l.reader.Close()) }
+func (l *library) Close() error {
+	err := errors.Join(l.store.Close(), l.reader.Close())
+	if l.files != nil {
+		err = errors.Join(err, l.files.Close())
+	}
+	return err
+}
 
 func (l *library) surface() *admin.Library {
 	return &admin.Library{Knowledge: l.knowledge, Items: items}

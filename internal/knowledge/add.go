@@ -22,13 +22,15 @@ import (
 
 // Item is a file on its way into a collection.
 type Item struct {
-	Name       string // what it is called; the ID of its document, where the file names none
+	ID         string // of its document, and before those that the file names; empty: Name, and those alone
+	Name       string // what it is called
 	Source     string // where it is: a path, a URL
 	Media      string // empty: found out
 	Title      string // empty: the document's own
 	Size       int64  // -1: unknown
 	Attributes passage.Attributes
-	Readers    []string // nil: those of the collection
+	Readers    []string     // nil: those of the collection
+	Cut        chunk.Limits // zero: those of the collection
 	Open       func(ctx context.Context) (io.ReadCloser, error)
 }
 
@@ -218,6 +220,15 @@ const maxDocumentID = 1024
 func (a *adder) document(ctx context.Context, item *Item, d *document.Document) error {
 	a.out.Documents++
 	id := cmp.Or(d.ID, item.Name)
+	if item.ID != "" {
+		if id = item.ID; d.ID != "" {
+			id += within + d.ID
+		}
+	}
+	cut := a.c.Cut
+	if item.Cut != (chunk.Limits{}) {
+		cut = item.Cut
+	}
 	if len(id) > maxDocumentID {
 		a.fail(item.Name, fault.New(fault.InvalidRequest, fmt.Sprintf("the id of a document has more than %d bytes", maxDocumentID)))
 		return nil
@@ -237,7 +248,7 @@ func (a *adder) document(ctx context.Context, item *Item, d *document.Document) 
 		}
 	}
 	a.seen[id] = true
-	doc.Hash = contentHash(d, doc.Title, a.c.Cut)
+	doc.Hash = contentHash(d, doc.Title, cut)
 	history, err := a.k.o.Store.Documents(ctx, a.c.space(), passage.Page{IDs: []string{id}, History: true, N: 1})
 	if err != nil {
 		return err
@@ -260,7 +271,7 @@ func (a *adder) document(ctx context.Context, item *Item, d *document.Document) 
 		}
 	}
 	w := passage.Whole{Document: doc}
-	for i, ch := range chunk.Cut(d, a.c.Cut) {
+	for i, ch := range chunk.Cut(d, cut) {
 		w.Passages = append(w.Passages, passage.Passage{
 			ID: passage.NewID(a.c.ID, id, doc.Hash, i), Ordinal: i, Title: doc.Title, Path: ch.Path, Text: ch.Text,
 			Start: ch.Start, End: ch.End, Tokens: ch.Tokens,

@@ -19,6 +19,7 @@ import (
 	"iter"
 	"log/slog"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -83,6 +84,7 @@ type Options struct {
 	Register  Register
 	Embedders Embedders
 	Reader    Reader
+	Files     *os.Root                      // where files of callers are kept; nil: none are
 	Reranker  Reranker                      // nil: nothing is reranked
 	Bump      func(collection string) error // makes what was made of a collection's passages unreachable; nil: nobody keeps any
 	Log       *slog.Logger
@@ -97,6 +99,7 @@ type Knowledge struct {
 	mu      sync.RWMutex
 	known   map[string]*Collection // by ID; each is replaced, never changed
 	watched watch
+	desk    desk
 }
 
 // Owner is whose a collection is. The zero Owner is the operator.
@@ -140,6 +143,7 @@ func (c *Collection) expires() time.Time {
 // The kinds of what is registered.
 const (
 	collectionKind = "collection"
+	dropKind       = "drop" // a collection that is being removed
 )
 
 // Open reads which collections there are.
@@ -159,6 +163,16 @@ func Open(ctx context.Context, o Options) (*Knowledge, error) {
 		k.known[id] = c
 		return nil
 	})
+	if err == nil {
+		err = k.openDesk(ctx)
+	}
+	var dropped []*Collection
+	if err == nil {
+		err = recall(ctx, o.Register, dropKind, func(c *Collection) { dropped = append(dropped, c) })
+	}
+	for _, c := range dropped { // whoever removed them did not end
+		err = errors.Join(err, k.drop(ctx, c))
+	}
 	return k, err
 }
 
@@ -271,13 +285,8 @@ const maxName = 256
 
 // Create makes a collection. One of the operator has a name that no other of his has.
 func (k *Knowledge) Create(ctx context.Context, by Who, n New) (*Collection, error) {
-	switch {
-	case by.operator && n.Name == "":
+	if by.operator && n.Name == "" {
 		return nil, fault.New(fault.InvalidRequest, "a collection needs a name")
-	case len(n.Name) > maxName || strings.ContainsFunc(n.Name, func(r rune) bool { return !unicode.IsPrint(r) }):
-		return nil, fault.New(fault.InvalidRequest, fmt.Sprintf("the name of a collection has at most %d bytes, all of them printable", maxName))
-	case len(n.Metadata) > 16:
-		return nil, fault.New(fault.InvalidRequest, "metadata has at most 16 entries")
 	}
 	if n.Readers == nil {
 		n.Readers = []string{passage.Everybody}
@@ -298,6 +307,9 @@ func (k *Knowledge) Create(ctx context.Context, by Who, n New) (*Collection, err
 		c.Cut = chunk.Default()
 	}
 	c.Active = c.Created
+	if err := c.check(); err != nil {
+		return nil, err
+	}
 	if name := cmp.Or(n.Embedder, Lexical); name != None {
 		if c.Embedder, err = k.o.Embedders.Identity(ctx, name); err != nil {
 			return nil, err
@@ -535,24 +547,115 @@ func (k *Knowledge) drop(ctx context.Context, c *Collection) error {
 	lock.Lock()
 	defer lock.Unlock()
 	ctx = context.WithoutCancel(ctx)
+	if err := register(ctx, k.o.Register, dropKind, c.ID, c); err != nil {
+		return err
+	}
 	if err := k.o.Register.Set(ctx, collectionKind, c.ID, nil); err != nil {
 		return err
 	}
 	k.mu.Lock()
 	delete(k.known, c.ID)
 	k.mu.Unlock()
+	if err := k.forgetFiles(ctx, c.ID); err != nil {
+		return err
+	}
 	for _, of := range k.spaces(c) {
 		if err := k.o.Store.Drop(ctx, of); err != nil {
 			return err
 		}
 	}
-	return k.bump(c)
+	return errors.Join(k.bump(c), k.o.Register.Set(ctx, dropKind, c.ID, nil))
 }
 
 // lock returns what lets one change of a collection's documents run at a time.
 func (k *Knowledge) lock(id string) *sync.Mutex {
 	m, _ := k.adding.LoadOrStore(id, &sync.Mutex{})
 	return m.(*sync.Mutex) //nolint:forcetypeassert // nothing else is in there
+}
+
+// Change is what of a collection can be changed later. What is nil stays.
+type Change struct {
+	Name     *string
+	Metadata *map[string]string
+	Days     *int
+}
+
+// Modify changes a collection.
+func (k *Knowledge) Modify(ctx context.Context, by Who, name string, to Change) (*Collection, error) {
+	c, err := k.own(by, name)
+	if err != nil {
+		return nil, err
+	}
+	changed := *c
+	if to.Name != nil {
+		if changed.Name = *to.Name; by.operator && c.Owner == (Owner{}) && changed.Name != c.Name {
+			if _, err := k.find(by, changed.Name); err == nil || changed.Name == "" {
+				return nil, fault.New(fault.InvalidRequest, "a collection has a name that no other one has")
+			}
+		}
+	}
+	if to.Metadata != nil {
+		changed.Metadata = *to.Metadata
+	}
+	if to.Days != nil {
+		changed.Days = *to.Days
+	}
+	if err := changed.check(); err != nil {
+		return nil, err
+	}
+	changed.Active = k.o.Now().UTC()
+	if err := k.keep(ctx, &changed); err != nil {
+		return nil, err
+	}
+	if changed.Name != c.Name { // who knew it by its former name, does no longer
+		return &changed, errors.Join(k.bump(c), k.bump(&changed))
+	}
+	return &changed, nil
+}
+
+// check says what is wrong with a collection.
+func (c *Collection) check() error {
+	switch {
+	case len(c.Name) > maxName || strings.ContainsFunc(c.Name, func(r rune) bool { return !unicode.IsPrint(r) }):
+		return &fault.Error{Kind: fault.InvalidRequest, Param: "name", Words: fmt.Sprintf("the name of a collection has at most %d bytes, all of them printable", maxName)}
+	case len(c.Metadata) > maxMetadata:
+		return &fault.Error{Kind: fault.InvalidRequest, Param: "metadata", Words: fmt.Sprintf("metadata has at most %d entries", maxMetadata)}
+	case c.Days < 0 || c.Days > maxDays:
+		return &fault.Error{Kind: fault.InvalidRequest, Param: "expires_after", Words: fmt.Sprintf("a collection ends after 1 to %d days", maxDays)}
+	case c.Cut.Tokens < minCut || c.Cut.Tokens > maxCut || c.Cut.Overlap < 0 || 2*c.Cut.Overlap > c.Cut.Tokens:
+		return &fault.Error{Kind: fault.InvalidRequest, Param: "chunking_strategy", Words: fmt.Sprintf("a passage has %d to %d tokens, of which at most half overlap", minCut, maxCut)}
+	}
+	for name, value := range c.Metadata {
+		if len(name) > 64*4 || len(value) > 512*4 {
+			return &fault.Error{Kind: fault.InvalidRequest, Param: "metadata", Words: "an entry of metadata has a name of at most 64 and a value of at most 512 characters"}
+		}
+	}
+	return nil
+}
+
+// Bounds of a collection.
+const (
+	maxMetadata    = 16
+	maxDays        = 365
+	minCut, maxCut = 100, 4096 // as of OpenAI's vector stores
+)
+
+// Expired removes collections that have come to their end.
+func (k *Knowledge) Expired(ctx context.Context) error {
+	now := k.o.Now()
+	k.mu.RLock()
+	var over []*Collection
+	for _, c := range k.known {
+		if e := c.expires(); !e.IsZero() && !now.Before(e) {
+			over = append(over, c)
+		}
+	}
+	k.mu.RUnlock()
+	var errs []error
+	for _, c := range over {
+		errs = append(errs, k.drop(ctx, c))
+	}
+	return errors.Join(errs...)
 }
 
 // Allow says who may read documents of a collection: those whose IDs are given, or,
