@@ -149,7 +149,7 @@ var only = map[string][]string{
 // noHTTP names packages that do not know net/http, so that the front and the way
 // to the engines can be replaced without touching behaviour. A star stands for
 // every child.
-var noHTTP = []string{"gateway", "wire", "engine", "engine/*", "api/openai", "api/anthropic", "api/gemini", "api/ollama", "api/responses"}
+var noHTTP = []string{"gateway", "wire", "engine", "engine/*", "api/openai", "api/anthropic", "api/gemini", "api/ollama", "api/responses", "api/knowledge"}
 
 // dialers open connections; everyone else is given a way to.
 var dialers = []string{

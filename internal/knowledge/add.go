@@ -51,6 +51,7 @@ type Progress struct {
 type Failure struct {
 	Name string `json:"name"`
 	Why  string `json:"why"`
+	Kind string `json:"kind,omitempty"` // of a fault
 }
 
 // Added is what an ingestion did.
@@ -146,7 +147,7 @@ func (a *adder) tell() {
 func (a *adder) fail(name string, err error) {
 	a.out.Failed++
 	if len(a.out.Failures) < mostFailures {
-		a.out.Failures = append(a.out.Failures, Failure{name, fault.Of(err).Words})
+		a.out.Failures = append(a.out.Failures, Failure{name, fault.Of(err).Words, fault.Of(err).Kind.String()})
 	}
 }
 
@@ -193,7 +194,7 @@ func (a *adder) file(ctx context.Context, item *Item) error {
 		}
 		for _, note := range d.Notes {
 			if len(a.out.Notes) < mostFailures {
-				a.out.Notes = append(a.out.Notes, Failure{item.Name, note})
+				a.out.Notes = append(a.out.Notes, Failure{Name: item.Name, Why: note})
 			}
 		}
 		if err := a.document(ctx, item, d); err != nil {

@@ -625,7 +625,7 @@ func (k *Knowledge) take(ctx context.Context, a *Attachment) {
 	}
 	switch {
 	case err == nil && added.Failed > 0 && added.Added+added.Unchanged == 0:
-		done.Status, done.Kind, done.Why = Failed, fault.InvalidRequest.String(), added.Failures[0].Why
+		done.Status, done.Kind, done.Why = Failed, added.Failures[0].Kind, added.Failures[0].Why
 	case err != nil:
 		f := fault.Of(err)
 		done.Status, done.Kind, done.Why = Failed, f.Kind.String(), f.Words
