@@ -180,7 +180,7 @@ func (o operation) fits(t *testing.T, schemas map[string]*jsonschema.Schema, at,
 func (i *instance) visit(t *testing.T, root, method, path string, op operation, sent map[string]bool, schemas map[string]*jsonschema.Schema) {
 	t.Helper()
 	method = strings.ToUpper(method)
-	braces := strings.NewReplacer("{model}", "demo-small", "{response_id}", "resp_none")
+	braces := strings.NewReplacer("{model}", "demo-small", "{response_id}", "resp_none", "{file_id}", "file-none", "{vector_store_id}", "vs_none", "{batch_id}", "vsfb_none")
 	url := root + braces.Replace(path)
 	open := op.Security != nil && len(*op.Security) == 0
 	if r := i.send(t, method, url, "", ""); open != (r.status == http.StatusOK) || !open && r.status != http.StatusUnauthorized {
@@ -216,9 +216,9 @@ func (i *instance) visit(t *testing.T, root, method, path string, op operation, 
 	}
 	r := i.send(t, method, url, i.LocalKey(), "")
 	switch {
-	case strings.Contains(path, "{response_id}"): // none is kept
+	case strings.Contains(path, "{response_id}"), strings.Contains(path, "{file_id}"), strings.Contains(path, "{vector_store_id}"): // none is kept
 		op.fits(t, schemas, method+" "+path, "default", r)
-		if _, ends := op.Responses["200"]; ends == strings.HasSuffix(path, "/cancel") {
+		if _, ends := op.Responses["200"]; ends == strings.HasSuffix(path, "/responses/{response_id}/cancel") {
 			t.Errorf("%s %s is told to end well, or not to: %v", method, path, ends)
 		}
 		if strings.Contains(r.body, "no such path") || r.status == http.StatusMethodNotAllowed {
