@@ -16,6 +16,8 @@ import (
 type Limits struct {
 	Tokens  int // of a passage's text; 0: 512
 	Overlap int // of those, at most so many are the end of the passage before it
+	// Alone keeps sections apart: each heading begins a passage, however small.
+	Alone bool
 }
 
 // Default is what passages are cut by where nobody says otherwise.
@@ -58,7 +60,7 @@ func Cut(d *document.Document, l Limits) []Chunk {
 		for ; j < len(sections); j++ {
 			next := c.size(sections[j])
 			small := min(size, next)*tiny < l.Tokens
-			if size+next > l.Tokens || !small && sections[j].level <= topLevels {
+			if l.Alone || size+next > l.Tokens || !small && sections[j].level <= topLevels {
 				break
 			}
 			size += next

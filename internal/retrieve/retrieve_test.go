@@ -9,9 +9,8 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
-	"unsafe"
 
-	"pgregory.net/rapid"
+	"headworks/internal/chunk"
 )
 
 func index(t testing.TB, documents map[string]string) *Index {
@@ -156,13 +155,10 @@ func TestLinkTargetsAreNotSearched(t *testing.T) {
 	}
 }
 
+// How a document is cut is tested in chunk and in document/markdown; this is what a
+// passage is made of.
 func TestCut(t *testing.T) {
 	fence := "```sh\n# not a heading\n\nls\n```"
-	long := strings.Repeat("Many words make a long paragraph. ", 30)
-	long = long[:len(long)-1]
-	row := "| " + strings.Repeat("cell ", 30) + "|"
-	table := strings.Repeat(row+"\n", 12)
-	table = table[:len(table)-1]
 	tests := []struct {
 		name, source string
 		want         []Passage
@@ -176,20 +172,9 @@ func TestCut(t *testing.T) {
 			{Heading: "A > D", Text: "four"},
 		}},
 		{"an empty section is none", "# A\n\n## B\n\ntext", []Passage{{Heading: "A > B", Text: "text"}}},
+		{"a title that a rule underlines", "A\n===\n\ntext", []Passage{{Heading: "A", Text: "text"}}},
 		{"a fence hides headings and blank lines", "# A\n\nRun:\n\n" + fence + "\n", []Passage{{Heading: "A", Text: "Run:\n\n" + fence}}},
-		{"a fence is not closed by a shorter one", "````\n```\n# x\n````\ny", []Passage{{Text: "````\n```\n# x\n````\ny"}}},
-		{"an open fence goes to the end", "```\n# x\n\ny", []Passage{{Text: "```\n# x\n\ny"}}},
-		{"hash without space is text", "#tag\n\n####### seven", []Passage{{Text: "#tag\n\n####### seven"}}},
 		{"CRLF", "# A\r\n\r\none\r\ntwo\r\n", []Passage{{Heading: "A", Text: "one\r\ntwo"}}},
-		{"long sections are cut at blank lines", "# A\n\n" + long + "\n\n" + long, []Passage{{Heading: "A", Text: long}, {Heading: "A", Text: long}}},
-		{"a colon holds on to what follows", "# A\n\n" + long + "\n\nRun this:\n\n" + fence + "\n\n" + long, []Passage{
-			{Heading: "A", Text: long + "\n\nRun this:\n\n" + fence},
-			{Heading: "A", Text: long},
-		}},
-		{"a long table is cut between rows", table, []Passage{
-			{Text: strings.TrimSpace(strings.Repeat(row+"\n", passageBytes/(len(row)+1)))},
-			{Text: strings.TrimSpace(strings.Repeat(row+"\n", 12-passageBytes/(len(row)+1)))},
-		}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -208,48 +193,26 @@ func TestCut(t *testing.T) {
 	}
 }
 
-// Whatever the Markdown, passages are pieces of it in order, nothing but blank
-// lines and headings is left out, and none is over the bound.
-func TestCutKeepsEveryByte(t *testing.T) {
-	line := rapid.SampledFrom([]string{
-		"", " ", "# A", "## B", "text", "more text: ", "ends with:", "```", "~~~~", "```go", "| a | b |",
-		strings.Repeat("word ", 100), strings.Repeat("ö", blockBytes), strings.Repeat("word ", blockBytes), "\ttab", "- item", "\r", "é", "\xff",
-	})
-	rapid.Check(t, func(t *rapid.T) {
-		source := strings.Join(rapid.SliceOfN(line, 0, 60).Draw(t, "lines"), "\n")
-		checkCut(t, source)
-	})
-}
-
-func checkCut(t interface{ Fatalf(string, ...any) }, source string) {
-	at := 0
-	for _, p := range cut("x.md", source) {
-		// A text that is a piece of the source shares its memory.
-		i := int(uintptr(unsafe.Pointer(unsafe.StringData(p.Text)))-uintptr(unsafe.Pointer(unsafe.StringData(source)))) - at
-		if p.Text == "" || i < 0 || at+i+len(p.Text) > len(source) {
-			t.Fatalf("passage %q is not a piece of %q after byte %d", p.Text, source, at)
+// TestLongSections: no passage is long, none ends in the middle of a row or begins with
+// a heading, and what a line announces stays with it.
+func TestLongSections(t *testing.T) {
+	fence := "```sh\nheadworks up\n```"
+	long := strings.TrimSpace(strings.Repeat("Many words make a long paragraph. ", 50))
+	table := "| Name | Means |\n|---|---|\n" + strings.Repeat("| cell | "+strings.Repeat("words ", 20)+"|\n", 40)
+	passages := cut("a.md", "# A\n\n"+long+"\n\nRun this:\n\n"+fence+"\n\n"+long+"\n\n"+table)
+	announced := false
+	for _, p := range passages {
+		if n := chunk.Tokens(p.Text); n > passageTokens || p.Heading != "A" || strings.HasPrefix(p.Text, "#") {
+			t.Errorf("%d tokens below %q: %q", n, p.Heading, p.Text)
 		}
-		for skipped := range strings.Lines(source[at : at+i]) {
-			if level, _ := headingOf(strings.TrimRight(skipped, "\r\n")); level == 0 && strings.TrimSpace(skipped) != "" {
-				t.Fatalf("%q is in no passage of %q", skipped, source)
-			}
+		if strings.HasPrefix(p.Text, "|") && !strings.HasSuffix(p.Text, "|") {
+			t.Errorf("a row is cut: %q", p.Text)
 		}
-		if len(p.Text) > blockBytes {
-			t.Fatalf("passage of %d bytes", len(p.Text))
-		}
-		at += i + len(p.Text)
+		announced = announced || strings.Contains(p.Text, "Run this:\n\n"+fence)
 	}
-	for skipped := range strings.Lines(source[at:]) {
-		if level, _ := headingOf(strings.TrimRight(skipped, "\r\n")); level == 0 && strings.TrimSpace(skipped) != "" {
-			t.Fatalf("the end %q is in no passage of %q", skipped, source)
-		}
+	if !announced || len(passages) < 5 {
+		t.Errorf("%+v", passages)
 	}
-}
-
-func FuzzCut(f *testing.F) {
-	f.Add("# A\n\ntext:\n\n```sh\n# no\n```\n| a |\n")
-	f.Add("~~~\n\r\n# x")
-	f.Fuzz(func(t *testing.T, source string) { checkCut(t, source) })
 }
 
 func FuzzFind(f *testing.F) {
