@@ -149,8 +149,12 @@ func shallow(body []byte) []byte {
 
 const markSigns = " \t>-*+0123456789.)"
 
-// maxHeading bounds a heading whose marks are left out.
-const maxHeading = 1 << 10
+const (
+	// maxHeading bounds a heading whose marks are left out.
+	maxHeading = 1 << 10
+	// inlineSigns are those without one of which a line has no marks.
+	inlineSigns = "\\`*_[]<>&!"
+)
 
 // words returns what a heading says, its marks left out.
 func words(n *ast.Heading, body []byte) string {
@@ -163,7 +167,7 @@ func words(n *ast.Heading, body []byte) string {
 		raw.Write(line.Value(body))
 	}
 	bare := document.Line(raw.String())
-	if len(bare) > maxHeading {
+	if len(bare) > maxHeading || !strings.ContainsAny(bare, inlineSigns) {
 		return bare
 	}
 	// In front of it stands what makes a paragraph of anything.
