@@ -20,6 +20,7 @@ import (
 	"headworks/internal/fault"
 	"headworks/internal/format"
 	"headworks/internal/knowledge"
+	"headworks/internal/knowledge/golden"
 	"headworks/internal/knowledge/segment"
 	"headworks/internal/passage"
 	"headworks/internal/source"
@@ -100,7 +101,7 @@ func (l *library) Close() error {
 }
 
 func (l *library) surface() *admin.Library {
-	return &admin.Library{Knowledge: l.knowledge, Items: items}
+	return &admin.Library{Knowledge: l.knowledge, Golden: &golden.Sets{Register: l.store, Knowledge: l.knowledge}, Items: items}
 }
 
 // ErrLibraryInUse says that another process has the collections of a data folder.

@@ -14,6 +14,7 @@ import (
 
 	"headworks/internal/api/admin"
 	"headworks/internal/knowledge"
+	"headworks/internal/knowledge/golden"
 )
 
 // Within returns a client of a handler in this process.
@@ -109,6 +110,11 @@ func (a *Admin) RemoveDocuments(ctx context.Context, name string, ids []string) 
 func (a *Admin) Allow(ctx context.Context, name string, to admin.Allowance) (int, error) {
 	n, err := get[map[string]int](ctx, a, "POST", shelfPath(name)+"/acl", to)
 	return n["changed"], err
+}
+
+// Evaluate measures a collection.
+func (a *Admin) Evaluate(ctx context.Context, name string, e admin.Evaluation) (golden.Report, error) {
+	return get[golden.Report](ctx, a, "POST", shelfPath(name)+"/eval", e)
 }
 
 // Search searches a collection.

@@ -12,12 +12,14 @@ import (
 
 	"headworks/internal/fault"
 	"headworks/internal/knowledge"
+	"headworks/internal/knowledge/golden"
 	"headworks/internal/passage"
 )
 
 // Library is the collections of documents, as operators see them: all of them.
 type Library struct {
 	Knowledge *knowledge.Knowledge
+	Golden    *golden.Sets
 	// Items returns what lies at a path of this machine or at a URL; under is where all
 	// of it lies, as the sources of its documents begin.
 	Items func(ctx context.Context, from string) (items iter.Seq2[knowledge.Item, error], under string, err error)
@@ -117,6 +119,7 @@ func (l *Library) handlers() map[string]func(w http.ResponseWriter, r *http.Requ
 		"DELETE /api/knowledge/{name}/documents": l.remove,
 		"POST /api/knowledge/{name}/search":      l.search,
 		"POST /api/knowledge/{name}/acl":         l.allow,
+		"POST /api/knowledge/{name}/eval":        l.evaluate,
 		"POST /api/knowledge/{name}/documents":   l.deposit,
 	}
 }

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"headworks/internal/api/admin"
+	"headworks/internal/client"
+	"headworks/internal/knowledge/golden"
+	"headworks/internal/relevance"
+)
+
+func newKnowledgeEvalCommand(t *terminal) *cobra.Command {
+	var e admin.Evaluation
+	var queries, qrels string
+	c := &cobra.Command{
+		Use: "eval NAME", Short: "Measure how well a collection answers questions whose documents are known", Args: cobra.ExactArgs(1),
+		Long: "Searches a collection for judged questions and measures the rankings, down to their\n" +
+			"thousandth document. Questions without judgements are skipped, and what is not judged\n" +
+			"is not relevant. Without --queries the set counts that was kept with --save.",
+		Example: "  headworks knowledge eval handbook --queries q.jsonl --qrels qrels.txt --save\n" +
+			"  headworks knowledge eval handbook --against handbook-v2\n" +
+			"  headworks knowledge eval handbook --synthetic",
+		RunE: func(c *cobra.Command, args []string) error {
+			if (queries == "") != (qrels == "") {
+				return &exit{exitUsage, errors.New("--queries and --qrels belong together: questions, and which documents answer them")}
+			}
+			for _, f := range []struct {
+				path string
+				into *string
+			}{{queries, &e.Queries}, {qrels, &e.Qrels}} {
+				if f.path == "" {
+					continue
+				}
+				b, err := os.ReadFile(f.path)
+				if err != nil {
+					return err
+				}
+				*f.into = string(b)
+			}
+			return t.library(c.Context(), func(a *client.Admin) error {
+				r, err := a.Evaluate(c.Context(), args[0], e)
+				if err != nil {
+					return err
+				}
+				if err := t.print(r, func(w io.Writer) { t.tellEvaluation(w, &r) }); err != nil {
+					return err
+				}
+				if r.Against != nil && !r.Against.Promoted {
+					return errors.New(r.Against.Collection + " is no promotion: " + r.Against.Why)
+				}
+				return nil
+			})
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&queries, "queries", "", `file of questions, {"id","text"} a line`)
+	f.StringVar(&qrels, "qrels", "", "file of judgements, as TREC or BEIR has them")
+	f.StringVar(&e.Ranker, "ranker", "", "hybrid, bm25 or dense; hybrid unless given")
+	f.BoolVar(&e.Save, "save", false, "keep the set with the collection")
+	f.BoolVar(&e.Synthetic, "synthetic", false, "make a set of the documents, for lack of one that somebody judged")
+	f.StringVar(&e.Against, "against", "", "another collection, which may take the place of this one unless it loses more than 2 points of nDCG@10")
+	return c
+}
+
+// tellEvaluation prints a report as a table.
+func (t *terminal) tellEvaluation(w io.Writer, r *golden.Report) {
+	from := ""
+	if r.Synthetic {
+		from = ", synthetic: made of the documents, so it says little of what people ask"
+	}
+	fmt.Fprintf(w, "%s, ranker %s: %s judged, %d skipped%s; %.1f s\n\n", r.Collection, r.Ranker, count(r.Queries, "question"), r.Skipped, from, r.Seconds)
+	row := func(name string, v float64, in relevance.Interval, other float64) []string {
+		cells := []string{name, fmt.Sprintf("%.4f", v), fmt.Sprintf("%.4f to %.4f", in.Low, in.High)}
+		if r.Against != nil {
+			cells = append(cells, fmt.Sprintf("%.4f", other))
+		}
+		return cells
+	}
+	var o relevance.Measures
+	names := []string{"MEASURE", "MEAN", "95 %"}
+	if r.Against != nil {
+		o = r.Against.Measures
+		names = append(names, r.Against.Collection)
+	}
+	list(w, names, [][]string{
+		row("map", r.AP, r.Intervals.AP, o.AP), row("ndcg_at_10", r.NDCG10, r.Intervals.NDCG10, o.NDCG10),
+		row("recall_at_20", r.Recall, r.Intervals.Recall, o.Recall), row("mrr", r.RR, r.Intervals.RR, o.RR),
+	})
+	if a := r.Against; a != nil {
+		fmt.Fprintf(w, "\n%s: %s; better on %d questions, worse on %d\n", a.Collection, a.Why, a.Better, a.Worse)
+	}
+	if r.Degraded != "" {
+		fmt.Fprintln(t.err, r.Degraded)
+	}
+}
