@@ -44,7 +44,7 @@ func tex(size, x, y float64, text string) string {
 }
 
 func escape(s string) string {
-	return strings.NewReplacer("\\", "\\\\", "(", "\\(", ")", "\\)").Replace(s)
+	return strings.NewReplacer("(", "\\(", ")", "\\)").Replace(s) // a backslash stays, for octal codes
 }
 
 func (m *maker) bytes() []byte {

@@ -108,6 +108,28 @@ func TestRunningHeads(t *testing.T) {
 	}
 }
 
+// TestLooks: headings that are only bold, items of lists, dots that lead to a page.
+func TestLooks(t *testing.T) {
+	d := read(t, &maker{info: `/Title (C:\\docs\\a.wpd [x])`, pages: []string{
+		at("/F2", 10, 72, 700, "A bold heading") +
+			at("/F1", 10, 72, 688, "Words below it, as many as a line of text has in most documents.") +
+			at("/F1", 10, 72, 676, "They go on here.") +
+			at("/F1", 10, 72, 664, "\\225 one item, which goes on") +
+			at("/F1", 10, 82, 652, "on its second line") +
+			at("/F1", 10, 72, 640, "\\225 two") +
+			at("/F1", 10, 72, 628, "Words after the list.") +
+			at("/F1", 10, 72, 616, "Introduction . . . . . . . . 1"),
+	}})
+	want := `heading 1 p1 "A bold heading"
+paragraph 0 p1 "Words below it, as many as a line of text has in most documents. They go on here."
+list 0 p1 "• one item, which goes on on its second line\n• two"
+paragraph 0 p1 "Words after the list. Introduction … 1"
+`
+	if got := blocks(d); got != want || d.Title != "A bold heading" {
+		t.Errorf("title %q\n%s\nwant\n%s", d.Title, got, want)
+	}
+}
+
 // TestColumns: a sentence goes on at the top of the next column.
 func TestColumns(t *testing.T) {
 	var page strings.Builder

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -23,11 +25,14 @@ const (
 	maxText  = 64 << 20
 )
 
+// bold is the weight of a font from which on it is bold; 400 is the usual one.
+const bold = 600
+
 // line is a line of a page.
 type line struct {
 	text        string
 	size        float64 // height of its letters, in points
-	bold        bool
+	bold        bool    // all of it
 	top, bottom float64 // from the bottom of the page
 	left, right float64
 }
@@ -195,8 +200,9 @@ func (f *file) page(index int) ([]line, error) {
 // may be scaled.
 func (f *file) look(text references.FPDF_TEXTPAGE, first, last int, l *line) {
 	mid := (first + last) / 2
-	if w, err := f.FPDFText_GetFontWeight(&requests.FPDFText_GetFontWeight{TextPage: text, Index: mid}); err == nil {
-		l.bold = w.FontWeight >= 600
+	l.bold = true
+	for _, index := range [...]int{first, mid, last} {
+		l.bold = l.bold && f.bold(text, index)
 	}
 	box := func(index int) (left, top, right, bottom float64) {
 		b, err := f.FPDFText_GetLooseCharBox(&requests.FPDFText_GetLooseCharBox{TextPage: text, Index: index})
@@ -211,6 +217,17 @@ func (f *file) look(text references.FPDF_TEXTPAGE, first, last int, l *line) {
 	if _, top, _, bottom = box(mid); top > bottom {
 		l.size = top - bottom
 	}
+}
+
+// bold reports whether a letter is, by the weight of its font or by its name: fonts
+// that every reader has say no weight.
+func (f *file) bold(text references.FPDF_TEXTPAGE, index int) bool {
+	w, err := f.FPDFText_GetFontWeight(&requests.FPDFText_GetFontWeight{TextPage: text, Index: index})
+	if err == nil && w.FontWeight >= bold {
+		return true
+	}
+	n, err := f.FPDFText_GetFontInfo(&requests.FPDFText_GetFontInfo{TextPage: text, Index: index})
+	return err == nil && strings.Contains(strings.ToLower(n.FontName), "bold")
 }
 
 func (f *file) meta(tag string) string {
@@ -231,13 +248,19 @@ func (f *file) title() string {
 			return ""
 		}
 	}
-	for _, end := range [...]string{".doc", ".docx", ".dvi", ".tex", ".indd", ".qxd", ".rtf", ".odt", ".pdf", ".ps"} {
-		if strings.HasSuffix(low, end) {
+	if strings.Contains(t, `\`) {
+		return ""
+	}
+	for word := range strings.FieldsSeq(low) {
+		if slices.Contains(fileEnds[:], path.Ext(word)) {
 			return ""
 		}
 	}
 	return t
 }
+
+// fileEnds are ends of the names of files that PDF is made of.
+var fileEnds = [...]string{".doc", ".docx", ".dvi", ".eps", ".indd", ".odt", ".pdf", ".pptx", ".ps", ".qxd", ".rtf", ".tex", ".wpd"}
 
 // ranges writes numbers as in 1-3, 7.
 func ranges(n []int) string {

@@ -13,52 +13,154 @@ import (
 const (
 	larger     = 1.15 // so many times as large as the text, a line is a heading
 	maxHeading = 200  // bytes of one
-	levels     = 4    // of headings
+	maxBold    = 100  // and of one that is only bolder than the text
+	levels     = 4    // of headings by their size
 	wide       = 1.35 // a distance of lines is wide at so many times the usual one
 )
 
 // write makes a document of the lines of pages. What stands at the top or the bottom
-// of most pages is left out; lines are joined to paragraphs by their distance; lines
-// that are larger than the text are headings, the larger the higher.
+// of many pages is left out; lines are joined to paragraphs by their distance; lines
+// that are larger than the text are headings, the larger the higher, and so are bold
+// lines by themselves, on the level below.
 func write(pages [][]line, title string) *document.Document {
 	pages = within(pages)
-	body := usual(pages)
-	sizes := headingSizes(pages, body)
-	pitch := usualPitch(pages, body)
-	var b document.Builder
-	largest, largestSize := "", 0.0
+	w := writer{title: title}
+	w.measure(pages)
 	for i, lines := range pages {
-		b.Page = i + 1
-		var now strings.Builder
-		kind, level := document.Paragraph, 0
-		flush := func() {
-			if text := now.String(); kind == document.Heading {
-				b.Heading(level, text)
-			} else {
-				b.Add(kind, text)
-			}
-			now.Reset()
+		w.out.Page = i + 1
+		for k := range lines {
+			w.line(lines, k)
 		}
-		for k, l := range lines {
-			is, at := document.Paragraph, 0
-			if n := slices.IndexFunc(sizes, func(s float64) bool { return near(s, l.size) }); n >= 0 && len(l.text) <= maxHeading && worded(l.text) {
-				is, at = document.Heading, n+1
-			}
-			if i == 0 && is == document.Heading && l.size > largestSize {
-				largest, largestSize = document.Line(document.Clean(l.text)), l.size
-			}
-			if k > 0 && (is != kind || at != level || parted(lines[k-1], l, pitch) || is == document.Heading && now.Len()+len(l.text) > maxHeading) {
-				flush()
-			}
-			kind, level = is, at
-			join(&now, l.text)
+		w.flush()
+	}
+	if w.title == "" {
+		w.title = w.largest
+	}
+	return w.out.Document(w.title)
+}
+
+// writer writes lines as blocks.
+type writer struct {
+	out         document.Builder
+	title       string
+	largest     string // line of the first page
+	largestSize float64
+
+	sizes []float64 // of headings, the largest first
+	bolds bool      // that a line is bold tells something
+	pitch float64   // the usual distance of lines
+
+	now   strings.Builder // the block being read
+	kind  document.Kind
+	level int
+	mark  float64 // where the mark of the item being read stands
+}
+
+func (w *writer) flush() {
+	if text := w.now.String(); w.kind == document.Heading {
+		w.out.Heading(w.level, text)
+	} else {
+		w.out.Add(w.kind, text)
+	}
+	w.now.Reset()
+	w.kind, w.level = document.Paragraph, 0
+}
+
+// line takes the next line of a page.
+func (w *writer) line(lines []line, k int) {
+	l := lines[k]
+	l.text = withoutLeaders(l.text)
+	kind, level := w.look(lines, k)
+	item := marked(l.text)
+	apart := k > 0 && parted(lines[k-1], l, w.pitch)
+	switch {
+	case w.now.Len() == 0:
+	case w.kind == document.List && kind == document.Paragraph && (item || !apart && l.left > w.mark+l.size/4):
+		// The list goes on, or the item does.
+		if item {
+			w.now.WriteByte('\n')
+			w.mark = l.left
 		}
-		flush()
+		join(&w.now, l.text)
+		return
+	case kind != w.kind, level != w.level, item, apart, kind == document.Heading && w.now.Len()+len(l.text) > maxHeading:
+		w.flush()
 	}
-	if title == "" {
-		title = largest
+	if w.now.Len() == 0 {
+		if w.kind, w.level = kind, level; item && kind == document.Paragraph {
+			w.kind, w.mark = document.List, l.left
+		}
 	}
-	return b.Document(title)
+	join(&w.now, l.text)
+}
+
+// look finds out whether a line is a heading, and of which level.
+func (w *writer) look(lines []line, k int) (document.Kind, int) {
+	l := lines[k]
+	if len(l.text) > maxHeading || !worded(l.text) || marked(l.text) {
+		return document.Paragraph, 0
+	}
+	if n := slices.IndexFunc(w.sizes, func(s float64) bool { return near(s, l.size) }); n >= 0 {
+		if w.out.Page == 1 && l.size > w.largestSize {
+			w.largest, w.largestSize = document.Line(document.Clean(l.text)), l.size
+		}
+		return document.Heading, n + 1
+	}
+	alone := (k == 0 || !lines[k-1].bold || parted(lines[k-1], l, w.pitch)) && (k+1 == len(lines) || !lines[k+1].bold)
+	if w.bolds && l.bold && alone && len(l.text) <= maxBold && !ends(l.text) && !strings.HasSuffix(strings.TrimSpace(l.text), ",") {
+		return document.Heading, len(w.sizes) + 1
+	}
+	return document.Paragraph, 0
+}
+
+// marked reports whether a line begins an item of a list.
+func marked(text string) bool {
+	mark, size := utf8.DecodeRuneInString(strings.TrimSpace(text))
+	return strings.ContainsRune("•◦▪‣●○■–", mark) && size < len(strings.TrimSpace(text))
+}
+
+// withoutLeaders makes one sign of the dots that lead to the number of a page.
+func withoutLeaders(text string) string {
+	if !strings.Contains(text, ". . .") && !strings.Contains(text, ".....") {
+		return text
+	}
+	var b strings.Builder
+	for i := 0; i < len(text); {
+		n, dots := i, 0
+		for n < len(text) && (text[n] == '.' || text[n] == ' ') {
+			if text[n] == '.' {
+				dots++
+			}
+			n++
+		}
+		switch {
+		case dots > 3:
+			b.WriteString(" … ")
+			i = n
+		case n > i:
+			b.WriteString(text[i:n])
+			i = n
+		default:
+			b.WriteByte(text[i])
+			i++
+		}
+	}
+	return b.String()
+}
+
+// measure finds out how the text of a document looks.
+func (w *writer) measure(pages [][]line) {
+	body := usual(pages)
+	w.sizes, w.pitch = headingSizes(pages, body), usualPitch(pages, body)
+	strong, all := 0, 0
+	for _, lines := range pages {
+		for _, l := range lines {
+			if all += len(l.text); l.bold {
+				strong += len(l.text)
+			}
+		}
+	}
+	w.bolds = strong*4 < all
 }
 
 // worded reports whether most of a text are letters, which a formula's are not.
@@ -112,7 +214,7 @@ func join(b *strings.Builder, text string) {
 	last, size := utf8.DecodeLastRuneInString(sofar)
 	first, _ := utf8.DecodeRuneInString(text)
 	switch {
-	case sofar == "":
+	case sofar == "" || last == '\n':
 	case last == hyphen || last == '\u00ad' || last == '\ufffe':
 		b.Reset()
 		b.WriteString(sofar[:len(sofar)-size])
@@ -197,12 +299,13 @@ func round(x float64) float64 { return math.Round(x*2) / 2 }
 func near(a, b float64) bool { return math.Abs(a-b) <= 0.04*max(a, b) }
 
 const (
-	fewPages = 4 // of fewer, what stands on most is no header
+	fewPages = 3 // on so many a line has to stand to be a running head
 	edge     = 2 // lines at the top and at the bottom that may be one
 )
 
-// within leaves out what stands at the top or the bottom of most pages, numbers being
-// alike: headers, footers, page numbers.
+// within leaves out what stands at the top or the bottom of many pages, numbers being
+// alike: headers, footers, page numbers. What stands on fewer than half of them, such
+// as the name of a chapter, is left where it stands first.
 func within(pages [][]line) [][]line {
 	count, full := map[string]int{}, 0
 	for _, lines := range pages {
@@ -217,14 +320,15 @@ func within(pages [][]line) [][]line {
 			}
 		}
 	}
-	if full < fewPages {
-		return pages
-	}
 	out := make([][]line, len(pages))
+	seen := map[string]bool{}
 	for i, lines := range pages {
 		for k, l := range lines {
-			if (k < edge || k >= len(lines)-edge) && count[alike(l.text)]*2 > full {
-				continue
+			if is := alike(l.text); (k < edge || k >= len(lines)-edge) && count[is] >= max(fewPages, full/5) {
+				if is == aNumber || count[is]*2 > full || seen[is] {
+					continue
+				}
+				seen[is] = true
 			}
 			out[i] = append(out[i], l)
 		}
@@ -239,17 +343,26 @@ func edges(lines []line) []line {
 	return slices.Concat(lines[:edge], lines[len(lines)-edge:])
 }
 
+// aNumber is what numbers are made.
+const aNumber = "#"
+
 // alike returns a line with its numbers made one.
 func alike(text string) string {
+	if roman := strings.TrimSpace(text); roman != "" && strings.Trim(roman, "ivxlc") == "" {
+		return aNumber
+	}
 	var b strings.Builder
+	digits := false
 	for _, r := range text {
 		switch {
 		case unicode.IsSpace(r):
+			continue
 		case !unicode.IsDigit(r):
 			b.WriteRune(r)
-		case !strings.HasSuffix(b.String(), "#"):
-			b.WriteByte('#')
+		case !digits:
+			b.WriteString(aNumber)
 		}
+		digits = unicode.IsDigit(r)
 	}
 	return b.String()
 }
