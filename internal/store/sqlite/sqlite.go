@@ -1,5 +1,5 @@
-// Package sqlite keeps what must survive in one SQLite file: the keys of callers, and
-// the responses that callers asked to have kept.
+// Package sqlite keeps what must survive in one SQLite file: the keys of callers, the
+// responses that callers asked to have kept, and small things by kind and id.
 //
 // Keys are not on the way of a request: who answers requests reads them into memory,
 // and again when Version tells that they changed, in this process or in another one.
@@ -109,6 +109,13 @@ var migrations = []string{
 		PRIMARY KEY (key, id)
 	) STRICT, WITHOUT ROWID;
 	CREATE INDEX items_by_response ON items (key, response);`,
+	`CREATE TABLE entities (
+		kind    TEXT NOT NULL,
+		id      TEXT NOT NULL,
+		changed INTEGER NOT NULL, -- us since 1970
+		body    BLOB NOT NULL,
+		PRIMARY KEY (kind, id)
+	) STRICT, WITHOUT ROWID;`,
 }
 
 // Open opens the file at path, and creates it, for the owner's eyes alone.
