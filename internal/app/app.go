@@ -108,6 +108,7 @@ type App struct {
 	company   *company
 	names     *names // nil where nobody asks
 	monitor   *monitor.Monitor
+	alarms    *alarms
 	dropped   uint64                 // records that an alert told of
 	notTaken  atomic.Pointer[string] // why the configuration file is not in use; nil: it is
 	local     tenant.Secret
@@ -132,7 +133,6 @@ var (
 	_ admin.Keys      = (*keyring)(nil)
 	_ responses.Store = (*shelf)(nil)
 	_ admin.Process   = (*App)(nil)
-	_ admin.Alerts    = (*monitor.Monitor)(nil)
 )
 
 // New builds an App and opens its listeners. Nothing is sent anywhere.
@@ -153,6 +153,11 @@ func (a *App) build() error {
 	if err := a.open(); err != nil {
 		return err
 	}
+	alarms, err := newAlarms(a)
+	if err != nil {
+		return err
+	}
+	a.alarms = alarms
 	a.room = newFleetRoom(finder())
 	a.room.knowledge = &shelves{docs: a.room.documents, library: a.library.knowledge}
 	a.room.vouch = func(c *engine.Call, cell, target string, body []byte) (string, string, error) {
@@ -340,6 +345,11 @@ func (a *App) use(c *config.Config) error {
 		drop()
 		return err
 	}
+	tell, err := sinks(c)
+	if err != nil {
+		drop()
+		return err
+	}
 	if err := a.scraper.Use(watched(c, world.Fleet)); err != nil {
 		drop()
 		return err
@@ -352,6 +362,7 @@ func (a *App) use(c *config.Config) error {
 	})
 	a.listenTo(c)
 	a.monitor.Use(objectives(c))
+	a.alarms.post.Use(tell)
 	a.publish(world, take)
 	a.company.use(c)
 	a.names.use(c)
@@ -404,6 +415,9 @@ func (a *App) listenTo(c *config.Config) {
 	secrets := []tenant.Secret{a.local, a.keys.token.Secret, c.Peers.Secret}
 	for _, k := range c.Keys {
 		secrets = append(secrets, tenant.NewSecret(k.Secret.Reveal()))
+	}
+	for _, s := range c.Alerts.Sinks {
+		secrets = append(secrets, s.URL, s.Key, s.Secret, s.Password)
 	}
 	for _, u := range c.Upstreams {
 		for _, k := range u.Credentials() {
@@ -522,7 +536,7 @@ func (a *App) Run(ctx context.Context, ready func()) error {
 	start("responses", func() error { a.answers.run(loops); return nil })
 	start("collections", func() error { a.library.run(loops); return nil })
 	start("canaries", func() error { a.trials.run(loops); return nil })
-	start("alerts", func() error { a.lookout(loops); return nil })
+	start("alerts", func() error { a.alarms.run(loops); return nil })
 	start("shadows", func() error { <-loops.Done(); a.shadows.copies.End(); return nil })
 	start("upkeep", func() error { a.upkeep(loops); return nil })
 	start("finding replicas", func() error { a.finding.run(loops); return nil })
@@ -532,7 +546,7 @@ func (a *App) Run(ctx context.Context, ready func()) error {
 	}
 	operators := &http.Server{
 		Handler: (&admin.Surface{
-			Health: a.health, Records: a.facts, Keys: a.keys, Process: a, Canaries: a.trials, Drains: a.drills, Alerts: a.monitor, Library: a.library.surface(),
+			Health: a.health, Records: a.facts, Keys: a.keys, Process: a, Canaries: a.trials, Drains: a.drills, Alerts: a.alarms, Incidents: a.alarms, Library: a.library.surface(),
 			Metrics: a.metrics.Handler(), Token: a.keys.isAdmin, Log: a.log,
 		}).Handler(),
 		ErrorLog:          a.warnings(),

@@ -241,6 +241,7 @@ func (d *drills) Drain(o admin.DrainOrder) (admin.Drain, error) {
 		all = append(all, x)
 	}
 	d.set(all, now)
+	d.app.alarms.happened("drain", part.String()+" is drained")
 	args := []any{"what", part.String(), "replicas", len(shown.Replicas)}
 	if !x.Until.IsZero() {
 		args = append(args, "until", x.Until)
@@ -286,6 +287,7 @@ func (d *drills) Undrain(p admin.Part, every bool) ([]admin.Drain, error) {
 	}
 	d.set(stays, now)
 	for _, x := range ended {
+		d.app.alarms.happened("drain", x.What+" is undrained")
 		d.app.log.Info("undrained", "what", x.What, "replicas", len(x.Replicas))
 	}
 	return ended, nil

@@ -1,7 +1,6 @@
 package app
 
 import (
-	"context"
 	"fmt"
 	"strings"
 	"time"
@@ -25,26 +24,6 @@ func objectives(c *config.Config) monitor.Settings {
 		FirstToken:   monitor.Objective{Goal: s.FirstToken.Goal, Limit: s.FirstToken.Within},
 		Smoothness:   monitor.Objective{Goal: s.Smoothness.Goal, Limit: s.Smoothness.Within},
 		Attempts:     monitor.Objective{Goal: s.Attempts},
-	}
-}
-
-// lookout tells the log, every ten seconds, what deserves attention.
-func (a *App) lookout(ctx context.Context) {
-	tick := time.NewTicker(monitor.Every)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case now := <-tick.C:
-			for _, n := range a.monitor.Check(now) {
-				say := a.log.Warn
-				if n.Why == alert.Resolved {
-					say = a.log.Info
-				}
-				say("alert", "why", n.Why, "severity", n.Alert.Urgency, "title", n.Alert.Title, "cause", n.Alert.Cause, "next", n.Alert.Next, "id", n.Alert.ID)
-			}
-		}
 	}
 }
 
@@ -72,6 +51,11 @@ func (a *App) conditions(now time.Time) []alert.Alert {
 				severity = alert.Page
 			}
 			c.raise(severity, "certificate:"+name, fmt.Sprintf("the certificate of %s ends in %s", name, left.Round(time.Hour)), "nobody renewed "+cert.file(), "openssl x509 -noout -dates -in "+cert.file(), map[string]string{"signal": "certificate"})
+		}
+	}
+	if a.alarms != nil {
+		for name, why := range a.alarms.post.Failing() {
+			c.raise(alert.Ticket, "sink:"+name, "the sink "+name+" does not take what alerts tell it", why, "headworks config explain alerts", map[string]string{"signal": "sinks"})
 		}
 	}
 	c.disk(a.options.Config.Data)

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -8,6 +9,8 @@ import (
 	"time"
 
 	"headworks/internal/api/admin"
+	"headworks/internal/incident"
+	"headworks/internal/notify"
 )
 
 // TestAlerts: an upstream that fails is named within the next look, with a command to
@@ -63,6 +66,77 @@ func TestAlerts(t *testing.T) {
 		if _, err := i.admin.Silence(t.Context(), wrong); err == nil {
 			t.Errorf("%+v is taken", wrong)
 		}
+	}
+}
+
+// TestAlarmsReachPeople: a page is posted to a sink, signed, and opens an incident that
+// outlives the process and can be written down.
+func TestAlarmsReachPeople(t *testing.T) {
+	broken := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }))
+	t.Cleanup(broken.Close)
+	posted := make(chan string, 100)
+	hook := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body) // the test sees what is missing
+		if r.Header.Get("X-Headworks-Signature") != "sha256="+notify.Sign("secret-of-the-webhook", r.Header.Get("X-Headworks-Timestamp"), body) {
+			t.Errorf("signed as %v", r.Header)
+		}
+		posted <- string(body)
+	}))
+	t.Cleanup(hook.Close)
+	source := strings.Replace(file("", broken.URL), "models:", "alerts: {sinks: {ops: {kind: webhook, url: "+hook.URL+"/secret-of-the-path, secret: secret-of-the-webhook, severity: page}}}\nmodels:", 1)
+	i := serve(t, source)
+	for range 60 {
+		i.chat(t, pinned, "m", false)
+	}
+	now := time.Now()
+	eventually(t, "an incident is open", func() bool {
+		i.alarms.look(t.Context(), now)
+		all, err := i.admin.Incidents(t.Context())
+		return err == nil && len(all) == 1 && all[0].Status == incident.Open
+	})
+	select {
+	case body := <-posted:
+		if !strings.Contains(body, `"severity":"page"`) || !strings.Contains(body, `"next":"`) {
+			t.Errorf("posted %s", body)
+		}
+	case <-time.After(30 * time.Second):
+		t.Fatal("nothing is posted")
+	}
+	x, err := i.admin.EditIncident(t.Context(), "latest", incident.Edit{Note: "seen", Role: "lead", Who: "Ada"})
+	if err != nil || x.Roles["lead"] != "Ada" {
+		t.Fatalf("%+v, %v", x, err)
+	}
+	if _, err := i.Reload(t.Context()); err != nil {
+		t.Error(err)
+	}
+	for _, e := range []incident.Edit{{}, {Status: "gone"}, {Note: strings.Repeat("x", 11_000)}} {
+		if _, err := i.admin.EditIncident(t.Context(), "latest", e); err == nil {
+			t.Errorf("%+v is taken", e.Status)
+		}
+	}
+	if _, err := i.admin.Incident(t.Context(), "nobody"); err == nil {
+		t.Error("an incident that is not there")
+	}
+	if strings.Contains(i.log.String(), "secret-of-the") {
+		t.Error("a secret is in the log")
+	}
+	i.Drain()
+	if err := i.wait(t); err != nil {
+		t.Fatal(err)
+	}
+	next := &instance{log: &lines{}, file: i.file, data: i.data}
+	a, _, err := Serve(next.file, next.place(), next.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	next.App = a
+	next.run(t)
+	p, err := next.admin.PostMortem(t.Context(), x.ID)
+	if err != nil || !strings.Contains(p.Markdown, "| lead | Ada |") || !strings.Contains(p.Markdown, "seen") {
+		t.Errorf("%s, %v", p.Markdown, err)
+	}
+	if x, err = next.admin.EditIncident(t.Context(), x.ID, incident.Edit{Status: incident.Closed}); err != nil || x.Status != incident.Closed {
+		t.Errorf("%+v, %v", x, err)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -41,6 +42,7 @@ func (a *App) Reload(context.Context) (admin.Reloaded, error) {
 		if err := a.use(next); err != nil {
 			return a.refuse(err.Error(), err, nil)
 		}
+		a.alarms.happened("config", fmt.Sprintf("generation %d is taken over: %s", a.generation(), strings.Join(r.Changes, "; ")))
 		a.log.Info("the configuration is taken over", "generation", a.generation(), "changes", r.Changes)
 	}
 	if len(r.Restart) > 0 && !slices.Equal(r.Restart, a.restart) {
@@ -56,6 +58,7 @@ func (a *App) Reload(context.Context) (admin.Reloaded, error) {
 func (a *App) refuse(words string, cause error, problems []config.Problem) (admin.Reloaded, error) {
 	a.refused.Add(1)
 	a.notTaken.Store(new(cause.Error()))
+	a.alarms.happened("config", "a configuration is not taken over")
 	args := []any{"generation", a.generation(), "cause", cause.Error()}
 	if len(problems) > 0 {
 		args = append(args, "problems", problems)

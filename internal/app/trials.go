@@ -138,6 +138,7 @@ func (t *trials) look() {
 		}
 		args := []any{"model", c.Model, "target", c.Arm, "phase", c.Phase.String(), "share", c.Share}
 		if c.Phase == canary.RolledBack {
+			t.app.alarms.happened("canary", "the canary "+c.Arm+" of "+c.Model+" went back: "+c.Why)
 			t.app.log.Warn("a canary went back", append(args, "why", c.Why)...)
 		} else {
 			t.app.log.Info("a canary goes on", args...)

@@ -63,6 +63,7 @@ var floors = [][]string{
 		"alert",
 	},
 	{
+		"incident",
 		"flow",
 		"wire",
 		"bridge",
@@ -89,6 +90,7 @@ var floors = [][]string{
 		"config",
 		"eval",
 		"monitor",
+		"notify",
 		"cache",
 		"format",
 		"source",

@@ -23,6 +23,7 @@ import (
 	"headworks/internal/alert"
 	"headworks/internal/api/admin"
 	"headworks/internal/identity"
+	"headworks/internal/incident"
 	"headworks/internal/monitor"
 	"headworks/internal/record"
 	"headworks/internal/wire"
@@ -217,6 +218,27 @@ func (a *Admin) Canaries(ctx context.Context) ([]admin.Canary, error) {
 // Alerts returns what deserves attention, and what did.
 func (a *Admin) Alerts(ctx context.Context) (admin.AlertList, error) {
 	return get[admin.AlertList](ctx, a, "GET", "/api/alerts", nil)
+}
+
+// Incidents returns the incidents, the latest first.
+func (a *Admin) Incidents(ctx context.Context) ([]incident.Incident, error) {
+	all, err := get[map[string][]incident.Incident](ctx, a, "GET", "/api/incidents", nil)
+	return all["incidents"], err
+}
+
+// Incident returns one by its id; latest is the last one.
+func (a *Admin) Incident(ctx context.Context, id string) (incident.Incident, error) {
+	return get[incident.Incident](ctx, a, "GET", "/api/incidents/"+url.PathEscape(id), nil)
+}
+
+// EditIncident writes into an incident.
+func (a *Admin) EditIncident(ctx context.Context, id string, e incident.Edit) (incident.Incident, error) {
+	return get[incident.Incident](ctx, a, "POST", "/api/incidents/"+url.PathEscape(id), e)
+}
+
+// PostMortem returns the draft of what is written after an incident.
+func (a *Admin) PostMortem(ctx context.Context, id string) (admin.PostMortem, error) {
+	return get[admin.PostMortem](ctx, a, "GET", "/api/incidents/"+url.PathEscape(id)+"/export", nil)
 }
 
 // Objectives returns how the budgets of objectives stand.

@@ -31,6 +31,7 @@ func (r *reader) check() {
 	r.peers()
 	r.cells()
 	r.dns()
+	r.sinks()
 	for _, name := range slices.Sorted(maps.Keys(c.Upstreams)) {
 		r.upstream(join("upstreams", name), name, c.Upstreams[name])
 	}

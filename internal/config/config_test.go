@@ -160,6 +160,7 @@ alerts.first_token.goal 0.99
 alerts.first_token.within 0s
 alerts.smoothness.goal 0.99
 alerts.smoothness.within 2s
+alerts.sinks none
 alerts.attempts 0.99
 log.requests faults
 log.level info

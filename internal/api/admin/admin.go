@@ -245,17 +245,18 @@ type Requests struct {
 
 // Surface answers operators.
 type Surface struct {
-	Health   *api.Health
-	Records  Records
-	Keys     Keys
-	Process  Process
-	Canaries Canaries
-	Drains   Drains
-	Library  *Library
-	Alerts   Alerts
-	Metrics  http.Handler
-	Token    func(presented string) bool
-	Log      *slog.Logger // of what operators asked for and Headworks failed to do
+	Health    *api.Health
+	Records   Records
+	Keys      Keys
+	Process   Process
+	Canaries  Canaries
+	Drains    Drains
+	Library   *Library
+	Alerts    Alerts
+	Incidents Incidents
+	Metrics   http.Handler
+	Token     func(presented string) bool
+	Log       *slog.Logger // of what operators asked for and Headworks failed to do
 }
 
 // maxBody bounds what an operator sends.
@@ -326,6 +327,10 @@ func (s *Surface) Handler() http.Handler {
 	guarded("POST /api/canaries", s.moveCanary)
 	guarded("POST /api/verdicts", s.judge)
 	guarded("GET /api/alerts", s.alerts)
+	guarded("GET /api/incidents", s.incidents)
+	guarded("GET /api/incidents/{id}", s.incident)
+	guarded("POST /api/incidents/{id}", s.editIncident)
+	guarded("GET /api/incidents/{id}/export", s.postMortem)
 	guarded("GET /api/objectives", s.objectives)
 	guarded("POST /api/silences", s.silence)
 	guarded("DELETE /api/silences/{id}", s.unsilence)

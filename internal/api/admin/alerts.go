@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/json"
 	"net/http"
@@ -17,7 +18,7 @@ type Alerts interface {
 	Firing() []alert.Alert
 	Ended() []alert.Alert
 	Silences() []alert.Silence
-	Silence(s alert.Silence, now time.Time)
+	Silence(ctx context.Context, s alert.Silence, now time.Time) error
 	Standings(now time.Time) []monitor.Standing
 }
 
@@ -79,8 +80,7 @@ func (s *Surface) silence(_ http.ResponseWriter, r *http.Request) (any, error) {
 	}
 	now := time.Now()
 	made := alert.Silence{ID: "si_" + rand.Text()[:12], Match: n.Match, Until: now.Add(span), Reason: n.Reason}
-	s.Alerts.Silence(made, now)
-	return made, nil
+	return made, s.Alerts.Silence(r.Context(), made, now)
 }
 
 func (s *Surface) unsilence(_ http.ResponseWriter, r *http.Request) (any, error) {
@@ -90,6 +90,5 @@ func (s *Surface) unsilence(_ http.ResponseWriter, r *http.Request) (any, error)
 	if i < 0 {
 		return nil, fault.New(fault.NotFound, "no such silence; headworks alerts lists them")
 	}
-	s.Alerts.Silence(alert.Silence{ID: id}, time.Now())
-	return all[i], nil
+	return all[i], s.Alerts.Silence(r.Context(), alert.Silence{ID: id}, time.Now())
 }
