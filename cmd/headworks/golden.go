@@ -63,6 +63,7 @@ func newKnowledgeEvalCommand(t *terminal) *cobra.Command {
 	f.StringVar(&e.Ranker, "ranker", "", "hybrid, bm25 or dense; hybrid unless given")
 	f.BoolVar(&e.Save, "save", false, "keep the set with the collection")
 	f.BoolVar(&e.Synthetic, "synthetic", false, "make a set of the documents, for lack of one that somebody judged")
+	f.BoolVar(&e.Tune, "tune", false, "find what vectors shall count beside words, from 50 judged questions on, and keep to it")
 	f.StringVar(&e.Against, "against", "", "another collection, which may take the place of this one unless it loses more than 2 points of nDCG@10")
 	return c
 }
@@ -80,6 +81,9 @@ func (t *terminal) tellEvaluation(w io.Writer, r *golden.Report) {
 			cells = append(cells, fmt.Sprintf("%.4f", other))
 		}
 		return cells
+	}
+	if r.Tuned != nil {
+		fmt.Fprintf(w, "vectors count %.2f from now on, words %.2f\n\n", *r.Tuned, 1-*r.Tuned)
 	}
 	var o relevance.Measures
 	names := []string{"MEASURE", "MEAN", "95 %"}

@@ -19,8 +19,10 @@ type View struct {
 // also less than a twentieth of the segment.
 const few = 2000
 
-// Pool returns how many rows of the scan are compared exactly at least, for k hits.
-func Pool(k int) int { return max(200, 20*k) }
+// Pool returns how many rows of the scan are compared exactly at least, for k hits:
+// 200, or 20 a hit. Of the hits beyond the fiftieth it takes two each: where so many
+// are asked for, another ranking is fused in, and the last of them count little.
+func Pool(k int) int { return max(200, 20*min(k, 50)+2*max(k-50, 0)) }
 
 // reach returns how many rows are compared exactly at most, where those farther
 // down the scan could still be hits.

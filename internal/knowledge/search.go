@@ -46,6 +46,9 @@ type Query struct {
 	Ranker Ranker
 	Rerank string // model that puts the best in order again; empty: none
 	Fold   bool   // of each document its best passage alone
+	Bare   bool   // hits of ids and scores alone: to measure by, not to show
+
+	Alpha *float64 // what vectors count beside words, 0 to 1; nil: what the collections say
 }
 
 // MostHits bounds the passages of one search.
@@ -129,8 +132,9 @@ func (k *Knowledge) SearchAs(ctx context.Context, by Who, who passage.Audience, 
 	if err != nil {
 		return a, err
 	}
-	a.Hits, err = s.load(ctx, found)
-	if err != nil {
+	if q.Bare && q.Rerank == "" {
+		a.Hits = s.bare(found[:min(q.K, len(found))])
+	} else if a.Hits, err = s.load(ctx, found); err != nil {
 		return a, err
 	}
 	if q.Rerank != "" && len(a.Hits) > 1 {
@@ -230,14 +234,18 @@ const (
 
 // alpha returns what vectors count beside words in this search.
 func (s *search) alpha() float64 {
+	if s.q.Alpha != nil {
+		return min(max(*s.q.Alpha, 0), 1)
+	}
 	least := 1.0
 	for _, c := range s.of {
-		least = min(least, c.alpha())
+		least = min(least, c.VectorShare())
 	}
 	return least
 }
 
-func (c *Collection) alpha() float64 {
+// VectorShare returns what vectors count beside words in a search by both.
+func (c *Collection) VectorShare() float64 {
 	switch {
 	case c.Alpha != nil:
 		return *c.Alpha
@@ -333,6 +341,16 @@ func (s *search) vector(ctx context.Context, c *Collection) ([]float32, error) {
 // legs searches one collection.
 func (k *Knowledge) legs(ctx context.Context, c *Collection, q passage.Query) (passage.Legs, error) {
 	return k.o.Store.Search(ctx, c.space(), q)
+}
+
+// bare makes hits of what was found without reading it.
+func (s *search) bare(some []found) []Hit {
+	hits := make([]Hit, 0, len(some))
+	for _, f := range some {
+		c := s.of[f.in]
+		hits = append(hits, Hit{Collection: cmp.Or(c.Name, c.ID), Document: f.Document, Chunk: f.Passage.String(), Score: f.score, Legs: f.legs})
+	}
+	return hits
 }
 
 // load reads the best of what was found. What went meanwhile is left out.

@@ -280,6 +280,10 @@ func (s *Surface) Handler() http.Handler {
 	mux.Handle("GET /metrics", s.Metrics)
 	origins := http.NewCrossOriginProtection()
 	guard := func(pattern string, h func(w http.ResponseWriter, r *http.Request) (any, error)) {
+		most := int64(maxBody)
+		if pattern == evaluatePattern {
+			most = maxEvaluation
+		}
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			asWrite := r.WithContext(r.Context()) // what is read here is no page's of another origin either
 			asWrite.Method = http.MethodPost
@@ -293,7 +297,7 @@ func (s *Surface) Handler() http.Handler {
 				s.answer(w, r, nil, fault.New(fault.Unauthenticated, "the admin API wants the token of <data>/admin.token as Authorization: Bearer"))
 				return
 			}
-			r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+			r.Body = http.MaxBytesReader(w, r.Body, most)
 			v, err := h(w, r)
 			s.answer(w, r, v, err)
 		})

@@ -17,15 +17,17 @@ type Evaluation struct {
 	Synthetic bool   `json:"synthetic,omitempty"`
 	Ranker    string `json:"ranker,omitempty"`
 	Save      bool   `json:"save,omitempty"`    // keep the set with the collection
+	Tune      bool   `json:"tune,omitempty"`    // find what vectors shall count beside words, and keep to it
 	Against   string `json:"against,omitempty"` // another collection, which may take the place of this one
 }
 
 // maxEvaluation bounds an Evaluation, in bytes.
 const maxEvaluation = 96 << 20
 
+const evaluatePattern = "POST /api/knowledge/{name}/eval"
+
 func (l *Library) evaluate(w http.ResponseWriter, r *http.Request) (any, error) {
 	var e Evaluation
-	r.Body = http.MaxBytesReader(w, r.Body, maxEvaluation)
 	if err := strictly(r, &e); err != nil {
 		return nil, fault.Wrap(fault.InvalidRequest, `the body does not say what to measure: {"queries": ..., "qrels": ..., "ranker": "hybrid"}`, err)
 	}
@@ -39,10 +41,22 @@ func (l *Library) evaluate(w http.ResponseWriter, r *http.Request) (any, error) 
 	if err != nil {
 		return nil, err
 	}
+	var tuned *float64
+	if e.Tune {
+		if ranker != knowledge.Hybrid {
+			return nil, fault.New(fault.InvalidRequest, "what vectors count beside words is found with the ranker hybrid")
+		}
+		alpha, err := golden.Tune(ctx, set, l.Knowledge, name)
+		if err != nil {
+			return nil, err
+		}
+		tuned = &alpha
+	}
 	report, err := golden.Evaluate(ctx, set, golden.In(l.Knowledge, name, ranker))
 	if err != nil {
 		return nil, err
 	}
+	report.Tuned = tuned
 	report.Collection, report.Ranker = name, ranker.String()
 	if e.Against != "" {
 		other, err := golden.Evaluate(ctx, set, golden.In(l.Knowledge, e.Against, ranker))

@@ -119,7 +119,7 @@ func (l *Library) handlers() map[string]func(w http.ResponseWriter, r *http.Requ
 		"DELETE /api/knowledge/{name}/documents": l.remove,
 		"POST /api/knowledge/{name}/search":      l.search,
 		"POST /api/knowledge/{name}/acl":         l.allow,
-		"POST /api/knowledge/{name}/eval":        l.evaluate,
+		evaluatePattern:                          l.evaluate,
 		"POST /api/knowledge/{name}/documents":   l.deposit,
 	}
 }

@@ -85,7 +85,8 @@ type Report struct {
 	Skipped    int    `json:"skipped"` // that were not
 	Synthetic  bool   `json:"synthetic"`
 	relevance.Measures
-	Intervals relevance.Intervals `json:"intervals"` // of 95 %
+	Intervals relevance.Intervals `json:"intervals"`       // of 95 %
+	Tuned     *float64            `json:"tuned,omitempty"` // what vectors count from now on
 	Seconds   float64             `json:"seconds"`
 	Degraded  string              `json:"degraded,omitempty"` // how searches were less than they should be
 
@@ -107,10 +108,14 @@ type Search func(ctx context.Context, question string) (knowledge.Answer, error)
 
 // In returns the search of a collection by an operator, who may read all of it.
 func In(k *knowledge.Knowledge, collection string, r knowledge.Ranker) Search {
+	return in(k, collection, knowledge.Query{K: relevance.Depth, Ranker: r})
+}
+
+func in(k *knowledge.Knowledge, collection string, q knowledge.Query) Search {
+	q.Fold, q.Bare = true, true
 	return func(ctx context.Context, question string) (knowledge.Answer, error) {
-		return k.SearchAs(ctx, knowledge.ByOperator(), passage.Operator(), []string{collection}, knowledge.Query{
-			Text: question, K: relevance.Depth, Ranker: r, Fold: true,
-		})
+		q.Text = question
+		return k.SearchAs(ctx, knowledge.ByOperator(), passage.Operator(), []string{collection}, q)
 	}
 }
 
@@ -127,7 +132,8 @@ func Evaluate(ctx context.Context, s *Set, search Search) (*Report, error) {
 		}
 		list := make([]relevance.Ranked, len(a.Hits))
 		for i := range a.Hits {
-			list[i] = relevance.Ranked{Document: a.Hits[i].Document, Score: a.Hits[i].Score}
+			// By place: far down a fused ranking scores are equal, and places are not.
+			list[i] = relevance.Ranked{Document: a.Hits[i].Document, Score: -float64(i)}
 		}
 		run[q.ID] = list
 		if r.Degraded == "" {
@@ -138,6 +144,55 @@ func Evaluate(ctx context.Context, s *Set, search Search) (*Report, error) {
 	r.Measures, r.Intervals = r.Scores.Mean(), r.Scores.Bootstrap(seed)
 	r.Seconds = time.Since(began).Seconds()
 	return r, nil
+}
+
+// Bounds of the questions that tell what vectors shall count.
+const (
+	fewestTuned = 50
+	mostTuned   = 500
+)
+
+// Tune finds what vectors shall count beside words in a collection, by the highest
+// nDCG@10 over a set's first 500 judged questions, and has the collection keep to it. The
+// errors are *fault.Error.
+func Tune(ctx context.Context, s *Set, k *knowledge.Knowledge, collection string) (float64, error) {
+	by := knowledge.ByOperator()
+	c, err := k.Get(by, collection)
+	if err != nil {
+		return 0, err
+	}
+	judged := s.judged()
+	switch {
+	case c.Embedder == (passage.Identity{}):
+		return 0, fault.New(fault.InvalidRequest, "this collection has no vectors that could count")
+	case s.Synthetic:
+		return 0, fault.New(fault.InvalidRequest, "a synthetic set repeats words of the documents, so it says nothing of what vectors are worth")
+	case len(judged) < fewestTuned:
+		return 0, fault.New(fault.InvalidRequest, fmt.Sprintf("%d judged questions are too few to tell what vectors shall count: %d are needed", len(judged), fewestTuned))
+	}
+	part := &Set{Queries: judged[:min(len(judged), mostTuned)], Judgements: s.Judgements}
+	worth := func(alpha *float64) float64 {
+		if err != nil {
+			return 0
+		}
+		var r *Report
+		if r, err = Evaluate(ctx, part, in(k, collection, knowledge.Query{K: 10, Alpha: alpha})); err != nil {
+			return 0
+		}
+		if r.Degraded != "" {
+			err = fault.New(fault.NoReplica, "the embedder did not answer every question, so what vectors are worth cannot be told")
+		}
+		return r.NDCG10
+	}
+	usual := worth(nil)
+	alpha, best := relevance.Tune(0, 1, func(alpha float64) float64 { return worth(&alpha) })
+	if err != nil {
+		return 0, err
+	}
+	if usual >= best {
+		return c.VectorShare(), nil
+	}
+	return alpha, k.Weigh(ctx, by, c.ID, &alpha)
 }
 
 // Judge says whether what b measured may take the place of what a did, both by the same
