@@ -103,7 +103,7 @@ func newRootCommand(t *terminal) *cobra.Command {
 	c.AddCommand(
 		newUpCommand(t), newServeCommand(t), newAskCommand(t), newChatCommand(t), newConnectCommand(t), newExplainCommand(t),
 		newKeysCommand(t), newModelsCommand(t), newStatusCommand(t), newTopCommand(t), newRequestsCommand(t),
-		newReloadCommand(t), newAlertsCommand(t), newIncidentCommand(t), newCanaryCommand(t), newDrainCommand(t), newUndrainCommand(t), newConfigCommand(t), newImportCommand(t), newSimCommand(t), newEvalCommand(t), newKnowledgeCommand(t),
+		newReloadCommand(t), newAlertsCommand(t), newIncidentCommand(t), newCanaryCommand(t), newDrainCommand(t), newUndrainCommand(t), newCacheCommand(t), newConfigCommand(t), newImportCommand(t), newSimCommand(t), newEvalCommand(t), newKnowledgeCommand(t),
 		newDocsCommand(t), newVersionCommand(t),
 	)
 	for _, each := range c.Commands() {

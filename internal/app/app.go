@@ -31,6 +31,7 @@ import (
 	"headworks/internal/api/openai"
 	"headworks/internal/api/responses"
 	"headworks/internal/bridge"
+	"headworks/internal/cache"
 	"headworks/internal/config"
 	"headworks/internal/discover"
 	"headworks/internal/engine"
@@ -47,6 +48,7 @@ import (
 	"headworks/internal/monitor"
 	"headworks/internal/retrieve"
 	"headworks/internal/scrape"
+	"headworks/internal/store/redis"
 	"headworks/internal/store/sqlite"
 	"headworks/internal/telemetry"
 	"headworks/internal/tenant"
@@ -90,6 +92,8 @@ type App struct {
 	keys      *keyring
 	answers   *shelf
 	library   *library
+	cache     *cache.Cache
+	shared    *redis.Store // nil where nothing is shared
 	gateway   *gateway.Gateway
 	room      *fleetRoom
 	finding   *finding
@@ -133,6 +137,7 @@ var (
 	_ admin.Keys      = (*keyring)(nil)
 	_ responses.Store = (*shelf)(nil)
 	_ admin.Process   = (*App)(nil)
+	_ admin.Caching   = caching{}
 )
 
 // New builds an App and opens its listeners. Nothing is sent anywhere.
@@ -320,6 +325,9 @@ func (a *App) open() error {
 	}
 	a.keys = newKeyring(a.store, pepper, token, a.ledger, a.local)
 	a.answers = &shelf{store: a.store, log: a.log}
+	if err := a.openCache(a.config); err != nil {
+		return err
+	}
 	a.metrics = telemetry.New(telemetry.Coarse, a.sources())
 	a.requests = telemetry.NewRequestLog(a.log, telemetry.Faults)
 	a.monitor = monitor.New(monitor.Settings{}, a.conditions)
@@ -355,6 +363,7 @@ func (a *App) use(c *config.Config) error {
 		return err
 	}
 	a.answers.bound(c)
+	a.cache.Limit(int64(c.Cache.Memory))
 	a.limits.Store(&api.Limits{Body: int64(c.Limits.Body), Compress: int(c.Limits.Compress), Origins: c.CORS.Origins})
 	a.gateway.Policy(func(p *flow.Policy) {
 		p.Gate.Limits = admit.Limits{InFlight: c.Limits.InFlight, Queue: c.Limits.Queue}
@@ -412,7 +421,7 @@ func (a *App) listenTo(c *config.Config) {
 	if err := level.UnmarshalText([]byte(c.Log.Level)); err == nil { // the configuration was checked
 		a.level.Set(level)
 	}
-	secrets := []tenant.Secret{a.local, a.keys.token.Secret, c.Peers.Secret}
+	secrets := []tenant.Secret{a.local, a.keys.token.Secret, c.Peers.Secret, c.Cache.Secret, c.SharedSecret}
 	for _, k := range c.Keys {
 		secrets = append(secrets, tenant.NewSecret(k.Secret.Reveal()))
 	}
@@ -446,6 +455,9 @@ func (a *App) Close() {
 	}
 	if a.facts != nil {
 		closing("records", a.facts)
+	}
+	if a.shared != nil {
+		a.shared.Close()
 	}
 	if a.ledger != nil {
 		closing("ledger", a.ledger)
@@ -535,6 +547,7 @@ func (a *App) Run(ctx context.Context, ready func()) error {
 	start("budgets", func() error { a.budgets(loops); return nil })
 	start("responses", func() error { a.answers.run(loops); return nil })
 	start("collections", func() error { a.library.run(loops); return nil })
+	start("cache", func() error { a.cache.Run(loops); return nil })
 	start("canaries", func() error { a.trials.run(loops); return nil })
 	start("alerts", func() error { a.alarms.run(loops); return nil })
 	start("shadows", func() error { <-loops.Done(); a.shadows.copies.End(); return nil })
@@ -546,7 +559,7 @@ func (a *App) Run(ctx context.Context, ready func()) error {
 	}
 	operators := &http.Server{
 		Handler: (&admin.Surface{
-			Health: a.health, Records: a.facts, Keys: a.keys, Process: a, Canaries: a.trials, Drains: a.drills, Alerts: a.alarms, Incidents: a.alarms, Library: a.library.surface(),
+			Health: a.health, Records: a.facts, Keys: a.keys, Process: a, Canaries: a.trials, Drains: a.drills, Cache: caching{a}, Alerts: a.alarms, Incidents: a.alarms, Library: a.library.surface(),
 			Metrics: a.metrics.Handler(), Token: a.keys.isAdmin, Log: a.log,
 		}).Handler(),
 		ErrorLog:          a.warnings(),

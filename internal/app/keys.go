@@ -63,7 +63,7 @@ func (k *keyring) pin(c *config.Config) error {
 			Caller: tenant.Caller{
 				KeyID: "file:" + key.Name, Key: key.Name, Tenant: key.Tenant, Project: key.Project,
 				Tier: tierOf(tiers, key.Tier), Models: key.Models, Budget: key.Budget, Expires: key.Expires,
-				Residency: residency(c, key.Tenant, key.Tier, key.Residency),
+				Residency: residency(c, key.Tenant, key.Tier, key.Residency), Share: share(c, key.Tenant),
 			},
 		})
 		at := key.At()
@@ -73,7 +73,7 @@ func (k *keyring) pin(c *config.Config) error {
 	if local := k.local.Reveal(); local != "" {
 		pinned = append(pinned, identity.Entry{
 			Digest: k.pepper.Digest([]byte(local)),
-			Caller: tenant.Caller{KeyID: "local", Key: "local", Tenant: "default", Tier: tierOf(tiers, ""), Residency: residency(c, "default", "", nil)},
+			Caller: tenant.Caller{KeyID: "local", Key: "local", Tenant: "default", Tier: tierOf(tiers, ""), Residency: residency(c, "default", "", nil), Share: share(c, "default")},
 		})
 	}
 	k.mu.Lock()
@@ -120,7 +120,7 @@ func (k *keyring) swap(ctx context.Context) error {
 			Caller: tenant.Caller{
 				KeyID: s.ID, Key: s.Name, Tenant: s.Tenant, Project: s.Project,
 				Tier: tierOf(k.tiers, s.Tier), Models: s.Models, Budget: s.Budget, Expires: s.Expires,
-				Residency: residency(k.config, s.Tenant, s.Tier, nil),
+				Residency: residency(k.config, s.Tenant, s.Tier, nil), Share: share(k.config, s.Tenant),
 			},
 		})
 	}
@@ -275,6 +275,17 @@ func (k *keyring) List(ctx context.Context) ([]admin.Key, error) {
 		add(shown(s))
 	}
 	return list, nil
+}
+
+// ids returns the ids of the keys of that id, or of that name, the revoked ones too.
+func (k *keyring) ids(ctx context.Context, idOrName string) (ids []string, err error) {
+	all, err := k.List(ctx)
+	for _, key := range all {
+		if key.ID == idOrName || key.Name == idOrName {
+			ids = append(ids, key.ID)
+		}
+	}
+	return ids, err
 }
 
 // Revoke implements admin.Keys.

@@ -40,6 +40,7 @@ func TestMetricsAreWhatTheDocumentationLists(t *testing.T) {
 	e, cuts := newLab(t, false), newLab(t, true)
 	source := strings.Replace(file("tiers: {pro: {concurrency: 5}}", "http://127.0.0.1:9", e.URL), "secret: "+pinned, "secret: "+pinned+", tenant: canary-tenant, tier: pro", 1)
 	source = strings.Replace(source, "models:", "  cuts: {kind: openai, region: elsewhere, urls: ["+cuts.URL+"]}\n  found: {kind: vllm, discover: {dns: \"localhost:9\"}}\nmodels:", 1)
+	source += "\nshared: redis://127.0.0.1:1 # nobody is there\ncache: {secret: 0123456789abcdef}\n"
 	source = strings.Replace(source, "targets: [{upstream: lab", "canary: {target: next, steps: [0.0001%]}, targets: [{name: next, upstream: lab, model: other}, {name: full, upstream: lab", 1)
 	watched := httptest.NewServer(http.FileServer(http.Dir("../vitals/testdata")))
 	defer watched.Close()

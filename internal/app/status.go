@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"headworks/internal/api/admin"
+	"headworks/internal/cache"
 	"headworks/internal/canary"
 	"headworks/internal/cell"
 	"headworks/internal/flow"
@@ -72,6 +73,29 @@ func (a *App) sources() telemetry.Sources {
 		Blocks:         func(yield func(string, uint64)) { a.company.blocks(yield) },
 		Unheard:        func() uint64 { return a.company.unheard() },
 		Engines:        a.engines,
+		Cache: func(yield func(string, telemetry.Cached)) {
+			r := a.cache.Report()
+			for l := range cache.Layers {
+				n := &r.Layers[l]
+				yield(l.String(), telemetry.Cached{
+					Entries: n.Entries, Bytes: n.Bytes, Hits: n.Hits, Misses: n.Misses, SharedHits: n.Shared,
+					Gone:   map[string]uint64{"evicted": n.Evictions, "expired": n.Expired, "purged": n.Dead, "refused": n.Refused},
+					Tokens: uint64(n.Tokens), USD: float64(n.Cost) / 1e6, Seconds: n.Saved.Seconds(),
+				})
+			}
+		},
+		SharedCache: func(yield func(string, uint64)) {
+			if s := a.cache.Report().Shared; s != nil {
+				yield("look", s.Loads)
+				yield("failure", s.Failures)
+				yield("tampered", s.Tampered)
+				yield("write_dropped", s.Dropped)
+			}
+		},
+		SharedResting: func() (resting, is bool) {
+			s := a.cache.Report().Shared
+			return s != nil && s.Resting, s != nil
+		},
 		Fits: func(yield func(string, float64, float64, bool)) {
 			for _, f := range a.Fits().Fits {
 				yield(f.Class, f.Error, f.First, f.Trusted)

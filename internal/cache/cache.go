@@ -17,7 +17,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"hash"
+	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"headworks/internal/evict"
@@ -88,6 +90,10 @@ type Options struct {
 	Memory int64         // bytes that all layers share
 	Secret tenant.Secret // from which keys are derived; the same in gateways that share
 	Epochs Epochs        // where epochs survive; nil: they do not
+
+	Shared  Shared // what gateways have in common; nil: nothing
+	Encrypt bool   // entries that go there; they are signed in any case
+	Log     *slog.Logger
 }
 
 // Cache keeps entries. Make one with New.
@@ -95,6 +101,8 @@ type Cache struct {
 	shards []shard
 	macs   sync.Pool // of *mac, under the secret
 	epochs epochs
+	level  *level       // nil: nothing is shared
+	memory atomic.Int64 // as it was asked for
 }
 
 // item is an entry in its shard.
@@ -142,13 +150,17 @@ type counts struct {
 func New(ctx context.Context, o Options) (*Cache, error) {
 	n := min(max(o.Memory/perShard, 1), maxShards)
 	c := &Cache{shards: make([]shard, n)}
+	c.memory.Store(o.Memory)
 	secret := sha256.Sum256([]byte("headworks cache\x00" + o.Secret.Reveal()))
 	c.macs.New = func() any { return &mac{Hash: hmac.New(sha256.New, secret[:])} }
 	for i := range c.shards {
 		s := &c.shards[i]
 		s.kept = evict.New(o.Memory/n, s.left)
 	}
-	return c, c.epochs.open(ctx, o.Epochs)
+	if o.Shared != nil {
+		c.level = &level{store: o.Shared, seal: newSealer(secret[:], o.Encrypt), log: o.Log, queue: make(chan write, maxQueue), looking: make(chan struct{}, maxLooks)}
+	}
+	return c, c.epochs.open(ctx, o.Epochs, c.level)
 }
 
 // left counts an entry that leaves.
@@ -218,12 +230,6 @@ func (c *Cache) Get(l Layer, s tenant.Scope, k Key, now time.Time) (Entry, bool)
 	return e, ok
 }
 
-// Fetch returns what a scope has in a layer under a key: from memory, else from what
-// gateways share, if that answers in time.
-func (c *Cache) Fetch(_ context.Context, l Layer, s tenant.Scope, k Key, now time.Time) (Entry, bool) {
-	return c.Get(l, s, k, now)
-}
-
 func (n *counts) asked(e *Entry, ok bool) {
 	if !ok {
 		n.misses++
@@ -248,51 +254,91 @@ func (s *shard) look(l Layer, sc tenant.Scope, k Key, now time.Time) (Entry, boo
 	return i.Entry, true
 }
 
-// Put keeps an entry for a scope. What is too large for the budget, over already, or
-// depends on what moved meanwhile, is not kept.
+// Put keeps an entry for a scope, and lets other gateways have it where they share. What
+// is too large for the budget, over already, or depends on what moved meanwhile, is not
+// kept.
 func (c *Cache) Put(l Layer, s tenant.Scope, k Key, e Entry, now time.Time) {
-	if s.IsZero() {
-		return
+	if !s.IsZero() && c.keep(l, s, k, e, now) && c.level != nil {
+		of := ofScope(s)
+		e.Marks = append(e.Marks[:len(e.Marks):len(e.Marks)], c.Mark(of.Kind, of.Name))
+		c.level.put(write{at: c.level.seal.place(l, s, k), entry: e})
 	}
-	i := &item{Entry: e, scope: s, layer: l, mark: c.Mark(Authorisation, s.String())}
+}
+
+// keep is Put into memory; it reports whether the entry is kept.
+func (c *Cache) keep(l Layer, s tenant.Scope, k Key, e Entry, now time.Time) bool {
+	of := ofScope(s)
+	i := &item{Entry: e, scope: s, layer: l, mark: c.Mark(of.Kind, of.Name)}
 	sh := c.shard(k)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	n := &sh.layers[l]
 	if !i.current() {
 		n.dead++
-		return
+		return false
 	}
 	if !sh.kept.Put(k, i, i.size(), e.until(), now) {
 		n.refused++
-		return
+		return false
 	}
 	n.puts++
 	n.entries++
 	n.bytes += i.size()
+	return true
 }
 
-// Remove lets go of what a scope has in a layer under a key.
+// Remove lets go of what a scope has under a key, here and where gateways share.
 func (c *Cache) Remove(l Layer, s tenant.Scope, k Key) {
+	if s.IsZero() {
+		return
+	}
 	sh := c.shard(k)
 	sh.mu.Lock()
-	defer sh.mu.Unlock()
 	sh.kept.Remove(k)
+	sh.mu.Unlock()
+	if c.level != nil {
+		c.level.put(write{at: c.level.seal.place(l, s, k), remove: true})
+	}
 }
+
+// atOnce is how many places of a shard are swept while others wait for its lock.
+const atOnce = 1024
 
 // Sweep lets go of the entries whose time is over, and of those that depend on what
 // moved. Nobody finds these any more; their bytes are free after it.
 func (c *Cache) Sweep(now time.Time) {
 	for i := range c.shards {
 		s := &c.shards[i]
+		for at := s.sweep(0, now); at != 0; {
+			at = s.sweep(at, now)
+		}
+	}
+}
+
+func (s *shard) sweep(from int, now time.Time) (next int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.kept.Sweep(from, atOnce, now, func(_ Key, i *item) bool {
+		if i.current() {
+			return false
+		}
+		s.layers[i.layer].dead++
+		return true
+	})
+}
+
+// Limit sets the bytes that all layers share, and lets go of what is over them.
+func (c *Cache) Limit(memory int64) {
+	if c.memory.Swap(memory) != memory {
+		c.resize(memory, time.Now())
+	}
+}
+
+func (c *Cache) resize(memory int64, now time.Time) {
+	for i := range c.shards {
+		s := &c.shards[i]
 		s.mu.Lock()
-		s.kept.Sweep(now, func(_ Key, i *item) bool {
-			if i.current() {
-				return false
-			}
-			s.layers[i.layer].dead++
-			return true
-		})
+		s.kept.Resize(memory/int64(len(c.shards)), now)
 		s.mu.Unlock()
 	}
 }

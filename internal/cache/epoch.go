@@ -3,8 +3,12 @@ package cache
 import (
 	"context"
 	"encoding/binary"
+	"errors"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"headworks/internal/tenant"
 )
@@ -19,10 +23,10 @@ const (
 	Model                          // a model, by its logical name
 	Policy                         // what is decided about answers
 
-	epochKinds
+	EpochKinds // how many there are
 )
 
-var epochNames = [epochKinds]string{"authorisation", "knowledge", "model", "policy"}
+var epochNames = [EpochKinds]string{"authorisation", "knowledge", "model", "policy"}
 
 func (k EpochKind) String() string { return epochNames[k] }
 
@@ -70,12 +74,12 @@ func (m Mark) Append(dst []byte) []byte {
 	return binary.AppendUvarint(binary.AppendUvarint(dst, m.n), m.all)
 }
 
-// Epochs is where epochs survive the process.
+// Epochs is where epochs survive the process. Kinds are by their names.
 type Epochs interface {
-	// LoadEpochs returns all there are.
-	LoadEpochs(ctx context.Context) (map[EpochName]uint64, error)
-	// SaveEpoch keeps that an epoch is at n at least.
-	SaveEpoch(ctx context.Context, name EpochName, n uint64) error
+	// LoadEpochs tells of all there are.
+	LoadEpochs(ctx context.Context, tell func(kind, name string, n uint64)) error
+	// SaveEpoch keeps that an epoch is at n, unless it is further already.
+	SaveEpoch(ctx context.Context, kind, name string, n uint64) error
 }
 
 // epochs are all that were asked for. Their names come from the configuration, from
@@ -85,22 +89,21 @@ type epochs struct {
 	named map[EpochName]*epoch
 	all   atomic.Uint64
 	kept  Epochs
+
+	level  *level               // nil: nobody is to be told
+	untold map[EpochName]uint64 // bumps that other gateways do not know of
 }
 
-func (e *epochs) open(ctx context.Context, kept Epochs) error {
-	e.named, e.kept = map[EpochName]*epoch{}, kept
+func (e *epochs) open(ctx context.Context, kept Epochs, v *level) error {
+	e.named, e.kept, e.level, e.untold = map[EpochName]*epoch{}, kept, v, map[EpochName]uint64{}
 	if kept == nil {
 		return nil
 	}
-	saved, err := kept.LoadEpochs(ctx)
-	for name, n := range saved {
-		if name == everything {
-			e.all.Store(n)
-			continue
+	return kept.LoadEpochs(ctx, func(kind, name string, n uint64) {
+		if k := slices.Index(epochNames[:], kind); k >= 0 {
+			e.count(EpochName{EpochKind(k), name}).Store(n)
 		}
-		e.of(name).n.Store(n)
-	}
-	return err
+	})
 }
 
 // everything names the epoch on which all depend.
@@ -123,16 +126,113 @@ func (e *epochs) of(name EpochName) *epoch {
 	return ep
 }
 
-func (e *epochs) bump(name EpochName) error {
-	n := &e.all
-	if name != everything {
-		n = &e.of(name).n
+// count returns what counts an epoch.
+func (e *epochs) count(name EpochName) *atomic.Uint64 {
+	if name == everything {
+		return &e.all
 	}
-	now := n.Add(1)
-	if e.kept == nil {
+	return &e.of(name).n
+}
+
+func (e *epochs) bump(name EpochName) error {
+	n := e.count(name).Add(1)
+	if e.kept != nil {
+		if err := e.kept.SaveEpoch(context.Background(), name.Kind.String(), name.Name, n); err != nil {
+			return err
+		}
+	}
+	if e.level == nil {
 		return nil
 	}
-	return e.kept.SaveEpoch(context.Background(), name, now)
+	e.mu.Lock()
+	e.untold[name]++
+	e.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), tellTime)
+	defer cancel()
+	if err := e.tell(ctx, name, e.level.raise); err != nil {
+		return ErrUntold
+	}
+	return nil
+}
+
+const (
+	tellTime = time.Second
+	// mostNamed bounds the epochs that other gateways may make known.
+	mostNamed = 1 << 20
+)
+
+// ErrUntold is what Bump returns where the thing is gone here, and other gateways hear
+// of it only once the shared store answers again.
+var ErrUntold = errors.New("cache: done here; other gateways hear of it once the shared store answers")
+
+func (n EpochName) String() string { return n.Kind.String() + ":" + n.Name }
+
+// tell lets other gateways know of an epoch, and of its bumps that they do not know of.
+func (e *epochs) tell(ctx context.Context, name EpochName, raise func(ctx context.Context, name string, least, by uint64) (uint64, error)) error {
+	e.mu.Lock()
+	by := e.untold[name]
+	delete(e.untold, name)
+	e.mu.Unlock()
+	count := e.count(name)
+	n, err := raise(ctx, name.String(), count.Load()-by, by)
+	if err != nil {
+		e.mu.Lock()
+		e.untold[name] += by
+		e.mu.Unlock()
+		return err
+	}
+	e.raise(name, count, n)
+	return nil
+}
+
+// raise brings an epoch to n, if it is not further already.
+func (e *epochs) raise(name EpochName, count *atomic.Uint64, n uint64) {
+	for was := count.Load(); was < n; was = count.Load() {
+		if !count.CompareAndSwap(was, n) {
+			continue
+		}
+		if e.kept != nil {
+			// What is lost here is heard again, for as long as the shared store has it.
+			_ = e.kept.SaveEpoch(context.Background(), name.Kind.String(), name.Name, n)
+		}
+	}
+}
+
+// catchUp tells other gateways of all epochs.
+func (e *epochs) catchUp(ctx context.Context) error {
+	names := []EpochName{everything}
+	e.mu.RLock()
+	for name, ep := range e.named {
+		if ep.n.Load() > 0 {
+			names = append(names, name)
+		}
+	}
+	e.mu.RUnlock()
+	for _, name := range names {
+		limited, cancel := context.WithTimeout(ctx, tellTime)
+		err := e.tell(limited, name, e.level.store.Raise)
+		cancel()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// heard takes in what another gateway said.
+func (e *epochs) heard(flat string, n uint64) {
+	kind, rest, _ := strings.Cut(flat, ":")
+	k := slices.Index(epochNames[:], kind)
+	if k < 0 {
+		return
+	}
+	name := EpochName{EpochKind(k), rest}
+	e.mu.RLock()
+	full := e.named[name] == nil && len(e.named) >= mostNamed
+	e.mu.RUnlock()
+	if !full {
+		e.raise(name, e.count(name), n)
+	}
 }
 
 // Epoch returns how often a thing changed. Work that depends on it reads the epoch, or
@@ -158,7 +258,7 @@ func (c *Cache) Begin(by *tenant.Caller, s tenant.Scope, names ...EpochName) []M
 }
 
 // Bump says that a thing changed: from now on nothing is found that depends on what it
-// was. The error is that this may not survive the process.
+// was. The error is that this may not survive the process, or ErrUntold.
 func (c *Cache) Bump(kind EpochKind, name string) error {
 	return c.epochs.bump(EpochName{kind, name})
 }

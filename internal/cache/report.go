@@ -6,14 +6,25 @@ import "time"
 type Report struct {
 	Memory int64 // bytes that all layers share
 	Layers [Layers]LayerReport
+	Shared *SharedReport // nil: nothing is shared
+}
+
+// SharedReport is how the store that gateways have in common does.
+type SharedReport struct {
+	Loads    uint64 // looks into it
+	Failures uint64 // of looks and writes; the time of a look counts
+	Tampered uint64 // entries that no gateway wrote
+	Dropped  uint64 // writes that were given up
+	Waiting  int    // writes
+	Resting  bool   // it failed several times in a row, and nobody asks
 }
 
 // LayerReport is what one layer holds, and what it was good for.
 type LayerReport struct {
 	Entries   int64
-	Bytes     int64         // with what is charged for each entry
-	Hits      uint64        // of memory and of the shared level
-	Misses    uint64        //
+	Bytes     int64  // with what each entry is charged beside its value
+	Hits      uint64 // of memory and of the shared level
+	Misses    uint64
 	Shared    uint64        // hits that came from the shared level
 	Puts      uint64        // entries that were kept
 	Evictions uint64        // entries that others needed the room of
@@ -36,6 +47,12 @@ func (c *Cache) Report() Report {
 			r.Layers[l].add(n)
 		}
 		s.mu.Unlock()
+	}
+	if v := c.level; v != nil {
+		r.Shared = &SharedReport{
+			Loads: v.loads.Load(), Failures: v.failures.Load(), Tampered: v.tampered.Load(), Dropped: v.dropped.Load(),
+			Waiting: len(v.queue), Resting: v.breaker.open(time.Now()),
+		}
 	}
 	return r
 }

@@ -280,6 +280,16 @@ func (a *Admin) DrainPart(ctx context.Context, o admin.DrainOrder) (admin.Drain,
 	return get[admin.Drain](ctx, a, "POST", "/api/drains", o)
 }
 
+// CacheReport returns what is cached, and what it was good for.
+func (a *Admin) CacheReport(ctx context.Context) (admin.CacheReport, error) {
+	return get[admin.CacheReport](ctx, a, "GET", "/api/cache", nil)
+}
+
+// Purge lets go of what is cached.
+func (a *Admin) Purge(ctx context.Context, p admin.Purge) (admin.Purged, error) {
+	return get[admin.Purged](ctx, a, "POST", "/api/cache/purge", p)
+}
+
 // Undrain ends the drain of a part, or all drains, and returns which.
 func (a *Admin) Undrain(ctx context.Context, p admin.Part, all bool) ([]admin.Drain, error) {
 	q := url.Values{}

@@ -32,6 +32,7 @@ func (r *reader) check() {
 	r.cells()
 	r.dns()
 	r.sinks()
+	r.shared()
 	for _, name := range slices.Sorted(maps.Keys(c.Upstreams)) {
 		r.upstream(join("upstreams", name), name, c.Upstreams[name])
 	}
@@ -557,9 +558,7 @@ func notYet(path, field, value string) (string, bool) {
 	switch {
 	case path == "state" && slices.Contains([]string{"postgres", "postgresql"}, scheme):
 		return "PostgreSQL is not in this release; write state: sqlite", true
-	case path == "shared" && slices.Contains([]string{"redis", "rediss", "valkey", "valkeys"}, scheme):
-		return "Redis and Valkey are not in this release; write shared: none, and give each process its own limits", true
-	case path == "state" || path == "shared" || field != "kind":
+	case path == "state" || field != "kind":
 		return "", false
 	case slices.Contains([]string{"cohere", "perplexity"}, value):
 		return "kind " + value + " is not in this release; where it speaks the OpenAI dialect, write kind: openai and its urls", true

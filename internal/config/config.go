@@ -33,7 +33,9 @@ type Config struct {
 	DNS          DNS                                 `json:"dns,omitzero" jsonschema:"the name under which callers find the nearest cell"`
 	Data         string                              `json:"data,omitzero" jsonschema:"folder of everything that is kept; created where missing"`
 	State        string                              `json:"state,omitzero" enum:"sqlite" jsonschema:"where what must survive is kept"`
-	Shared       string                              `json:"shared,omitzero" enum:"none" jsonschema:"where what several processes share is kept"`
+	Shared       string                              `json:"shared,omitzero" jsonschema:"where what several processes share is kept: none, or a Redis or Valkey, as redis://host:6379/0"`
+	SharedSecret tenant.Secret                       `json:"shared_password,omitzero" jsonschema:"the password of shared, best as a reference"`
+	Cache        Cache                               `json:"cache,omitzero" jsonschema:"what keeps answers and what else was computed once"`
 	Upstreams    map[string]Upstream                 `json:"upstreams,omitzero" jsonschema:"engines and providers, by name"`
 	Models       map[string]Model                    `json:"models,omitzero" jsonschema:"what callers ask for, by name"`
 	Tiers        map[string]Tier                     `json:"tiers,omitzero" jsonschema:"what a class of callers may use, by name"`
@@ -58,7 +60,7 @@ type Config struct {
 
 func (c *Config) defaults() {
 	c.Listen, c.Region, c.Data = "127.0.0.1:7300", "local", "./data"
-	c.State, c.Shared = "sqlite", "none"
+	c.State, c.Shared = "sqlite", Apart
 	c.DrainDelay, c.DrainTimeout = 5*time.Second, 10*time.Minute
 }
 
@@ -526,7 +528,10 @@ func (t *Tier) defaults() { t.Priority = tenant.Standard }
 // Tenant is an organisation.
 type Tenant struct {
 	Residency []string `json:"residency,omitzero" jsonschema:"regions and groups of regions that its requests stay in; anywhere unless given"`
+	Share     string   `json:"share,omitzero" enum:"organisation,public" jsonschema:"the widest scope in which what is cached for it may be used: its own keys', or everybody's where a model is cached publicly"`
 }
+
+func (t *Tenant) defaults() { t.Share = tenant.Organisation.String() }
 
 // Key is who calls.
 type Key struct {
@@ -660,7 +665,7 @@ func Guard(running, next *Config) *Problem {
 func Restart(changes []Change) []string {
 	var paths []string
 	for _, c := range changes {
-		if slices.Contains([]string{"listen", "tls.cert", "tls.key", "admin.listen", "admin.tls.cert", "admin.tls.key", "data", "state", "shared", "peers.listen", "peers.tls.cert", "peers.tls.key", "peers.tls.ca", "dns.listen"}, c.Path) {
+		if slices.Contains([]string{"listen", "tls.cert", "tls.key", "admin.listen", "admin.tls.cert", "admin.tls.key", "data", "state", "shared", "shared_password", "cache.secret", "cache.encrypt", "peers.listen", "peers.tls.cert", "peers.tls.key", "peers.tls.ca", "dns.listen"}, c.Path) {
 			paths = append(paths, c.Path)
 		}
 	}

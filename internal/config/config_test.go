@@ -136,6 +136,10 @@ dns.cells none
 data ./data
 state sqlite
 shared none
+shared_password none
+cache.memory 256MiB
+cache.secret none
+cache.encrypt on
 upstreams none
 models none
 tiers none

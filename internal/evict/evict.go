@@ -58,6 +58,7 @@ type node[K comparable, V any] struct {
 	prev, next int32     // prev came later, next earlier
 	asked      uint8
 	inMain     bool
+	used       bool
 }
 
 // queue is a list of nodes: the newest is its head, the oldest its tail.
@@ -123,7 +124,7 @@ func (c *Cache[K, V]) Put(key K, value V, size int64, until, now time.Time) bool
 	} else {
 		c.free = c.nodes[i].next
 	}
-	c.nodes[i] = node[K, V]{key: key, value: value, size: size, until: until, asked: asked, inMain: inMain}
+	c.nodes[i] = node[K, V]{key: key, value: value, size: size, until: until, asked: asked, inMain: inMain, used: true}
 	c.places[key] = i
 	c.enter(i)
 	for c.Bytes() > c.budget {
@@ -165,20 +166,24 @@ func (c *Cache[K, V]) All() iter.Seq2[K, V] {
 	}
 }
 
-// Sweep lets go of the entries whose time is over, and of those that gone names.
-func (c *Cache[K, V]) Sweep(now time.Time, gone func(K, V) bool) {
-	for _, tail := range [...]int32{c.small.tail, c.main.tail} {
-		for i := tail; i != nowhere; {
-			n, at := &c.nodes[i], i
-			i = n.prev
-			switch {
-			case !n.until.IsZero() && !now.Before(n.until):
-				c.leave(at, Expired)
-			case gone(n.key, n.value):
-				c.leave(at, Removed)
-			}
+// Sweep looks at n places from a place on, and lets go of the entries there whose time
+// is over, and of those that gone names. It returns the place to go on from, which is 0
+// after the last: who holds a lock over c need not hold it for all of them at once.
+func (c *Cache[K, V]) Sweep(from, n int, now time.Time, gone func(K, V) bool) (next int) {
+	end := min(from+n, len(c.nodes))
+	for i := from; i < end; i++ {
+		switch n := &c.nodes[i]; {
+		case !n.used:
+		case !n.until.IsZero() && !now.Before(n.until):
+			c.leave(int32(i), Expired)
+		case gone(n.key, n.value):
+			c.leave(int32(i), Removed)
 		}
 	}
+	if end == len(c.nodes) {
+		return 0
+	}
+	return end
 }
 
 func (c *Cache[K, V]) queueOf(n *node[K, V]) *queue {

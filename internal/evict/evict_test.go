@@ -49,7 +49,15 @@ func TestHolds(t *testing.T) {
 			"resize": func(t *rapid.T) { c.Resize(rapid.Int64Range(0, 1500).Draw(t, "budget"), noon) },
 			"sweep": func(t *rapid.T) {
 				mod := rapid.IntRange(2, 9).Draw(t, "mod")
-				c.Sweep(noon, func(k, _ int) bool { return k%mod == 0 })
+				n := rapid.IntRange(1, 99).Draw(t, "places")
+				for at := c.Sweep(0, n, noon, func(k, _ int) bool { return k%mod == 0 }); at != 0; {
+					at = c.Sweep(at, n, noon, func(k, _ int) bool { return k%mod == 0 })
+				}
+				for k := range c.All() {
+					if k%mod == 0 {
+						t.Fatalf("%d is still there", k)
+					}
+				}
 			},
 			"": func(t *rapid.T) {
 				sum := int64(0)

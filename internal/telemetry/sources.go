@@ -33,6 +33,18 @@ type Sources struct {
 	Engines        func(yield func(*Engine))
 	Fits           func(yield func(class string, step, first float64, decides bool)) // of engines: by how much predictions are off
 	Scrapes        func(yield func(upstream string, good, bad, restarts uint64))
+	Cache          func(yield func(layer string, c Cached))
+	SharedCache    func(yield func(what string, n uint64)) // counts, of the store that gateways share
+	SharedResting  func() (resting, is bool)               // whether that store failed of late; is false where there is none
+}
+
+// Cached is what is kept in a layer of the cache, and what it was good for.
+type Cached struct {
+	Entries, Bytes           int64
+	Hits, Misses, SharedHits uint64
+	Gone                     map[string]uint64 // entries that left, by why
+	Tokens                   uint64            // that hits saved
+	USD, Seconds             float64           // that hits saved
 }
 
 // Engine is what a replica says of itself, and for how long nothing newer is known.
@@ -92,6 +104,15 @@ var (
 	cellRTT        = gauge("cell_rtt_seconds", "How long a round trip to another cell takes.", "cell")
 	cellRoom       = gauge("cell_room", "Requests that another cell takes, as it says.", "cell")
 	questions      = gauge("dns_answers_total", "Answers to questions of DNS.", "answer")
+	cacheEntries   = gauge("cache_entries", "Entries that are kept.", "layer")
+	cacheBytes     = gauge("cache_bytes", "Bytes of them, with what each is charged beside its value.", "layer")
+	cacheLooks     = gauge("cache_requests_total", "Looks into the cache.", "layer", "outcome")
+	cacheGone      = gauge("cache_gone_total", "Entries that left.", "layer", "why")
+	cacheTokens    = gauge("cache_saved_tokens_total", "Tokens that hits saved.", "layer")
+	cacheUSD       = gauge("cache_saved_usd_total", "Cost that hits saved.", "layer")
+	cacheSeconds   = gauge("cache_saved_seconds_total", "Time of engines that hits saved.", "layer")
+	sharedCache    = gauge("cache_shared_total", "What happened with the store that gateways share.", "what")
+	sharedResting  = gauge("cache_shared_resting", "Whether that store failed of late, and nobody asks for a while.")
 	unheard        = gauge("peer_refused_total", "Messages of gateways that were not listened to.")
 )
 
@@ -102,7 +123,8 @@ func (s *Sources) Describe(out chan<- *prometheus.Desc) {
 		foundFailures, streamsOpen, dropped, refused, acceptFailures, generation, reloadFailures,
 		conversations, keptBytes, keepFailures, peers, blocks, unheard, cellUp, cellRTT, cellRoom,
 		questions, engineRequests, engineKV, engineAge, scrapes, engineRestarts, gpuUse, gpuMemory,
-		gpuPower, gpuThrottled, gpuErrors, fitError, fitDecides,
+		gpuPower, gpuThrottled, gpuErrors, fitError, fitDecides, cacheEntries, cacheBytes, cacheLooks, cacheGone, cacheTokens,
+		cacheUSD, cacheSeconds, sharedCache, sharedResting,
 	} {
 		out <- d
 	}
@@ -214,6 +236,33 @@ func (s *Sources) Collect(out chan<- prometheus.Metric) {
 	}
 	if s.Unheard != nil {
 		counter(unheard, s.Unheard())
+	}
+	if s.Cache != nil {
+		s.Cache(func(layer string, c Cached) {
+			gauge(cacheEntries, float64(c.Entries), layer)
+			gauge(cacheBytes, float64(c.Bytes), layer)
+			counter(cacheLooks, c.Hits-c.SharedHits, layer, "hit")
+			counter(cacheLooks, c.SharedHits, layer, "shared_hit")
+			counter(cacheLooks, c.Misses, layer, "miss")
+			for why, n := range c.Gone {
+				counter(cacheGone, n, layer, why)
+			}
+			counter(cacheTokens, c.Tokens, layer)
+			out <- prometheus.MustNewConstMetric(cacheUSD, prometheus.CounterValue, c.USD, layer)
+			out <- prometheus.MustNewConstMetric(cacheSeconds, prometheus.CounterValue, c.Seconds, layer)
+		})
+	}
+	if s.SharedCache != nil {
+		s.SharedCache(func(what string, n uint64) { counter(sharedCache, n, what) })
+	}
+	if s.SharedResting != nil {
+		if resting, is := s.SharedResting(); is {
+			v := 0.
+			if resting {
+				v = 1
+			}
+			gauge(sharedResting, v)
+		}
 	}
 	if s.Engines != nil {
 		s.Engines(func(e *Engine) { e.collect(gauge) })

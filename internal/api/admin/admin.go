@@ -253,6 +253,7 @@ type Surface struct {
 	Drains    Drains
 	Library   *Library
 	Alerts    Alerts
+	Cache     Caching
 	Incidents Incidents
 	Metrics   http.Handler
 	Token     func(presented string) bool
@@ -338,6 +339,8 @@ func (s *Surface) Handler() http.Handler {
 	guarded("GET /api/objectives", s.objectives)
 	guarded("POST /api/silences", s.silence)
 	guarded("DELETE /api/silences/{id}", s.unsilence)
+	guarded("GET /api/cache", func(http.ResponseWriter, *http.Request) (any, error) { return s.Cache.CacheReport(), nil })
+	guarded("POST /api/cache/purge", s.purge)
 	guarded("GET /api/drains", func(http.ResponseWriter, *http.Request) (any, error) {
 		return map[string][]Drain{"drains": s.Drains.Drains()}, nil
 	})

@@ -1,5 +1,6 @@
 // Package sqlite keeps what must survive in one SQLite file: the keys of callers, the
-// responses that callers asked to have kept, and small things by kind and id.
+// responses that callers asked to have kept, the epochs of what is cached, and small
+// things by kind and id.
 //
 // Keys are not on the way of a request: who answers requests reads them into memory,
 // and again when Version tells that they changed, in this process or in another one.
@@ -115,6 +116,12 @@ var migrations = []string{
 		changed INTEGER NOT NULL, -- us since 1970
 		body    BLOB NOT NULL,
 		PRIMARY KEY (kind, id)
+	) STRICT, WITHOUT ROWID;`,
+	`CREATE TABLE epochs (
+		kind TEXT NOT NULL,
+		name TEXT NOT NULL,
+		n    INTEGER NOT NULL,
+		PRIMARY KEY (kind, name)
 	) STRICT, WITHOUT ROWID;`,
 }
 

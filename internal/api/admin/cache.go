@@ -1,0 +1,102 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"time"
+
+	"headworks/internal/fault"
+)
+
+// CacheReport is what the cache holds, and what it was good for since the process
+// began.
+type CacheReport struct {
+	Since  time.Time    `json:"since"`
+	Memory int64        `json:"memory_bytes"` // that all layers share, now
+	Layers []CacheLayer `json:"layers"`
+	Shared *CacheShared `json:"shared,omitempty"` // absent where gateways share nothing
+}
+
+// CacheLayer is one kind of what is kept.
+type CacheLayer struct {
+	Layer   string  `json:"layer"` // answers, similar, embeddings, passages, tools, steps
+	Entries int64   `json:"entries"`
+	Bytes   int64   `json:"bytes"` // with what each entry is charged beside its value
+	Hits    uint64  `json:"hits"`
+	Misses  uint64  `json:"misses"`
+	Ratio   float64 `json:"hit_ratio"`
+	Shared  uint64  `json:"shared_hits"` // of the hits: from what gateways share
+	Kept    uint64  `json:"kept"`
+	Evicted uint64  `json:"evicted"` // others needed the room
+	Expired uint64  `json:"expired"` // the time was over
+	Dead    uint64  `json:"dead"`    // depended on what moved
+	Refused uint64  `json:"refused"` // too large, or over already
+	Tokens  int64   `json:"tokens_saved"`
+	CostUSD float64 `json:"cost_usd_saved"`
+	Seconds float64 `json:"seconds_saved"` // that making it took
+}
+
+// CacheShared is how the store that gateways share does.
+type CacheShared struct {
+	Looks    uint64 `json:"looks"`
+	Failures uint64 `json:"failures"`
+	Tampered uint64 `json:"tampered"` // entries that no gateway wrote, and none used
+	Dropped  uint64 `json:"dropped"`  // writes that were given up
+	Waiting  int    `json:"waiting"`  // writes
+	Resting  bool   `json:"resting"`  // it failed of late, and nobody asks for a while
+}
+
+// Purge says what the cache lets go of: one of these.
+type Purge struct {
+	Model string `json:"model,omitempty"`
+	Scope string `json:"scope,omitempty"` // such as project:acme/web
+	Key   string `json:"key,omitempty"`   // id or name of a key: what was written by it
+	All   bool   `json:"all,omitempty"`
+}
+
+// Purged is what nobody finds any more.
+type Purged struct {
+	What   string `json:"what"`
+	Untold bool   `json:"untold,omitempty"` // other gateways hear of it once the shared store answers
+}
+
+// Caching shows what is cached, and lets go of it. Its errors are *fault.Error.
+type Caching interface {
+	CacheReport() CacheReport
+	Purge(ctx context.Context, p Purge) (Purged, error)
+}
+
+const purgeForm = `it is one of {"model": "assistant"}, {"scope": "project:acme/web"}, {"key": "ci"} and {"all": true}`
+
+// check returns what is wrong with p.
+func (p *Purge) check() error {
+	named := 0
+	for _, given := range []bool{p.Model != "", p.Scope != "", p.Key != "", p.All} {
+		if given {
+			named++
+		}
+	}
+	kind, _, _ := strings.Cut(p.Scope, ":")
+	switch {
+	case named != 1:
+		return fault.New(fault.InvalidRequest, "the body does not say what to purge; "+purgeForm)
+	case p.Scope != "" && kind != "user" && kind != "key" && kind != "project" && kind != "organisation" && p.Scope != "public":
+		return fault.New(fault.InvalidRequest, "no scope begins like this; one is user:TENANT/PROJECT/KEY, key:TENANT/PROJECT/KEY, project:TENANT/PROJECT, organisation:TENANT or public")
+	}
+	return nil
+}
+
+func (s *Surface) purge(_ http.ResponseWriter, r *http.Request) (any, error) {
+	var p Purge
+	d := json.NewDecoder(r.Body)
+	d.DisallowUnknownFields()
+	if err := d.Decode(&p); err != nil {
+		return nil, fault.Wrap(fault.InvalidRequest, "the body does not say what to purge; "+purgeForm, err)
+	}
+	if err := p.check(); err != nil {
+		return nil, err
+	}
+	return s.Cache.Purge(r.Context(), p)
+}
