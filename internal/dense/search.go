@@ -107,37 +107,62 @@ func (s *Segment) unit(q []float32) ([]float32, error) {
 
 func (s *Segment) exact(unit []float32, v View, k int) []Hit {
 	top := rank.NewTop(k)
-	s.each(v, func(row int, id uint32) {
-		top.Put(Hit{ID: id, Score: s.dot(unit, row)})
+	s.each(v, func(rows []uint32) {
+		for _, row := range rows {
+			top.Put(Hit{ID: s.id(int(row)), Score: s.dot(unit, int(row))})
+		}
 	})
 	return top.Hits()
 }
 
-// each calls f for each row that a view shows, in order.
-func (s *Segment) each(v View, f func(row int, id uint32)) {
+// batch is how many ids are taken from a bitmap at a time.
+const batch = 256
+
+// each calls f with the rows that a view shows, many at a time and in order.
+func (s *Segment) each(v View, f func(rows []uint32)) {
 	if s.rows == 0 {
 		return
 	}
-	gone := func(id uint32) bool { return v.Deleted != nil && v.Deleted.Contains(id) }
-	if v.Allowed == nil {
-		for row := range s.rows {
-			if id := s.id(row); !gone(id) {
-				f(row, id)
-			}
-		}
-		return
+	shown := v.Allowed
+	switch {
+	case shown == nil && v.Deleted == nil:
+		shown = roaring.New()
+		shown.AddRange(uint64(s.id(0)), uint64(s.id(s.rows-1))+1)
+	case shown == nil:
+		shown = roaring.New()
+		shown.AddRange(uint64(s.id(0)), uint64(s.id(s.rows-1))+1)
+		shown.AndNot(v.Deleted)
+	case v.Deleted != nil:
+		shown = roaring.AndNot(shown, v.Deleted)
 	}
-	row, last := 0, s.id(s.rows-1)
-	walk := v.Allowed.Iterator()
-	walk.AdvanceIfNeeded(s.id(0))
-	for walk.HasNext() {
-		id := walk.Next()
-		if id > last {
+	var (
+		first, last = s.id(0), s.id(s.rows - 1)
+		dense       = uint64(last)-uint64(first) == uint64(s.rows-1) // ids are rows but for where they start
+		ids         [batch]uint32
+		row         = 0
+		walk        = shown.ManyIterator()
+	)
+	for {
+		n := walk.NextMany(ids[:])
+		if n == 0 || ids[0] > last {
 			return
 		}
-		if row = s.rowFrom(row, id); s.id(row) == id && !gone(id) {
-			f(row, id)
+		rows := ids[:0]
+		for _, id := range ids[:n] {
+			switch {
+			case id < first:
+			case id > last:
+				f(rows)
+				return
+			case dense:
+				rows = append(rows, id-first)
+			default:
+				if row = s.rowFrom(row, id); s.id(row) == id {
+					rows = append(rows, uint32(row))
+				}
+			}
 		}
+		f(rows)
 	}
 }
 
@@ -208,13 +233,7 @@ func (s *Segment) scanAll(code []uint64, near *nearest) {
 	if s.words == 6 { // 384 dimensions
 		q := [6]uint64(code)
 		for row := uint32(0); len(codes) >= 48; row++ {
-			p := (*[48]byte)(codes)
-			near.put(row, bits.OnesCount64(q[0]^order.Uint64(p[0:]))+
-				bits.OnesCount64(q[1]^order.Uint64(p[8:]))+
-				bits.OnesCount64(q[2]^order.Uint64(p[16:]))+
-				bits.OnesCount64(q[3]^order.Uint64(p[24:]))+
-				bits.OnesCount64(q[4]^order.Uint64(p[32:]))+
-				bits.OnesCount64(q[5]^order.Uint64(p[40:])))
+			near.put(row, distance6(&q, (*[48]byte)(codes)))
 			codes = codes[48:]
 		}
 		return
@@ -228,9 +247,28 @@ func (s *Segment) scanAll(code []uint64, near *nearest) {
 // scanSome does so for the rows that a view shows.
 func (s *Segment) scanSome(code []uint64, near *nearest, v View) {
 	size := 8 * s.words
-	s.each(v, func(row int, _ uint32) {
-		near.put(uint32(row), distance(code, s.codes[size*row:]))
+	s.each(v, func(rows []uint32) {
+		if s.words == 6 {
+			q := [6]uint64(code)
+			for _, row := range rows {
+				near.put(row, distance6(&q, (*[48]byte)(s.codes[48*int(row):])))
+			}
+			return
+		}
+		for _, row := range rows {
+			near.put(row, distance(code, s.codes[size*int(row):]))
+		}
 	})
+}
+
+// distance6 is distance for 384 dimensions, the commonest.
+func distance6(q *[6]uint64, p *[48]byte) int {
+	return bits.OnesCount64(q[0]^order.Uint64(p[0:])) +
+		bits.OnesCount64(q[1]^order.Uint64(p[8:])) +
+		bits.OnesCount64(q[2]^order.Uint64(p[16:])) +
+		bits.OnesCount64(q[3]^order.Uint64(p[24:])) +
+		bits.OnesCount64(q[4]^order.Uint64(p[32:])) +
+		bits.OnesCount64(q[5]^order.Uint64(p[40:]))
 }
 
 // distance counts the bits in which two codes differ.

@@ -30,11 +30,15 @@ func TestMeasure(t *testing.T) {
 		want    Measures
 	}{
 		{
-			"two of three found", map[string]int{"a": 1, "b": 1, "c": 1, "x": 0}, ranking("x", "a", "y", "b"),
+			"two of three found",
+			map[string]int{"a": 1, "b": 1, "c": 1, "x": 0},
+			ranking("x", "a", "y", "b"),
 			Measures{AP: (1./2 + 2./4) / 3, NDCG10: (1/log(3) + 1/log(5)) / (1 + 1/log(3) + 1/log(4)), Recall: 2. / 3, RR: 1. / 2, P30: 2. / 30},
 		},
 		{
-			"grades", map[string]int{"a": 1, "b": 3, "x": -1}, ranking("a", "x", "b"),
+			"grades",
+			map[string]int{"a": 1, "b": 3, "x": -1},
+			ranking("a", "x", "b"),
 			Measures{AP: (1 + 2./3) / 2, NDCG10: (1 + 3/log(4)) / (3 + 1/log(3)), Recall: 1, RR: 1, P30: 2. / 30},
 		},
 		{"a document twice counts once", map[string]int{"a": 1, "b": 1}, ranking("a", "a", "b"), Measures{AP: 1, NDCG10: 1, Recall: 1, RR: 1, P30: 2. / 30}},

@@ -16,9 +16,9 @@ import (
 // Language is how words are stemmed and which of them say nothing.
 type Language uint8
 
-// The languages. English is Porter's stemmer with Lucene's 33 stopwords, German
-// Savoy's light one, the others Snowball's. Plain stems nothing and leaves nothing
-// out.
+// The languages. English is Porter's stemmer with Lucene's 33 stopwords, and
+// Snowball's Russian one for words in Cyrillic letters. German is Savoy's light
+// stemmer, the others are Snowball's. Plain stems nothing and leaves nothing out.
 const (
 	English Language = iota
 	Plain
@@ -62,6 +62,9 @@ func (l Language) stem(word string) string {
 	}
 	switch l {
 	case English:
+		if word[0] == 0xd0 || word[0] == 0xd1 { // Cyrillic, which Porter has no rules for
+			return russian.Stem(word, true)
+		}
 		return string(porterstemmer.StemWithoutLowerCasing([]rune(word)))
 	case French:
 		word = french.Stem(word, true)
@@ -77,7 +80,7 @@ func (l Language) stem(word string) string {
 		word = spanish.Stem(word, true)
 	case Swedish:
 		word = swedish.Stem(word, true)
-	default:
+	case Plain, languages:
 		return word
 	}
 	plain := make([]byte, 0, len(word))
@@ -119,6 +122,7 @@ func (l Language) stopped(word string) bool {
 		return spanish.IsStopWord(word)
 	case Swedish:
 		return swedish.IsStopWord(word)
+	case Plain, languages:
 	}
 	return false
 }
