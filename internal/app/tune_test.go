@@ -84,3 +84,31 @@ func TestTune(t *testing.T) {
 		t.Errorf("%+v, %v", a.Hits, err)
 	}
 }
+
+// A document that is nothing but a title is found by it.
+func TestTitleAlone(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "documents.jsonl")
+	if err := os.WriteFile(file, []byte(`{"id":"a","title":"Travel rules","text":""}`+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l, err := openLibrary(t.Context(), t.TempDir(), alone{}, nil, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	by, k := knowledge.ByOperator(), l.knowledge
+	if _, err := k.Create(t.Context(), by, knowledge.New{Name: "titles"}); err != nil {
+		t.Fatal(err)
+	}
+	found, _, err := items(t.Context(), file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := k.Add(t.Context(), by, "titles", found, knowledge.Adding{}); err != nil {
+		t.Fatal(err)
+	}
+	a, err := k.SearchAs(t.Context(), by, passage.Operator(), []string{"titles"}, knowledge.Query{Text: "rule of travel", Ranker: knowledge.BM25})
+	if err != nil || len(a.Hits) != 1 || a.Hits[0].Document != "a" || a.Hits[0].Text != "Travel rules" {
+		t.Errorf("%+v, %v", a.Hits, err)
+	}
+}

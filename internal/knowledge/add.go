@@ -11,6 +11,7 @@ import (
 	"iter"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -278,6 +279,9 @@ func (a *adder) document(ctx context.Context, item *Item, d *document.Document) 
 			Start: ch.Start, End: ch.End, Tokens: ch.Tokens,
 		})
 		a.size += len(ch.Text)
+	}
+	if title := strings.TrimSpace(doc.Title); len(w.Passages) == 0 && title != "" { // nothing but a title is found by it
+		w.Passages = append(w.Passages, passage.Passage{ID: passage.NewID(a.c.ID, id, doc.Hash, 0), Text: title, Tokens: len(strings.Fields(title))})
 	}
 	if current && a.c.Embedder != (passage.Identity{}) {
 		if err := a.recall(ctx, &w); err != nil {
