@@ -39,6 +39,11 @@ type exchange struct {
 	missed  latency.Progress // what was said last and did not come through
 	away    time.Duration    // on the way to the regions where it was sent, and back
 
+	same     uint64
+	earlier  answer  // that is given, or could be
+	flight   *flight // nil: the answer is nobody else's
+	deserted bool    // the client left, and others go on with the answer
+
 	follow   func(ended time.Duration) (Arrival, bool)
 	next     Arrival // what follows
 	thinking bool    // until its time
@@ -67,7 +72,8 @@ func (s *run) arrive(a *Arrival) {
 // enter begins a request.
 func (s *run) enter(x *exchange, a *Arrival) {
 	x.follow, x.thinking = a.Follow, false
-	x.request, x.output = a.Request, a.Output
+	x.request, x.output, x.same = a.Request, a.Output, a.Same
+	x.flight, x.deserted = nil, false
 	x.arrived, x.leaves = s.now, unset
 	if a.Leaves > 0 {
 		x.leaves = s.now + a.Leaves
@@ -96,6 +102,9 @@ func (s *run) step(x *exchange, ev flow.Event) {
 			a.Wake.Owner.Grant()
 		}
 		switch a.Kind {
+		case flow.Reuse:
+			ev = s.recall(x, a.Join)
+			continue
 		case flow.Retrieve: // what is read of documents is part of a trace's prompts
 			ev = flow.Event{Kind: flow.Retrieved}
 			continue
@@ -112,6 +121,7 @@ func (s *run) step(x *exchange, ev flow.Event) {
 				continue
 			}
 		case flow.Commit:
+			s.began(x)
 			if x.whole {
 				ev = x.finished()
 				continue
@@ -124,7 +134,7 @@ func (s *run) step(x *exchange, ev flow.Event) {
 			return
 		case flow.Ignore:
 			return
-		case flow.Queue, flow.Read: // to wait is all
+		case flow.Queue, flow.Read, flow.Follow: // to wait is all
 		}
 		s.wait(x, a.Until)
 		return
@@ -161,6 +171,9 @@ func (s *run) quiet(x *exchange) {
 	if x.thinking {
 		next := x.next
 		s.enter(x, &next)
+		return
+	}
+	if x.leaves != unset && s.now >= x.leaves && s.deserts(x) {
 		return
 	}
 	if x.leaves != unset && s.now >= x.leaves {
@@ -326,6 +339,10 @@ func (s *run) done(x *exchange, f *fault.Error) {
 	r.Origin, r.Cell, r.Surface, r.Operation = "app", s.Region, "sim", "chat"
 	r.Simulated = true
 	x.measure(r, s.now)
+	if x.deserted && f == nil {
+		x.ticket.Outcome(r, fault.New(fault.ClientClosed, "the client left before the end of the answer"))
+	}
+	s.land(x, f)
 	if s.bytes = r.Append(s.bytes); len(s.bytes) > 8<<10 {
 		s.flush()
 	}
@@ -351,6 +368,9 @@ func (x *exchange) measure(r *record.Record, now time.Duration) {
 	r.Total = (now - x.arrived + x.away).Microseconds()
 	var u inference.Usage
 	switch {
+	case x.given():
+		r.Finish, r.Cost = inference.Stop, 0
+		r.SavedTokens, r.SavedCost = int64(x.earlier.input+x.earlier.output), x.earlier.cost
 	case x.whole:
 		u = inference.Usage{Input: x.request.Input, Output: x.made, Known: true}
 		r.UsageSource = record.Provider

@@ -18,6 +18,7 @@ type Arrival struct {
 	Caller  *tenant.Caller
 	From    place.Place   // where the caller is; zero: where the gateway is
 	Output  int           // tokens that the model has to say
+	Same    uint64        // requests of one number ask for the same; 0: nobody else does
 	Leaves  time.Duration // how long the client waits for the whole answer; 0: for ever
 	// Follow returns what the same client asks next, not before its answer was served
 	// at a time; nil: nothing. It is asked once.

@@ -91,7 +91,7 @@ func (l *SharedPrefix) Next() (Arrival, bool) {
 		}
 		r.Blocks = append(r.Blocks, spread(of<<12+uint64(i)))
 	}
-	return Arrival{At: at, Request: r, Caller: l.Caller, Output: l.Output}, true
+	return Arrival{At: at, Request: r, Caller: l.Caller, Output: l.Output, Same: uint64(prompt) + 1}, true
 }
 
 // Drained implements Staged.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"headworks/internal/fault"
+	"headworks/internal/flow"
 	"headworks/internal/latency"
 	"headworks/internal/record"
 )
@@ -36,6 +37,8 @@ type Figures struct {
 	Within      float64     `json:"within_objective"` // share of all requests
 	Hit         float64     `json:"prefix_hit_ratio"` // of the prompts' tokens, in the engines' caches
 	Preemptions int         `json:"preemptions"`
+	Reused      int         `json:"reused,omitempty"`    // requests that were given an earlier answer
+	Joined      int         `json:"joined,omitempty"`    // requests that shared the answer to another one
 	GPUHours    float64     `json:"gpu_hours,omitempty"` // of a whole run in which replicas are scaled
 }
 
@@ -144,6 +147,7 @@ type tally struct {
 // sample is what is measured of some requests.
 type sample struct {
 	requests, within int
+	reused, joined   int
 	output           int64   // tokens served
 	ttft, tpot       []int64 // microseconds
 	engine           latency.Load
@@ -165,6 +169,12 @@ func (t *tally) add(r *record.Record, came time.Duration, o Objective) {
 		return
 	}
 	t.served++
+	switch r.Cache {
+	case flow.Hit.String():
+		m.reused++
+	case flow.JoinedFlight.String():
+		m.joined++
+	}
 	m.output += r.Output
 	if r.TTFT >= 0 && r.Stream {
 		m.ttft = append(m.ttft, r.TTFT)
@@ -222,6 +232,7 @@ func whole(stages []sample) sample {
 		all.requests += m.requests
 		all.within += m.within
 		all.output += m.output
+		all.reused, all.joined = all.reused+m.reused, all.joined+m.joined
 		all.took += m.took
 		all.ttft, all.tpot = append(all.ttft, m.ttft...), append(all.tpot, m.tpot...)
 		all.engine.Preemptions += m.engine.Preemptions
@@ -233,7 +244,7 @@ func whole(stages []sample) sample {
 
 // figures sums a sample up.
 func (m *sample) figures() Figures {
-	f := Figures{TTFT: percentiles(m.ttft), TPOT: percentiles(m.tpot), Preemptions: m.engine.Preemptions}
+	f := Figures{TTFT: percentiles(m.ttft), TPOT: percentiles(m.tpot), Preemptions: m.engine.Preemptions, Reused: m.reused, Joined: m.joined}
 	if m.took > 0 {
 		f.Throughput = float64(m.output) / m.took.Seconds()
 	}

@@ -31,6 +31,7 @@ type World struct {
 	Objective Objective
 	Exchange  time.Duration // how often each of several gateways tells the others what it knows; 0: never
 	Scrape    bool          // engines are asked for their load, as often as live ones are
+	Memory    int64         // bytes of answers that each gateway keeps; 0: none
 	Scaling   *Scaling      // nil: all replicas are there all the time
 }
 
@@ -96,6 +97,8 @@ type run struct {
 	replicas []*replica // by fleet.ReplicaID; nil for one that is no more
 	vacant   []*exchange
 	woken    []*exchange // may enter now
+	passed   []passing   // of shared answers
+	answers  map[*flow.Policy]*answers
 	told     []latency.Progress
 
 	record record.Record
@@ -187,10 +190,16 @@ func (s *run) loop() {
 				s.quiet(a.exchange)
 			}
 		}
-		for i := 0; i < len(s.woken); i++ {
-			s.step(s.woken[i], flow.Event{Kind: flow.Entered})
+		for i, j := 0, 0; i < len(s.woken) || j < len(s.passed); {
+			if i < len(s.woken) {
+				s.step(s.woken[i], flow.Event{Kind: flow.Entered})
+				i++
+				continue
+			}
+			s.step(s.passed[j].to, s.passed[j].ev)
+			j++
 		}
-		s.woken = s.woken[:0]
+		s.woken, s.passed = s.woken[:0], s.passed[:0]
 	}
 }
 

@@ -364,13 +364,26 @@ func (r *Replay) Next() (Arrival, bool) {
 	r.n++
 	r.one.Seed(r.Seed, uint64(r.n))
 	return Arrival{
-		At: at, Caller: r.Caller, Output: int(row.output),
+		At: at, Caller: r.Caller, Output: int(row.output), Same: t.same(row),
 		Request: inference.Request{
 			ID:    inference.NewID(r.Start.Add(at), uint16(r.one.Uint64()), r.one.Uint64()),
 			Model: r.Model, Session: row.session, Input: int(row.input), N: 1, Stream: true,
 			Blocks: t.blocks(row),
 		},
 	}, true
+}
+
+// same returns what names the prompt of a row, equal for prompts of equal hashes; 0 where
+// a trace has none.
+func (t *Trace) same(row *traceRow) uint64 {
+	chain := uint64(0)
+	for _, h := range t.hashes[row.first:row.end] {
+		chain = link(chain, h)
+	}
+	if chain == 0 {
+		return 0
+	}
+	return link(chain, uint64(row.input))
 }
 
 // stamp spreads the requests of the stamp at hand.
