@@ -148,6 +148,9 @@ func (t *terminal) ask(ctx context.Context, s admin.Status, key, model, question
 		if r.Simulated {
 			note = "  simulated"
 		}
+		if strings.HasPrefix(r.Cache, "hit; tier=exact") {
+			note += "  exact cache"
+		}
 		fmt.Fprintln(t.err, t.grey(fmt.Sprintf("%s%s  %d tokens  first %.0f ms  total %.0f ms  %s", r.Model, note, r.Output, r.TTFT, r.Total, r.RequestID)))
 	})
 	if err == nil && r.Error != nil {

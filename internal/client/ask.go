@@ -64,6 +64,7 @@ type Reply struct {
 	TTFT      float64    `json:"ttft_ms"`
 	Total     float64    `json:"total_ms"`
 	Simulated bool       `json:"simulated"`
+	Cache     string     `json:"cache,omitempty"` // what became of earlier answers, as x-headworks-cache has it
 	Error     *ReplyFail `json:"error,omitempty"`
 }
 
@@ -125,7 +126,7 @@ func (a API) Converse(ctx context.Context, model string, messages []Message, say
 	defer resp.Body.Close()
 	r := Reply{
 		Model: model, RequestID: resp.Header.Get("x-request-id"), Upstream: resp.Header.Get("x-headworks-upstream"),
-		Simulated: resp.Header.Get("x-headworks-simulated") == "true",
+		Simulated: resp.Header.Get("x-headworks-simulated") == "true", Cache: resp.Header.Get("x-headworks-cache"),
 	}
 	if resp.StatusCode != http.StatusOK {
 		answer, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
