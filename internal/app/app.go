@@ -99,6 +99,7 @@ type App struct {
 	finding   *finding
 	trials    *trials
 	scraper   *scrape.Scraper
+	renewals  *gateway.Renewals
 	shadows   *shadows
 	drills    *drills
 	health    *api.Health
@@ -171,6 +172,7 @@ func (a *App) build() error {
 	policy := flow.NewPolicy(admit.Limits{})
 	policy.Rules.Seed = uint64(a.since.UnixNano())
 	a.gateway = gateway.New(policy, a.ledger, a.facts.Put, a.failed)
+	a.renewals = a.gateway.Reuse(a.cache)
 	a.shadows = &shadows{app: a}
 	a.shadows.copies = a.gateway.Shadow(a.shadows)
 	a.health.Serves = a.serves
@@ -550,6 +552,7 @@ func (a *App) Run(ctx context.Context, ready func()) error {
 	start("cache", func() error { a.cache.Run(loops); return nil })
 	start("canaries", func() error { a.trials.run(loops); return nil })
 	start("alerts", func() error { a.alarms.run(loops); return nil })
+	start("renewals", func() error { <-loops.Done(); a.renewals.End(); return nil })
 	start("shadows", func() error { <-loops.Done(); a.shadows.copies.End(); return nil })
 	start("upkeep", func() error { a.upkeep(loops); return nil })
 	start("finding replicas", func() error { a.finding.run(loops); return nil })

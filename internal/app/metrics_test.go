@@ -58,6 +58,9 @@ func TestMetricsAreWhatTheDocumentationLists(t *testing.T) {
 	for range 2 { // the second is thought to be in a cache
 		i.send(t, "POST", i.BaseURL()+"/chat/completions", pinned, long)
 	}
+	for range 2 { // the second is given the answer to the first
+		i.send(t, "POST", i.BaseURL()+"/chat/completions", pinned, `{"model":"shade","temperature":0,"messages":[{"role":"user","content":"`+strings.Repeat("again ", 1<<10)+`"}]}`)
+	}
 	i.send(t, "POST", i.BaseURL()+"/chat/completions", pinned, `{"model":"m","messages":[{"role":"user","content":"`+strings.Repeat("long ", 1<<18)+`"}]}`)
 	cut := i.stream(t, pinned, "cuts/canary-asked")
 	left := i.stream(t, pinned, "cuts/canary-asked")
@@ -67,7 +70,7 @@ func TestMetricsAreWhatTheDocumentationLists(t *testing.T) {
 	if rest := cut.rest(t); !strings.Contains(rest, "upstream_stream_interrupted") {
 		t.Errorf("a cut stream: %q", rest)
 	}
-	eventually(t, "all requests are counted", func() bool { return metric(t, i, "headworks_requests_total") == 14 })
+	eventually(t, "all requests are counted", func() bool { return metric(t, i, "headworks_requests_total") == 16 })
 	eventually(t, "engines and GPUs are asked", func() bool {
 		return metric(t, i, "headworks_engine_requests") == 10 && metric(t, i, "headworks_gpu_errors") == 1
 	})

@@ -63,6 +63,9 @@ type Metrics struct {
 	abnormal  *prometheus.CounterVec
 	predicted *prometheus.CounterVec
 	cached    *prometheus.CounterVec
+	earlier   *prometheus.CounterVec
+	spared    *prometheus.CounterVec
+	unpaid    *prometheus.CounterVec
 	arms      *prometheus.CounterVec
 	moved     *prometheus.CounterVec
 	armTimes  *prometheus.HistogramVec
@@ -129,6 +132,9 @@ func New(b Buckets, sources Sources) *Metrics {
 		abnormal:  counters("abnormal_ends_total", "Answers that were cut after content was sent.", "upstream"),
 		predicted: counters("prefix_predicted_tokens_total", "Tokens of prompts that a replica was thought to hold in its cache when it was chosen.", "upstream"),
 		cached:    counters("prefix_cached_tokens_total", "Tokens of the same prompts that it then says it had.", "upstream"),
+		earlier:   counters("reuse_requests_total", "Requests that ended, by what became of earlier answers to the same.", "model", "state", "tier"),
+		spared:    counters("reuse_saved_tokens_total", "Tokens that earlier answers made needless.", "model"),
+		unpaid:    counters("reuse_saved_usd_total", "What they would have cost, by the price of their target.", "model"),
 		arms:      counters("arm_requests_total", "Requests that ended, by the name of their target.", "model", "arm", "end"),
 		moved:     counters("moved_total", "Requests that were served in another region than the caller's.", "from", "to"),
 		armTimes:  histogram("arm_first_token_seconds", "From arrival to the first content sent, by the name of the target.", "arm"),
@@ -149,7 +155,7 @@ func New(b Buckets, sources Sources) *Metrics {
 		byName: make(map[string]*series),
 	}
 	m.registry.MustRegister(
-		m.requests, m.tokens, m.cost, m.attempts, m.failovers, m.abnormal, m.predicted, m.cached, m.arms, m.moved, m.armTimes, m.closed, m.overflow,
+		m.requests, m.tokens, m.cost, m.attempts, m.failovers, m.abnormal, m.predicted, m.cached, m.earlier, m.spared, m.unpaid, m.arms, m.moved, m.armTimes, m.closed, m.overflow,
 		m.shadows.copies, m.shadows.unsent, m.shadows.same, m.shadows.tokens, m.shadows.cost, m.shadows.first, m.shadows.whole,
 		&sources,
 		collectors.NewGoCollector(),
@@ -191,6 +197,7 @@ func (m *Metrics) Observe(r *record.Record) {
 		}
 	}
 	m.tries(r)
+	m.reuse(name, r)
 	m.foresight(r)
 	if r.Region != "" && r.FromRegion != "" && r.Region != r.FromRegion {
 		m.moved.WithLabelValues(r.FromRegion, r.Region).Inc()
@@ -271,6 +278,20 @@ func (m *Metrics) foresight(r *record.Record) {
 	}
 }
 
+// reuse counts what became of earlier answers, where anybody looked.
+func (m *Metrics) reuse(name string, r *record.Record) {
+	if r.Cache == "" || r.CacheWhy != "" {
+		return
+	}
+	m.earlier.WithLabelValues(name, r.Cache, r.CacheTier).Inc()
+	if r.SavedTokens > 0 {
+		m.spared.WithLabelValues(name).Add(float64(r.SavedTokens))
+	}
+	if r.SavedCost > 0 {
+		m.unpaid.WithLabelValues(name).Add(float64(r.SavedCost) / 1e6)
+	}
+}
+
 func (m *Metrics) tries(r *record.Record) {
 	tries := r.Tries()
 	for i := range tries {
@@ -295,7 +316,7 @@ func (m *Metrics) tries(r *record.Record) {
 func (m *Metrics) forget(name string) {
 	delete(m.byName, name)
 	label := prometheus.Labels{"model": name}
-	for _, v := range []*prometheus.CounterVec{m.requests, m.tokens, m.cost, m.arms} {
+	for _, v := range []*prometheus.CounterVec{m.requests, m.tokens, m.cost, m.arms, m.earlier, m.spared, m.unpaid} {
 		v.DeletePartialMatch(label)
 	}
 	m.armTimes.DeletePartialMatch(label)
