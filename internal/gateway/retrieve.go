@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -59,6 +60,8 @@ type Ground struct {
 
 	mu    sync.Mutex // guards the rest: who shares an answer reads what the one who leads hears
 	texts []groundedText
+	cited []inference.Citation // of the one text, where known
+	known bool
 	size  int
 }
 
@@ -75,15 +78,28 @@ const maxGrounded = 1 << 20
 // number as the dialect of the upstream counts them, or of a whole answer the text with
 // that place among its texts. -1 is all of them as one.
 func (g *Ground) Cite(block int) []inference.Citation {
-	text, ok := g.text(block)
+	cited, ok := g.recalled(block)
 	if !ok {
-		return nil
+		text, ok := g.text(block)
+		if !ok {
+			return nil
+		}
+		cited = ground.Cite(text, g.Passages)
 	}
-	cited := ground.Cite(text, g.Passages)
 	for j := range cited {
 		cited[j].Block = block
 	}
 	return cited
+}
+
+// recalled returns the citations of the answer's one text, where they are known.
+func (g *Ground) recalled(block int) ([]inference.Citation, bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.known || len(g.texts) != 1 || block >= 0 && g.texts[0].block != block {
+		return nil, false
+	}
+	return slices.Clone(g.cited), true
 }
 
 // text returns a text of the answer as far as it came; of -1 all of them.
@@ -114,6 +130,18 @@ func (g *Ground) whole(between string) string {
 		b.Write(g.texts[i].text)
 	}
 	return b.String()
+}
+
+// whollyCited returns the citations of an answer that is whole; false where it has several
+// texts.
+func (g *Ground) whollyCited() ([]inference.Citation, bool) {
+	g.mu.Lock()
+	one := len(g.texts) == 1 && g.size <= maxGrounded
+	g.mu.Unlock()
+	if !one {
+		return nil, false
+	}
+	return g.Cite(-1), true
 }
 
 // forget lets go of what came, before an attempt.
@@ -168,7 +196,7 @@ func recalledGround(rec *reuse.Recording, r *Request) *Ground {
 	if len(rec.Passages) == 0 {
 		return nil
 	}
-	g := &Ground{Passages: rec.Passages}
+	g := &Ground{Passages: rec.Passages, known: rec.Cited, cited: rec.Citations}
 	deltas := rec.Deltas
 	if rec.Raw != nil {
 		deltas, _ = stepsIn(r.Dialect, rec) // what cannot be read cites nothing

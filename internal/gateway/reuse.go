@@ -405,6 +405,7 @@ func (x *exchange) settle(f *fault.Error) {
 	rec.Cost = x.record.Cost
 	if x.grounded() {
 		rec.Passages = x.ground.Passages
+		rec.Citations, rec.Cited = x.ground.whollyCited()
 	}
 	x.store(rec)
 	fl.ended(rec)

@@ -32,6 +32,8 @@ type Recording struct {
 	Usage     inference.Usage
 	Cost      int64               // micro-USD; -1: not known
 	Passages  []inference.Passage // that the answer rests on, without what only decided on them
+	Cited     bool                // it has one text, and Citations are all of that
+	Citations []inference.Citation
 
 	Raw    []byte            // events, or a whole body
 	Aside  int               // bytes at the end of Raw that are for those alone who ask for usage
@@ -69,6 +71,11 @@ func (r *Recording) Append(dst []byte) []byte {
 	for i := range r.Passages {
 		w.passage(&r.Passages[i])
 	}
+	w.flags(r.Cited)
+	w.number(len(r.Citations))
+	for i := range r.Citations {
+		w.citation(&r.Citations[i])
+	}
 	if r.Raw == nil {
 		w.number(len(r.Deltas))
 		for i := range r.Deltas {
@@ -103,6 +110,15 @@ func Read(b []byte) (*Recording, error) {
 	r.Cost = d.signed()
 	for range d.count(passageLeast) {
 		r.Passages = append(r.Passages, d.passage())
+	}
+	r.Cited = d.byte() == 1
+	for range d.count(10) {
+		c := d.citation()
+		if c.Number < 1 || c.Number > len(r.Passages) {
+			return nil, ErrRecording
+		}
+		c.Passage = &r.Passages[c.Number-1]
+		r.Citations = append(r.Citations, c)
 	}
 	if !on(3) {
 		n := d.count(3)
@@ -265,6 +281,25 @@ func (w *writer) delta(d *inference.Delta) {
 const passageLeast = 11
 
 // passage writes a passage.
+// citation writes a citation, whose passage its number tells.
+func (w *writer) citation(c *inference.Citation) {
+	w.number(c.Number)
+	for _, span := range [...][2]int{c.Mark, c.Claim, c.Source, c.Characters} {
+		w.number(span[0])
+		w.number(span[1])
+	}
+	w.text(c.Quote)
+}
+
+func (d *reader) citation() (c inference.Citation) {
+	c.Number = d.number()
+	for _, span := range [...]*[2]int{&c.Mark, &c.Claim, &c.Source, &c.Characters} {
+		span[0], span[1] = d.number(), d.number()
+	}
+	c.Quote = d.text()
+	return c
+}
+
 func (w *writer) passage(p *inference.Passage) {
 	for _, s := range [...]string{p.Collection, p.Document, p.Chunk, p.Name, p.URL, p.Title, p.Path, p.Text} {
 		w.text(s)

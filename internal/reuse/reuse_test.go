@@ -280,6 +280,15 @@ func drawRecording(t *rapid.T) *Recording {
 	if len(r.Dropped) == 0 {
 		r.Dropped = nil
 	}
+	if len(r.Passages) == 0 {
+		for range rapid.IntRange(0, 2).Draw(t, "passages") {
+			r.Passages = append(r.Passages, inference.Passage{Collection: text.Draw(t, "collection"), Text: text.Draw(t, "passage"), Start: 1, End: 9, Version: 7})
+		}
+	}
+	if n := len(r.Passages); n > 0 && rapid.Bool().Draw(t, "cited") {
+		r.Cited = true
+		r.Citations = []inference.Citation{{Number: n, Passage: &r.Passages[n-1], Mark: [2]int{3, 6}, Claim: [2]int{0, 3}, Source: [2]int{1, 5}, Quote: text.Draw(t, "quote"), Characters: [2]int{2, 5}}}
+	}
 	if rapid.Bool().Draw(t, "steps") {
 		r.Deltas = []inference.Delta{}
 		for range rapid.IntRange(0, 5).Draw(t, "deltas") {
@@ -314,6 +323,11 @@ func TestRecordingComesBack(t *testing.T) {
 		}
 		same := got.Stream == r.Stream && got.Media == r.Media && got.Model == r.Model && got.Upstream == r.Upstream && got.Region == r.Region &&
 			got.Simulated == r.Simulated && got.Lexical == r.Lexical && slices.Equal(got.Dropped, r.Dropped) && got.Finish == r.Finish && got.Usage == r.Usage && got.Cost == r.Cost &&
+			slices.Equal(got.Passages, r.Passages) && got.Cited == r.Cited && slices.EqualFunc(got.Citations, r.Citations, func(a, b inference.Citation) bool {
+			x, y := *a.Passage, *b.Passage
+			a.Passage, b.Passage = nil, nil
+			return a == b && x == y
+		}) &&
 			bytes.Equal(got.Raw, r.Raw) && got.Aside == r.Aside && slices.Equal(got.Deltas, r.Deltas) &&
 			slices.Equal(got.Names.ID, r.Names.ID) && got.Names.IDLen == r.Names.IDLen && slices.Equal(got.Names.Created, r.Names.Created)
 		if !same {
