@@ -51,6 +51,7 @@ func (p *Policy) recalled(t *Ticket, ev *Event, s *fleet.Snapshot, now time.Time
 		}
 		t.state, t.Reuse = joined, JoinedFlight
 		return p.follow(t, &Event{}, now)
+	default: // Missed
 	}
 	if t.Control.OnlyIfCached() {
 		return p.done(t, notKept(), now)
@@ -98,6 +99,7 @@ func (p *Policy) followed(t *Ticket, ev *Event, s *fleet.Snapshot, now time.Time
 		t.last = ev.Fault
 		p.comeBack(t)
 		return p.done(t, t.last, now)
+	default: // Step lets no other through
 	}
 	return p.done(t, fault.Wrap(fault.Internal, internalWords, misstep{t.state, ev.Kind}), now)
 }

@@ -184,6 +184,7 @@ func (x *exchange) cached() Cached {
 		c.Age, c.Left = t.Found.Age, t.Found.Left
 	case flow.Miss:
 		c.Stale = x.reuse != nil && x.reuse.rec != nil
+	case flow.JoinedFlight:
 	case flow.Bypass:
 		c.Refused = t.Plan.Write
 	}

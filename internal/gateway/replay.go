@@ -175,8 +175,8 @@ func answerOf(deltas []inference.Delta, usage inference.Usage) *inference.Answer
 			text = append(text, strings.Builder{})
 			last, signed = d.Index, ""
 		case inference.ToolDelta:
-			for n := len(a.Parts) - 1; n >= 0; n-- {
-				if a.Parts[n].Kind == inference.ToolUse {
+			for n, p := range slices.Backward(a.Parts) {
+				if p.Kind == inference.ToolUse {
 					text[n].WriteString(d.Text)
 					break
 				}
@@ -262,6 +262,7 @@ func names(d inference.Dialect, stream bool, raw []byte) (id, made []byte) {
 		return written(root.Get("id")), member(root, "created_at")
 	case inference.Gemini:
 		return written(root.Get("responseId")), nil
+	default: // no answer has a name in the others
 	}
 	return nil, nil
 }

@@ -25,7 +25,6 @@ type recalling struct {
 	rec    *reuse.Recording // of entry; nil: there is none
 	play   engine.Chunk     // made of rec
 	ground *Ground          // of rec
-	took   time.Duration
 
 	flight   *flight // nil: nothing is shared, and nothing kept
 	seat     *seat

@@ -134,8 +134,9 @@ func Spares(k fault.Kind) bool {
 		fault.UpstreamError, fault.UpstreamTransient, fault.UpstreamCapacity,
 		fault.NoReplica, fault.Overloaded, fault.TooLate:
 		return true
+	default:
+		return false
 	}
-	return false
 }
 
 // Keeps reports whether a whole answer with that end is worth keeping: one that the
@@ -150,8 +151,9 @@ func Common(k fault.Kind) bool {
 	switch k {
 	case fault.Concurrency, fault.Overloaded, fault.ClientClosed, fault.Quota, fault.RateLimited, fault.Draining:
 		return false
+	default:
+		return true
 	}
-	return true
 }
 
 // Circumstances appends, beside the body, all that an answer depends on: in which
