@@ -164,7 +164,7 @@ func TestEveryStateMeetsEveryEvent(t *testing.T) {
 		fresh:   {Arrived: {Send, fault.None, held}, Reused: wrong, Missed: wrong, Joined: wrong, Entered: wrong, Classified: wrong, Content: wrong, Unseen: wrong, Quiet: wrong, Finished: wrong, Doubted: wrong, Passed: wrong, Judged: wrong, Failed: wrong, Left: left, Drained: drained},
 		looking: {Arrived: wrong, Reused: whole, Missed: {Send, fault.None, held}, Joined: {Follow, fault.None, joined}, Entered: wrong, Classified: wrong, Content: wrong, Unseen: wrong, Quiet: wrong, Finished: wrong, Doubted: wrong, Passed: wrong, Judged: wrong, Failed: wrong, Left: left, Drained: drained},
 		joined: {
-			Arrived: wrong, Reused: wrong, Missed: {Send, fault.None, held}, Joined: wrong, Entered: wrong, Classified: wrong, Content: {Commit, fault.None, joined}, Unseen: wrong,
+			Arrived: wrong, Reused: whole, Missed: {Send, fault.None, held}, Joined: wrong, Entered: wrong, Classified: wrong, Content: {Commit, fault.None, joined}, Unseen: wrong,
 			Quiet: {Follow, fault.None, joined}, Finished: whole, Doubted: wrong, Passed: wrong, Judged: wrong, Failed: {Send, fault.None, held}, Left: left, Drained: drained,
 		},
 		queued: {Arrived: wrong, Reused: wrong, Missed: wrong, Joined: wrong, Entered: {Send, fault.None, held}, Classified: wrong, Content: wrong, Unseen: wrong, Quiet: {Done, fault.Overloaded, ended}, Finished: wrong, Doubted: wrong, Passed: wrong, Judged: wrong, Failed: wrong, Left: left, Drained: drained},

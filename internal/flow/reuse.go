@@ -81,6 +81,10 @@ func (p *Policy) followed(t *Ticket, ev *Event, s *fleet.Snapshot, now time.Time
 	case Finished:
 		t.output = ev.Tokens
 		return p.done(t, nil, now)
+	case Reused: // the other one came to its end before this one was there
+		p.Gate.Leave(&t.place)
+		t.Reuse = Miss
+		return p.recalled(t, ev, s, now)
 	case Missed: // the other one ended without a word of how: it is made anew
 		return p.alone(t, s, now)
 	case Failed:

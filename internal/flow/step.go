@@ -32,7 +32,7 @@ import (
 //	ended      ignore   ignore   ignore   ignore  ignore             ignore    ignore           ignore
 //
 // Reused, missed and joined, while looking, lead to done, to queue or send, and to follow;
-// missed, while joined, to queue or send. Where documents are to be searched, arrived and
+// reused and missed, while joined, to done, and to queue or send. Where documents are to be searched, arrived and
 // entered lead to retrieve, and retrieved goes on as they would, or is done. Where the model
 // has a classifier, they lead to classify, and classified to send. Passed, while held or
 // opened, leads to judge, or gives the answer; doubted,
@@ -76,7 +76,7 @@ func (p *Policy) Step(t *Ticket, ev Event, s *fleet.Snapshot, now time.Time) Act
 		}
 	case joined:
 		switch ev.Kind {
-		case Content, Quiet, Finished, Missed, Failed:
+		case Reused, Content, Quiet, Finished, Missed, Failed:
 			return p.followed(t, &ev, s, now)
 		}
 	case queued:

@@ -537,6 +537,32 @@ func TestRenewed(t *testing.T) {
 	})
 }
 
+// TestManyAtOneExpiry: of a thousand who come when an answer has just ended, one has a new
+// one made.
+func TestManyAtOneExpiry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShared(t, admit.Limits{InFlight: 4, Queue: 4}, words(5))
+		s.rules.Revalidate, s.rules.IfError = 0, 0
+		s.ask(t.Context(), true, &client{})
+		time.Sleep(67 * time.Minute)
+		var all sync.WaitGroup
+		clients := make([]client, 1000)
+		for i := range clients {
+			all.Go(func() { s.ask(t.Context(), i%2 == 0, &clients[i]) })
+		}
+		all.Wait()
+		for i := range clients {
+			if c := &clients[i]; c.text.String() != five || c.fault != fault.None {
+				t.Fatalf("client %d got %q, %v", i, c.text.String(), c.fault)
+			}
+		}
+		if n := s.e.opened.Load(); n != 2 {
+			t.Errorf("%d answers were made", n)
+		}
+		s.vacant(t)
+	})
+}
+
 // TestStaleAnswers: an answer that is too old to be given is given where no new one can
 // be had.
 func TestStaleAnswers(t *testing.T) {

@@ -192,6 +192,7 @@ func (unpaid) Charge(*record.Record) error { return nil }
 
 // room is a front with one model, "ours".
 type room struct {
+	g     *gateway.Gateway
 	t     *testing.T
 	url   string
 	shelf *shelf
@@ -202,6 +203,7 @@ func enter(t *testing.T, e engine.Engine) *room {
 	t.Helper()
 	r := &room{t: t, shelf: &shelf{kept: map[string]*Kept{}}}
 	g := gateway.New(flow.NewPolicy(admit.Limits{}), unpaid{}, func(*record.Record) {}, nil)
+	r.g = g
 	g.Publish(&gateway.World{
 		Fleet: &fleet.Snapshot{
 			Upstreams: []fleet.Upstream{{Name: "lab", Speaks: inference.SetOf(inference.OpenAI, inference.Responses), Replicas: []fleet.Replica{{ID: 0, Name: "r0"}}}},
