@@ -4,6 +4,7 @@ package markdown
 
 import (
 	"bytes"
+	"html"
 	"strings"
 
 	"github.com/yuin/goldmark"
@@ -181,7 +182,11 @@ func words(n *ast.Heading, body []byte) string {
 		}
 		switch n := n.(type) {
 		case *ast.Text:
-			b.Write(n.Segment.Value(inside))
+			words := n.Segment.Value(inside)
+			if _, code := n.Parent().(*ast.CodeSpan); !code {
+				words = []byte(html.UnescapeString(string(util.UnescapePunctuations(words))))
+			}
+			b.Write(words)
 		case *ast.String:
 			b.Write(n.Value)
 		case *ast.AutoLink:

@@ -85,6 +85,43 @@ func TestFrontMatter(t *testing.T) {
 	}
 }
 
+// TestDeep: more marks of quotes and lists than a line can mean are letters to the
+// reader, and stand in the text as they are.
+func TestDeep(t *testing.T) {
+	for _, source := range []string{
+		strings.Repeat("> ", 10_000) + "words", strings.Repeat("- ", 10_000) + "words", strings.Repeat(">", 500) + " a\n\nb",
+	} {
+		d := Read(source)
+		if err := documenttest.Check(d); err != nil {
+			t.Fatal(err)
+		}
+		if err := documenttest.Covered(d); err != nil || d.Text != source {
+			t.Errorf("%v", err)
+		}
+	}
+	// A rule is as long as it is.
+	d := Read("a\n\n" + strings.Repeat("- ", 200) + "\n\n# b\n")
+	if len(d.Blocks) != 3 || d.Title != "b" {
+		t.Errorf("%+v", d.Blocks)
+	}
+}
+
+func TestHeadings(t *testing.T) {
+	for line, want := range map[string]string{
+		"# A *b* `c d` [e](https://f) <https://g>": "A b c d e https://g",
+		"# 1. one":             "1. one",
+		"# \\# not `` ` `` it": "# not ` it",
+		"# a &amp; b":          "a & b",
+		"## trailing ##":       "trailing",
+		"# ![alt](x.png) it":   "alt it",
+	} {
+		d := Read(line + "\n")
+		if len(d.Blocks) != 1 || d.Blocks[0].Text != want {
+			t.Errorf("%s: %+v, want %q", line, d.Blocks, want)
+		}
+	}
+}
+
 func FuzzRead(f *testing.F) {
 	for _, seed := range []string{page, "", "\t- a\n\t\tb\n", "> > 1. - # x\n", "a\n===\n---\n", "|a|\n|-|\n", "\r\n\r\n# a\r\n```\r\n", "[a]: b", "* * *\n\n\x00", "<p>\n\n</p>"} {
 		f.Add(seed)
