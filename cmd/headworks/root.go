@@ -101,10 +101,32 @@ func newRootCommand(t *terminal) *cobra.Command {
 	p.StringVar(&t.admin, "admin", os.Getenv("HEADWORKS_ADMIN"), "URL of a running instance's admin API (HEADWORKS_ADMIN)")
 	p.StringVar(&t.data, "data", os.Getenv("HEADWORKS_DATA"), "data folder (HEADWORKS_DATA)")
 	c.AddCommand(
-		newUpCommand(t), newServeCommand(t), newAskCommand(t), newChatCommand(t), newConnectCommand(t), newExplainCommand(t),
-		newKeysCommand(t), newModelsCommand(t), newStatusCommand(t), newTopCommand(t), newRequestsCommand(t),
-		newReloadCommand(t), newAlertsCommand(t), newIncidentCommand(t), newCanaryCommand(t), newDrainCommand(t), newUndrainCommand(t), newCacheCommand(t), newConfigCommand(t), newImportCommand(t), newSimCommand(t), newEvalCommand(t), newKnowledgeCommand(t),
-		newDocsCommand(t), newVersionCommand(t),
+		newUpCommand(t),
+		newServeCommand(t),
+		newAskCommand(t),
+		newChatCommand(t),
+		newConnectCommand(t),
+		newExplainCommand(t),
+		newKeysCommand(t),
+		newModelsCommand(t),
+		newStatusCommand(t),
+		newTopCommand(t),
+		newRequestsCommand(t),
+		newReloadCommand(t),
+		newDoctorCommand(t),
+		newAlertsCommand(t),
+		newIncidentCommand(t),
+		newCanaryCommand(t),
+		newDrainCommand(t),
+		newUndrainCommand(t),
+		newCacheCommand(t),
+		newConfigCommand(t),
+		newImportCommand(t),
+		newSimCommand(t),
+		newEvalCommand(t),
+		newKnowledgeCommand(t),
+		newDocsCommand(t),
+		newVersionCommand(t),
 	)
 	for _, each := range c.Commands() {
 		wrap(each)

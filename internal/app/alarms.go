@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -190,6 +192,21 @@ func (k *alarms) Edit(ctx context.Context, id string, e incident.Edit) (incident
 	k.mu.Unlock()
 	k.keep(ctx)
 	return x, ok
+}
+
+// TestSinks implements admin.Incidents.
+func (k *alarms) TestSinks(ctx context.Context) []admin.TriedSink {
+	now := time.Now()
+	n := alert.Notice{Why: "test", Alert: alert.Alert{
+		ID: "al_test", Fingerprint: "test", State: "test", Severity: alert.Ticket, Urgency: alert.Ticket.String(), Title: "a test: nothing is wrong",
+		Since: now, Cause: "headworks doctor --send", Evidence: []string{}, Next: "headworks alerts", Scope: map[string]string{"signal": "test"},
+	}}
+	tried := []admin.TriedSink{}
+	for name, problem := range k.post.Test(ctx, n, now) {
+		tried = append(tried, admin.TriedSink{Sink: name, Problem: problem})
+	}
+	slices.SortFunc(tried, func(a, b admin.TriedSink) int { return strings.Compare(a.Sink, b.Sink) })
+	return tried
 }
 
 // Silence implements admin.Alerts: what is silenced stays so over a restart.

@@ -11,6 +11,7 @@ import (
 	"headworks/internal/api/admin"
 	"headworks/internal/cell"
 	"headworks/internal/config"
+	"headworks/internal/health"
 	"headworks/internal/monitor"
 	"headworks/internal/peer"
 )
@@ -85,7 +86,7 @@ func (c *conditions) replicas(s *admin.Status) {
 		out, why := 0, ""
 		for k := range u.Replicas {
 			r := &u.Replicas[k]
-			if !r.Up && !strings.Contains(r.Why, "drain") {
+			if !r.Up && r.Why != health.Drained {
 				out++
 				why = r.Why
 				a := c.raise(alert.Ticket, "replica:"+u.Name+"/"+r.Name, fmt.Sprintf("%s: replica %s gets no requests", u.Name, r.Name), r.Why, "headworks status", scopeOf(u, r.Name))

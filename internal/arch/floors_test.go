@@ -112,6 +112,7 @@ var floors = [][]string{
 		"client",
 		"connect",
 		"litellm",
+		"doctor",
 	},
 	{
 		"cmd/*",

@@ -28,6 +28,7 @@ type Row struct {
 	TTFT     *int64 `json:"ttft"`                    // nil: not measured
 	TPOT     *int64 `json:"tpot"`
 	Total    *int64 `json:"total"`
+	Overhead *int64 `json:"overhead"`
 	Input    int64  `json:"input"`
 	Output   int64  `json:"output"`
 	Cost     int64  `json:"cost"`

@@ -220,6 +220,12 @@ func (a *Admin) Alerts(ctx context.Context) (admin.AlertList, error) {
 	return get[admin.AlertList](ctx, a, "GET", "/api/alerts", nil)
 }
 
+// TestSinks sends each sink of alerts a test, and returns what became of it.
+func (a *Admin) TestSinks(ctx context.Context) ([]admin.TriedSink, error) {
+	all, err := get[map[string][]admin.TriedSink](ctx, a, "POST", "/api/sinks/test", nil)
+	return all["sinks"], err
+}
+
 // Incidents returns the incidents, the latest first.
 func (a *Admin) Incidents(ctx context.Context) ([]incident.Incident, error) {
 	all, err := get[map[string][]incident.Incident](ctx, a, "GET", "/api/incidents", nil)

@@ -297,6 +297,25 @@ func (p *Post) count(sink string) *Counts {
 	return c
 }
 
+// Test sends every sink a notice at once, and returns why it was not taken; empty where
+// it was.
+func (p *Post) Test(ctx context.Context, n alert.Notice, now time.Time) map[string]string {
+	p.mu.Lock()
+	sinks := p.sinks
+	p.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, sendWithin)
+	defer cancel()
+	tried := make(map[string]string, len(sinks))
+	for name, s := range sinks {
+		tried[name] = ""
+		l := &Letter{ID: fmt.Sprintf("test/%s/%d", name, now.UnixMilli()), Sink: name, Notice: n, Written: now}
+		if err := s.Send(ctx, l); err != nil {
+			tried[name] = err.Error()
+		}
+	}
+	return tried
+}
+
 // Failing returns the sinks that did not take their last letter, and why.
 func (p *Post) Failing() map[string]string {
 	p.mu.Lock()

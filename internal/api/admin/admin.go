@@ -333,6 +333,9 @@ func (s *Surface) Handler() http.Handler {
 	guarded("POST /api/verdicts", s.judge)
 	guarded("GET /api/alerts", s.alerts)
 	guarded("GET /api/incidents", s.incidents)
+	guarded("POST /api/sinks/test", func(_ http.ResponseWriter, r *http.Request) (any, error) {
+		return map[string][]TriedSink{"sinks": s.Incidents.TestSinks(r.Context())}, nil
+	})
 	guarded("GET /api/incidents/{id}", s.incident)
 	guarded("POST /api/incidents/{id}", s.editIncident)
 	guarded("GET /api/incidents/{id}/export", s.postMortem)

@@ -22,6 +22,12 @@ type Alerts interface {
 	Standings(now time.Time) []monitor.Standing
 }
 
+// TriedSink is what became of a test.
+type TriedSink struct {
+	Sink    string `json:"sink"`
+	Problem string `json:"problem,omitempty"` // why it was not taken
+}
+
 // AlertList is what fires, and what fired before, the latest first.
 type AlertList struct {
 	Alerts   []alert.Alert   `json:"alerts"`

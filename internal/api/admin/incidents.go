@@ -14,6 +14,7 @@ type Incidents interface {
 	Incidents() []incident.Incident
 	Incident(id string) (incident.Incident, bool)
 	Edit(ctx context.Context, id string, e incident.Edit) (incident.Incident, bool)
+	TestSinks(ctx context.Context) []TriedSink
 }
 
 // PostMortem is the draft of what is written after an incident.
