@@ -68,7 +68,7 @@ func TestIDsAscend(t *testing.T) {
 		}
 	}
 	one := build(t, map[uint32]string{1: "one"})
-	if _, err := Merge(nil, one, one); err == nil {
+	if _, err := Merge(without(nil), one, one); err == nil {
 		t.Error("a text in two segments is merged")
 	}
 }
@@ -85,7 +85,7 @@ func TestNothing(t *testing.T) {
 	if hits := NewIndex(sample(t)).Search(words.Question("middle"), View{Allowed: none}, 10); len(hits) != 0 {
 		t.Errorf("found %v of nothing that is allowed", hits)
 	}
-	merged, err := Merge(nil)
+	merged, err := Merge(without(nil))
 	if err != nil || merged.Len() != 0 {
 		t.Errorf("nothing merges to %d texts, %v", merged.Len(), err)
 	}
@@ -116,6 +116,6 @@ func FuzzOpen(f *testing.F) {
 			}
 			NewIndex(s).Search(words.Question(question), View{}, 10)
 		}
-		_, _ = Merge(nil, s)
+		_, _ = Merge(without(nil), s)
 	})
 }

@@ -5,22 +5,21 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-
-	"github.com/RoaringBitmap/roaring/v2"
 )
 
 // gone is the row of a text that a merged segment leaves out.
 const gone = ^uint32(0)
 
-// Merge makes one segment of several, without the deleted texts. It ranks as they
-// did together, but that deleted texts no longer count.
-func Merge(deleted *roaring.Bitmap, segments ...*Segment) (*Segment, error) {
+// Merge makes one segment of several. It asks for the new id of each text by its
+// segment and its id there, and leaves out those of which it hears false. What is kept
+// ranks as it did, but that what is not no longer counts.
+func Merge(id func(segment int, id uint32) (uint32, bool), segments ...*Segment) (*Segment, error) {
 	type text struct{ id, segment, row uint32 }
 	var texts []text
 	for i, s := range segments {
 		for row := range s.docs {
-			if id := s.id(row); deleted == nil || !deleted.Contains(id) {
-				texts = append(texts, text{id, uint32(i), row})
+			if to, ok := id(i, s.id(row)); ok {
+				texts = append(texts, text{to, uint32(i), row})
 			}
 		}
 	}
@@ -39,7 +38,7 @@ func Merge(deleted *roaring.Bitmap, segments ...*Segment) (*Segment, error) {
 	)
 	for n, t := range texts {
 		if n > 0 && ids[n-1] == t.id {
-			return nil, fmt.Errorf("text %d is in two segments", t.id)
+			return nil, fmt.Errorf("two texts are to be %d", t.id)
 		}
 		ids[n], lengths[n] = t.id, segments[t.segment].lengthOf(t.row)
 		length += uint64(lengths[n])

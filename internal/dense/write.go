@@ -8,27 +8,26 @@ import (
 	"iter"
 	"math"
 	"slices"
-
-	"github.com/RoaringBitmap/roaring/v2"
 )
 
-// Merge makes one segment of several of the same dimension, without the deleted
-// vectors. It yields the bytes in pieces, so that a segment need not fit into
-// memory; a piece is valid until the next one.
-func Merge(deleted *roaring.Bitmap, segments ...*Segment) (iter.Seq[[]byte], error) {
+// Merge makes one segment of several of the same dimension. It asks for the new id of
+// each vector by its segment and its id there, and leaves out those of which it hears
+// false. It yields the bytes in pieces, so that a segment need not fit into memory; a
+// piece is valid until the next one.
+func Merge(id func(segment int, id uint32) (uint32, bool), segments ...*Segment) (iter.Seq[[]byte], error) {
 	type vector struct {
 		id      uint32
 		segment *Segment
 		row     int
 	}
 	var vectors []vector
-	for _, s := range segments {
+	for i, s := range segments {
 		if s.dim != segments[0].dim {
 			return nil, fmt.Errorf("segments of %d and %d dimensions do not go together", segments[0].dim, s.dim)
 		}
 		for row := range s.rows {
-			if id := s.id(row); deleted == nil || !deleted.Contains(id) {
-				vectors = append(vectors, vector{id, s, row})
+			if to, ok := id(i, s.id(row)); ok {
+				vectors = append(vectors, vector{to, s, row})
 			}
 		}
 	}
@@ -44,7 +43,7 @@ func Merge(deleted *roaring.Bitmap, segments ...*Segment) (iter.Seq[[]byte], err
 	unit := make([]float32, len(sums))
 	for i, v := range vectors {
 		if i > 0 && vectors[i-1].id == v.id {
-			return nil, fmt.Errorf("vector %d is in two segments", v.id)
+			return nil, fmt.Errorf("two vectors are to be %d", v.id)
 		}
 		ids = order.AppendUint32(ids, v.id)
 		read(unit, v.segment.vector(v.row))

@@ -10,6 +10,7 @@ import (
 
 	"headworks/internal/fault"
 	"headworks/internal/passage"
+	"headworks/internal/rank"
 	"headworks/internal/tenant"
 )
 
@@ -57,8 +58,6 @@ const MostHits = 1000
 const (
 	usualHits   = 10
 	maxQuestion = 64 << 10 // bytes
-	// fused is how many passages of each leg count.
-	fused = 300
 	// rerankHits are reranked, within rerankTime.
 	rerankHits = 50
 	rerankTime = 300 * time.Millisecond
@@ -165,7 +164,7 @@ type found struct {
 
 // run searches all collections and puts what they gave in one order.
 func (s *search) run(ctx context.Context) ([]found, error) {
-	n := max(s.q.K, fused)
+	n := max(s.q.K, rank.Depth)
 	if s.q.Fold {
 		n = min(2*n, 2*MostHits) // several passages of one document count once
 	}
@@ -224,13 +223,9 @@ type spot struct {
 	Ref passage.Ref
 }
 
-// What vectors count beside words until labelled questions say otherwise: on CACM .3
-// beats either alone, where the vectors are worth something. Those of the built-in
-// embedder find little that words do not, and there .3 costs .015 MAP, .1 nothing.
-const (
-	usualAlpha   = 0.3
-	lexicalAlpha = 0.1
-)
+// lexicalAlpha is what vectors of the built-in embedder count beside words: they find
+// little that words do not. On CACM rank.Alpha costs .015 MAP there, this nothing.
+const lexicalAlpha = 0.1
 
 // alpha returns what vectors count beside words in this search.
 func (s *search) alpha() float64 {
@@ -252,7 +247,7 @@ func (c *Collection) VectorShare() float64 {
 	case c.Embedder.Provider == Lexical:
 		return lexicalAlpha
 	}
-	return usualAlpha
+	return rank.Alpha
 }
 
 // order gives each passage its score and puts them in order: those that are too far
@@ -293,22 +288,15 @@ func (s *search) order(all map[spot]*found, words, dense []*found) []found {
 	return list
 }
 
-// stretch adds to scores a leg's, stretched over 0 to weight by the lowest and the
-// highest of its best (Bruch, Gai, Ingber: An Analysis of Fusion Functions for Hybrid
-// Retrieval, TOIS 2023).
+// stretch adds to scores what the passages of a leg count in it, times weight.
 func stretch(leg []*found, by func(*found) float64, weight float64) {
 	slices.SortStableFunc(leg, func(a, b *found) int { return cmp.Compare(by(b), by(a)) })
-	leg = leg[:min(len(leg), fused)]
-	if len(leg) == 0 {
-		return
+	scores := make([]float64, len(leg))
+	for i, f := range leg {
+		scores[i] = by(f)
 	}
-	high, low := by(leg[0]), by(leg[len(leg)-1])
-	for _, f := range leg {
-		share := 1.0
-		if high > low {
-			share = (by(f) - low) / (high - low)
-		}
-		f.score += weight * share
+	for i, share := range rank.Stretch(scores) {
+		leg[i].score += weight * share
 	}
 }
 

@@ -1,5 +1,5 @@
 // Package rank holds what a search finds, best first: the best few of many, lists
-// of several segments as one, and two rankings fused into one.
+// of several segments as one, and what each counts where two are fused.
 //
 // Equal scores stand in the order of their ids, so the same hits always give the
 // same list.

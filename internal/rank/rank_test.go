@@ -42,69 +42,29 @@ func TestTopIsTheHeadOfTheSorted(t *testing.T) {
 	})
 }
 
-func TestConvex(t *testing.T) {
-	a := []Hit{{1, .9}, {2, .5}, {3, .1}}
-	b := []Hit{{3, 20}, {4, 10}}
-	tests := []struct {
-		name  string
-		alpha float64
-		a, b  []Hit
-		n     int
-		want  []Hit
-	}{
-		{"both", .3, a, b, 10, []Hit{{3, .7}, {1, .3}, {2, .15}, {4, 0}}},
-		{"the best two", .3, a, b, 2, []Hit{{3, .7}, {1, .3}}},
-		{"the first alone", 1, a, b, 2, []Hit{{1, 1}, {2, .5}}},
-		{"alpha over 1 is 1", 7, a, b, 1, []Hit{{1, 1}}},
-		{"one leg is empty", .3, nil, b, 10, []Hit{{3, .7}, {4, 0}}},
-		{"equals are all good", .5, []Hit{{1, 2}, {2, 2}}, nil, 10, []Hit{{1, .5}, {2, .5}}},
-		{"nothing", .3, nil, nil, 10, nil},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			got := Convex(test.alpha, test.a, test.b, test.n)
-			if len(got) != len(test.want) {
-				t.Fatalf("got %v, want %v", got, test.want)
+func TestStretch(t *testing.T) {
+	for _, test := range []struct{ scores, want []float64 }{
+		{nil, []float64{}},
+		{[]float64{7}, []float64{1}},
+		{[]float64{2, 2}, []float64{1, 1}},
+		{[]float64{.9, .5, .1}, []float64{1, .5, 0}},
+		{[]float64{1, -1}, []float64{1, 0}},
+	} {
+		got := Stretch(test.scores)
+		if len(got) != len(test.want) {
+			t.Fatalf("%v: %v, want %v", test.scores, got, test.want)
+		}
+		for i := range got {
+			if math.Abs(got[i]-test.want[i]) > 1e-12 {
+				t.Fatalf("%v: %v, want %v", test.scores, got, test.want)
 			}
-			for i, h := range got {
-				if h.ID != test.want[i].ID || math.Abs(h.Score-test.want[i].Score) > 1e-12 {
-					t.Fatalf("got %v, want %v", got, test.want)
-				}
-			}
-		})
+		}
 	}
-	long := make([]Hit, 2*Depth)
+	long := make([]float64, 2*Depth)
 	for i := range long {
-		long[i] = Hit{uint32(i), float64(-i)}
+		long[i] = float64(-i)
 	}
-	if got := Convex(1, long, nil, 1000); len(got) != Depth {
-		t.Errorf("%d hits of a ranking count, want %d", len(got), Depth)
+	if got := Stretch(long); got[0] != 1 || got[Depth-2] <= 0 || got[Depth-1] != 0 || got[Depth] != 0 {
+		t.Errorf("the ends of %d are %v and %v", len(long), got[:1], got[Depth-2:Depth+1])
 	}
-}
-
-func TestRRF(t *testing.T) {
-	got := RRF(2, []Hit{{1, 5}, {2, 4}, {3, 3}}, []Hit{{3, 9}, {2, 8}})
-	want := []Hit{{3, 1./63 + 1./61}, {2, 1./62 + 1./62}}
-	if !slices.Equal(got, want) {
-		t.Errorf("got %v, want %v", got, want)
-	}
-}
-
-// A leg with no say leaves the other one's order as it is.
-func TestConvexKeepsTheOrderOfOne(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		a, b := hits(t, "a"), hits(t, "b")
-		var want, got []uint32
-		for _, h := range b {
-			want = append(want, h.ID)
-		}
-		for _, h := range Convex(0, a, b, 1000) {
-			if slices.ContainsFunc(b, func(o Hit) bool { return o.ID == h.ID && h.Score > 0 }) {
-				got = append(got, h.ID)
-			}
-		}
-		if !slices.Equal(got, want[:len(got)]) {
-			t.Fatalf("got %v, want the head of %v", got, want)
-		}
-	})
 }

@@ -1,7 +1,6 @@
 package relevance
 
 import (
-	"math"
 	"math/rand/v2"
 	"slices"
 )
@@ -101,12 +100,6 @@ func Compare(a, b Scores, seed uint64) Difference {
 	d.Mean = d.Each.Mean()
 	d.Intervals = bootstrap(list, seed)
 	return d
-}
-
-// Within reports whether two means are so near that neither leg is weak: the better
-// one has less than share more. At .15, fusing by places is safe.
-func Within(share, a, b float64) bool {
-	return math.Abs(a-b) <= share*max(a, b)
 }
 
 // Tune returns the x from low to high at which worth is greatest, to within .01, and

@@ -1,10 +1,12 @@
 package segment
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"iter"
 	"runtime"
+	"sort"
 	"sync"
 
 	"headworks/internal/bm25"
@@ -155,83 +157,152 @@ func terms(p *passage.Passage) bm25.Terms {
 	return words.Text(head + "\n\n" + p.Text)
 }
 
-// writeSegment writes the parts of a segment whose first row has the id base in the
-// indices.
-func writeSegment(w *writer, of passage.Space, base uint32, all iter.Seq2[*passage.Passage, error]) error {
-	var failed error
-	each := func(yield func(id uint32, p *passage.Passage) bool) {
-		id := base
-		for p, err := range all {
-			if err != nil {
-				failed = err
-				return
+// indices are what writes the two of a segment.
+type indices struct {
+	words func() (*bm25.Segment, error)
+	dense func() (iter.Seq[[]byte], error) // asked where the space has vectors
+}
+
+// built returns the indices of passages, the first of which has the id base.
+func built(of passage.Space, base uint32, all iter.Seq2[*passage.Passage, error]) indices {
+	// each yields passages with their ids, and whether all of them were to be had.
+	each := func(failed *error) iter.Seq2[uint32, *passage.Passage] {
+		return func(yield func(uint32, *passage.Passage) bool) {
+			id := base
+			for p, err := range all {
+				if err != nil {
+					*failed = err
+					return
+				}
+				if !yield(id, p) {
+					return
+				}
+				id++
 			}
-			if !yield(id, p) {
-				return
-			}
-			id++
 		}
 	}
-	rows := 0
+	return indices{
+		words: func() (*bm25.Segment, error) {
+			var failed error
+			s, err := bm25.Build(func(yield func(uint32, bm25.Terms) bool) {
+				for id, p := range each(&failed) {
+					if !yield(id, terms(p)) {
+						return
+					}
+				}
+			})
+			return s, cmp.Or(failed, err)
+		},
+		dense: func() (iter.Seq[[]byte], error) {
+			var failed error
+			s, err := dense.Build(of.Dimensions, func(yield func(uint32, []float32) bool) {
+				for id, p := range each(&failed) {
+					if p.Vector != nil && !yield(id, p.Vector) {
+						return
+					}
+				}
+			})
+			if err := cmp.Or(failed, err); err != nil {
+				return nil, err
+			}
+			return func(yield func([]byte) bool) { yield(s.Bytes()) }, nil
+		},
+	}
+}
+
+// merged returns the indices of documents that move to where the first row has the id
+// base, made of those that they come from.
+func merged(of passage.Space, base uint32, moves []move) indices {
+	var pieces []*piece
+	rows := map[*piece][]move{} // by where they come from, in order
+	for _, m := range moves {
+		if rows[m.from] == nil {
+			pieces = append(pieces, m.from)
+		}
+		rows[m.from] = append(rows[m.from], m)
+	}
+	to := func(p *piece, id uint32) (uint32, bool) {
+		n := int(id - p.base)
+		of := rows[p]
+		i := sort.Search(len(of), func(i int) bool { return of[i].first > n }) - 1
+		if i < 0 || n >= of[i].first+of[i].count {
+			return 0, false
+		}
+		return base + uint32(of[i].to+n-of[i].first), true
+	}
+	return indices{
+		words: func() (*bm25.Segment, error) {
+			from := make([]*bm25.Segment, len(pieces))
+			for i, p := range pieces {
+				from[i] = p.legs.words
+			}
+			return bm25.Merge(func(i int, id uint32) (uint32, bool) { return to(pieces[i], id) }, from...)
+		},
+		dense: func() (iter.Seq[[]byte], error) {
+			var with []*piece
+			var from []*dense.Segment
+			for _, p := range pieces {
+				if p.legs.dense != nil {
+					with, from = append(with, p), append(from, p.legs.dense)
+				}
+			}
+			if len(from) == 0 {
+				return built(of, base, func(func(*passage.Passage, error) bool) {}).dense()
+			}
+			return dense.Merge(func(i int, id uint32) (uint32, bool) { return to(with[i], id) }, from...)
+		},
+	}
+}
+
+// writeSegment writes the parts of a segment.
+func writeSegment(w *writer, of passage.Space, all iter.Seq2[*passage.Passage, error], x indices) error {
 	at := int64(0)
 	var b []byte
 	w.begin(rowsPart)
-	for _, p := range each {
+	for p, err := range all {
+		if err != nil {
+			return fmt.Errorf("segment: %w", err)
+		}
 		b = appendRow(b[:0], row{p.ID, p.Ordinal, p.Start, p.End, p.Tokens, at, len(p.Path), len(p.Text)})
 		at += int64(len(p.Path) + len(p.Text))
-		rows++
 		if _, err := w.Write(b); err != nil {
 			return err
 		}
 	}
 	w.end()
 	w.begin(textPart)
-	for _, p := range each {
+	for p, err := range all {
+		if err != nil {
+			return fmt.Errorf("segment: %w", err)
+		}
 		if _, err := w.Write(append(append(b[:0], p.Path...), p.Text...)); err != nil {
 			return err
 		}
 	}
 	w.end()
-	index, err := bm25.Build(func(yield func(uint32, bm25.Terms) bool) {
-		for id, p := range each {
-			if !yield(id, terms(p)) {
-				return
-			}
-		}
-	})
-	if err == nil {
-		err = failed
-	}
+	w.begin(wordsPart)
+	words, err := x.words()
 	if err != nil {
 		return fmt.Errorf("segment: %w", err)
 	}
-	w.begin(wordsPart)
-	if _, err := w.Write(index.Bytes()); err != nil {
+	if _, err := w.Write(words.Bytes()); err != nil {
 		return err
 	}
 	w.end()
-	index = nil
 	w.begin(densePart)
 	if of.Dimensions > 0 {
-		vectors, err := dense.Build(of.Dimensions, func(yield func(uint32, []float32) bool) {
-			for id, p := range each {
-				if p.Vector != nil && !yield(id, p.Vector) {
-					return
-				}
-			}
-		})
-		if err == nil {
-			err = failed
-		}
+		vectors, err := x.dense()
 		if err != nil {
 			return fmt.Errorf("segment: %w", err)
 		}
-		if _, err := w.Write(vectors.Bytes()); err != nil {
-			return err
+		for some := range vectors {
+			if _, err := w.Write(some); err != nil {
+				return err
+			}
 		}
 	}
 	w.end()
-	return failed
+	return nil
 }
 
 // order is that of all numbers in a segment.

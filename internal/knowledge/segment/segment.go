@@ -307,7 +307,7 @@ func (s *Store) make(of passage.Space, base uint32, put []passage.Whole) (name s
 			}
 		}
 	}
-	name, size, err = s.put(of, func(w *writer) error { return writeSegment(w, of, base, all) })
+	name, size, err = s.put(of, func(w *writer) error { return writeSegment(w, of, all, built(of, base, all)) })
 	return name, size, entries, rows, err
 }
 

@@ -160,7 +160,7 @@ func (s *Store) merge(ctx context.Context, of passage.Space, some []state) error
 		if made.base, err = s.reserve(ctx, sp.id, rows); err != nil {
 			return err
 		}
-		made.name, size, err = s.put(of, func(w *writer) error { return writeSegment(w, of, made.base, moved(ctx, moves)) })
+		made.name, size, err = s.put(of, func(w *writer) error { return writeSegment(w, of, moved(ctx, moves), merged(of, made.base, moves)) })
 		if err != nil {
 			return err
 		}
