@@ -173,6 +173,9 @@ func (a *App) build() error {
 	policy.Rules.Seed = uint64(a.since.UnixNano())
 	a.gateway = gateway.New(policy, a.ledger, a.facts.Put, a.failed)
 	a.renewals = a.gateway.Reuse(a.cache)
+	if a.shared != nil {
+		a.gateway.Agree(a.shared)
+	}
 	a.shadows = &shadows{app: a}
 	a.shadows.copies = a.gateway.Shadow(a.shadows)
 	a.health.Serves = a.serves

@@ -270,6 +270,7 @@ func (p *plan) build(o Simulation) error {
 	p.limits = c.Limits
 	p.world, _ = sim.BuiltIn(0, o.Seed)
 	p.world.Fleet, p.world.Region, p.world.Zone, p.world.Engines = w.Fleet, w.Region, c.Zone, nil
+	p.world.Memory = int64(c.Cache.Memory)
 	p.out.Model = w.Fleet.Models[0].Name
 	if o.Model != "" {
 		p.out.Model = o.Model

@@ -254,6 +254,18 @@ func (s *shard) look(l Layer, sc tenant.Scope, k Key, now time.Time) (Entry, boo
 	return i.Entry, true
 }
 
+// Peek is Get for who looks again where nothing is: a hit counts, a miss does not.
+func (c *Cache) Peek(l Layer, s tenant.Scope, k Key, now time.Time) (Entry, bool) {
+	sh := c.shard(k)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	e, ok := sh.look(l, s, k, now)
+	if ok {
+		sh.layers[l].asked(&e, true)
+	}
+	return e, ok
+}
+
 // Put keeps an entry for a scope, and lets other gateways have it where they share. What
 // is too large for the budget, over already, or depends on what moved meanwhile, is not
 // kept.

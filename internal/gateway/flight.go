@@ -51,6 +51,7 @@ type flight struct {
 	full    bool
 	over    bool
 	fault   *fault.Error
+	leased  bool             // no other gateway has the same made; of who leads, or waits for one to
 	whole   *reuse.Recording // nil where it is not kept
 	payer   *seat            // who pays in the place of the one who led ...
 	bill    bill             // ... that

@@ -157,6 +157,8 @@ type Gateway struct {
 	answers  *cache.Cache // nil: none are kept
 	flights  flights
 	renewals *Renewals // as answers
+	leases   Leases    // nil: no other gateway is asked
+	holder   string    // of leases
 	rooms    sync.Pool // of *[]byte, for keys
 
 	mu     sync.Mutex // guards policy; a step is short and never blocks

@@ -44,7 +44,7 @@ func (x *exchange) recall(join bool) flow.Event {
 		return flow.Event{Kind: flow.Missed}
 	}
 	r := x.reuse
-	if ev, ok := x.recalled(now, x.g.answers.Get); ok {
+	if ev, ok := x.recalled(now, x.g.answers.Peek); ok {
 		return ev
 	}
 	if !join {
@@ -57,13 +57,16 @@ func (x *exchange) recall(join bool) flow.Event {
 	}
 	x.steer()
 	// Whoever led before may have ended between the look and the seat.
-	if ev, ok := x.recalled(now, x.g.answers.Get); ok {
+	if ev, ok := x.recalled(now, x.g.answers.Peek); ok {
 		x.dissolve()
 		return ev
 	}
 	ev := x.fetch(now)
-	if ev.Kind == flow.Reused {
+	switch {
+	case ev.Kind == flow.Reused:
 		x.dissolve()
+	case ev.Kind == flow.Missed && !x.agrees():
+		return flow.Event{Kind: flow.Joined}
 	}
 	return ev
 }
@@ -234,6 +237,9 @@ func (x *exchange) follow(until time.Time) flow.Event {
 		if f.elect == s {
 			why := f.why
 			f.mu.Unlock()
+			if why == nil { // another gateway came to nothing
+				return flow.Event{Kind: flow.Missed}
+			}
 			return flow.Event{Kind: flow.Failed, Fault: why}
 		}
 		seen := x.glance(f)
@@ -491,6 +497,9 @@ func (x *exchange) release() {
 	}
 	if r.stop != nil {
 		r.stop()
+	}
+	if r.leads {
+		x.g.free(r.flight)
 	}
 	r.flight.leave(r.seat, context.Canceled)
 	r.flight.vacate()

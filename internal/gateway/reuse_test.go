@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -535,6 +536,89 @@ func TestRenewed(t *testing.T) {
 		s.g.renewals.End()
 		s.vacant(t)
 	})
+}
+
+// leases are those of gateways that share a store.
+type leases struct {
+	mu   sync.Mutex
+	held map[string]string
+	lost bool // the store is
+}
+
+func (l *leases) Lease(_ context.Context, name, holder string, life time.Duration) (bool, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.lost {
+		return false, errors.New("lost")
+	}
+	if l.held[name] != "" {
+		return false, nil
+	}
+	l.held[name] = holder
+	return true, nil
+}
+
+func (l *leases) Release(_ context.Context, name, holder string) (bool, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.held[name] != holder {
+		return false, nil
+	}
+	delete(l.held, name)
+	return true, nil
+}
+
+// TestGatewaysAgree: of several gateways one has made what is asked for at all of them. If
+// it comes to nothing, another one does; if they cannot agree, each has its own made.
+func TestGatewaysAgree(t *testing.T) {
+	for name, tt := range map[string]struct {
+		leaves, lost bool
+		calls        int64
+	}{
+		"one makes it":      {calls: 1},
+		"the one gives up":  {leaves: true, calls: 2},
+		"the store is lost": {lost: true, calls: 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := &leases{held: map[string]string{}, lost: tt.lost}
+				e := words(5)
+				a, b := newShared(t, admit.Limits{}, e), newShared(t, admit.Limits{}, e)
+				b.g.Reuse(a.cache)
+				a.g.Agree(l)
+				b.g.Agree(l)
+				ctx, leave := context.WithCancel(t.Context())
+				defer leave()
+				var all sync.WaitGroup
+				clients := make([]client, 6)
+				all.Go(func() { a.ask(ctx, true, &clients[0]) })
+				synctest.Wait()
+				for i := range clients[1:] {
+					all.Go(func() { b.ask(t.Context(), i%2 == 0, &clients[i+1]) })
+					synctest.Wait()
+				}
+				time.Sleep(2500 * time.Millisecond)
+				if tt.leaves {
+					leave()
+				}
+				all.Wait()
+				for i := range clients {
+					if c := &clients[i]; (i > 0 || !tt.leaves) && (c.text.String() != five || c.fault != fault.None) {
+						t.Errorf("client %d got %q, %v", i, c.text.String(), c.fault)
+					}
+				}
+				if n := e.opened.Load(); n != tt.calls {
+					t.Errorf("%d answers were made", n)
+				}
+				synctest.Wait()
+				a.vacant(t)
+				b.vacant(t)
+				if len(l.held) != 0 {
+					t.Errorf("leases are left: %v", l.held)
+				}
+			})
+		})
+	}
 }
 
 // TestManyAtOneExpiry: of a thousand who come when an answer has just ended, one has a new
