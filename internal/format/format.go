@@ -143,6 +143,9 @@ func (r *Reader) parse(ctx context.Context, f Format, name, media string, source
 	var err error
 	switch f {
 	case Markdown:
+		if len(text) > markdown.MaxBytes {
+			return nil, fault.New(fault.TooLarge, fmt.Sprintf("has more than %d MiB, the most that is read of Markdown: split it", markdown.MaxBytes>>20))
+		}
 		d = markdown.Read(text)
 	case CSV:
 		d, err = csv.Read(ctx, text, r.limits.Bytes)

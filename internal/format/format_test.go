@@ -10,6 +10,7 @@ import (
 
 	"headworks/internal/document"
 	"headworks/internal/document/documenttest"
+	"headworks/internal/document/markdown"
 	"headworks/internal/fault"
 )
 
@@ -168,7 +169,7 @@ func refusal(ctx context.Context, t *testing.T, l Limits, name, source string, s
 func TestRefusals(t *testing.T) {
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
-	big := strings.Repeat("x", 2<<20)
+	big := strings.Repeat("x", 33<<20)
 	for _, test := range []struct {
 		what   string
 		ctx    context.Context
@@ -185,9 +186,10 @@ func TestRefusals(t *testing.T) {
 		{"compressed", t.Context(), "a.txt.gz", "\x1f\x8b\x00", 3, fault.Unsupported},
 		{"a damaged document", t.Context(), "a.docx", "PK\x03\x04", 4, fault.InvalidRequest},
 		{"a page that is too deep", t.Context(), "a.html", strings.Repeat("<div>", 400), -1, fault.TooLarge},
+		{"long Markdown", t.Context(), "a.md", strings.Repeat("x", markdown.MaxBytes+1), -1, fault.TooLarge},
 		{"nobody waits", gone, "a.txt", "x", 1, fault.ClientClosed},
 	} {
-		if f := refusal(test.ctx, t, Limits{Bytes: 1 << 20}, test.name, test.source, test.size); f.Kind != test.kind {
+		if f := refusal(test.ctx, t, Limits{Bytes: 32 << 20}, test.name, test.source, test.size); f.Kind != test.kind {
 			t.Errorf("%s: %s (%s), want %s", test.what, f.Kind, f.Words, test.kind)
 		}
 	}

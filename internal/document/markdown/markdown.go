@@ -120,12 +120,21 @@ func blockParser() parser.Parser {
 	)
 }
 
-// maxMarks bounds the marks of quotes and lists that a line begins with, each of
-// which would be a block within the one before.
-const maxMarks = 64
+// MaxBytes bounds a source: its blocks take many times its size, and a second a MiB
+// where a machine is slow.
+const MaxBytes = 16 << 20
+
+const (
+	// maxMarks bounds the marks of quotes and lists that a line begins with, each of
+	// which would be a block within the one before.
+	maxMarks = 64
+	// maxIndent bounds the bytes of white space before a mark, for the same reason:
+	// lists are set in by two at least.
+	maxIndent = 2 * maxMarks
+)
 
 // shallow returns the source, of the same length, with a letter in the place of each
-// mark over the bound.
+// mark over the bounds.
 func shallow(body []byte) []byte {
 	for at := 0; at < len(body); {
 		end := len(body)
@@ -133,11 +142,13 @@ func shallow(body []byte) []byte {
 			end = at + n
 		}
 		line := body[at:end]
-		if marks := len(line) - len(bytes.TrimLeft(line, markSigns)); marks > maxMarks && marks < len(bytes.TrimRight(line, " \t\r")) {
+		marks := len(line) - len(bytes.TrimLeft(line, markSigns))
+		indent := len(line) - len(bytes.TrimLeft(line, " \t"))
+		if marks > min(maxMarks, maxIndent) && marks < len(bytes.TrimRight(line, " \t\r")) {
 			seen := 0
 			for i, c := range line[:marks] {
 				if c != ' ' && c != '\t' {
-					if seen++; seen > maxMarks {
+					if seen++; seen > maxMarks || indent > maxIndent {
 						line[i] = 'x'
 					}
 				}

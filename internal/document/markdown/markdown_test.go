@@ -90,6 +90,7 @@ func TestFrontMatter(t *testing.T) {
 func TestDeep(t *testing.T) {
 	for _, source := range []string{
 		strings.Repeat("> ", 10_000) + "words", strings.Repeat("- ", 10_000) + "words", strings.Repeat(">", 500) + " a\n\nb",
+		deep(300),
 	} {
 		d := Read(source)
 		if err := documenttest.Check(d); err != nil {
@@ -104,6 +105,15 @@ func TestDeep(t *testing.T) {
 	if len(d.Blocks) != 3 || d.Title != "b" {
 		t.Errorf("%+v", d.Blocks)
 	}
+}
+
+// deep returns a list with as many lists in each other.
+func deep(levels int) string {
+	var b strings.Builder
+	for i := range levels {
+		b.WriteString(strings.Repeat("  ", i) + "- item\n")
+	}
+	return b.String()
 }
 
 func TestHeadings(t *testing.T) {
