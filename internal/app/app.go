@@ -325,7 +325,7 @@ func (a *App) open() error {
 	for _, r := range repairs {
 		a.log.Warn("the ledger was repaired", "repair", r.String())
 	}
-	if a.library, err = openLibrary(context.Background(), dir, alone{}, nil, a.log); err != nil {
+	if a.library, err = openLibrary(context.Background(), dir, upstreams{app: a}, upstreams{app: a}, nil, a.log); err != nil {
 		return inUse(dir, err)
 	}
 	a.keys = newKeyring(a.store, pepper, token, a.ledger, a.local)

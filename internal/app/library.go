@@ -40,7 +40,7 @@ const (
 	compiledFolder = "compiled"  // and what reading PDF needs, which may be thrown away
 )
 
-func openLibrary(ctx context.Context, dir string, e knowledge.Embedders, bump func(string) error, log *slog.Logger) (l *library, err error) {
+func openLibrary(ctx context.Context, dir string, e knowledge.Embedders, r knowledge.Reranker, bump func(string) error, log *slog.Logger) (l *library, err error) {
 	l = &library{reader: format.New(format.Default()), log: log}
 	l.reader.KeepIn(filepath.Join(dir, compiledFolder))
 	if l.store, err = segment.Open(ctx, filepath.Join(dir, libraryFolder), log); err != nil {
@@ -52,7 +52,7 @@ func openLibrary(ctx context.Context, dir string, e knowledge.Embedders, bump fu
 	}
 	if err == nil {
 		l.knowledge, err = knowledge.Open(ctx, knowledge.Options{
-			Store: l.store, Register: l.store, Embedders: e, Reader: l.reader, Files: l.files, Bump: bump, Log: log,
+			Store: l.store, Register: l.store, Embedders: e, Reader: l.reader, Files: l.files, Reranker: r, Bump: bump, Log: log,
 		})
 	}
 	if err != nil {
@@ -111,7 +111,7 @@ var ErrLibraryInUse = segment.ErrInUse
 // is ErrLibraryInUse where one has it.
 func Library(ctx context.Context, dir string, log io.Writer) (http.Handler, io.Closer, error) {
 	logger := slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	l, err := openLibrary(ctx, dir, alone{}, nil, logger)
+	l, err := openLibrary(ctx, dir, alone{}, nil, nil, logger)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -151,15 +151,15 @@ func needsInstance() error {
 }
 
 // Embed implements knowledge.Embedders.
-func (alone) Embed(ctx context.Context, by passage.Identity, texts []string, _ bool) ([][]float32, error) {
+func (alone) Embed(ctx context.Context, by passage.Identity, t knowledge.Texts) ([][]float32, error) {
 	if by.Provider != knowledge.Lexical {
 		return nil, needsInstance()
 	}
 	if by.Model != lexical.Model {
 		return nil, fault.New(fault.InvalidRequest, "the vectors of this collection were made by "+by.Model+", which this version does not have; make it anew")
 	}
-	all := make([][]float32, len(texts))
-	for i, text := range texts {
+	all := make([][]float32, len(t.Of))
+	for i, text := range t.Of {
 		if err := context.Cause(ctx); err != nil {
 			return nil, err
 		}

@@ -49,6 +49,14 @@ func (r *Resolver) Vouched(told tenant.Caller, now time.Time) (*tenant.Caller, e
 	return &c, nil
 }
 
+// Own returns a caller that this process is itself, with a place in the counts of
+// admission that no key has.
+func (r *Resolver) Own(c tenant.Caller) *tenant.Caller {
+	c.KeyID = "own:" + c.KeyID
+	c.Slot = r.slot(c.KeyID, "own:")
+	return &c
+}
+
 // slot returns a place in the counts of admission, or that of all who have none.
 func (r *Resolver) slot(id, shared string) int {
 	r.mu.Lock()

@@ -486,7 +486,7 @@ func (k *Knowledge) embedPart(ctx context.Context, by passage.Identity, part []*
 	for i, p := range part {
 		texts[i] = embedded(p)
 	}
-	vectors, err := k.o.Embedders.Embed(ctx, by, texts, false)
+	vectors, err := k.embedPatiently(ctx, by, Texts{Of: texts})
 	if err != nil {
 		return err
 	}
@@ -500,6 +500,30 @@ func (k *Knowledge) embedPart(ctx context.Context, by passage.Identity, part []*
 		part[i].Vector = v
 	}
 	return nil
+}
+
+// embedTries is how often texts are sent to an embedder that has no room just now.
+const embedTries = 6
+
+// embedPatiently waits for an embedder that is busy.
+func (k *Knowledge) embedPatiently(ctx context.Context, by passage.Identity, t Texts) (vectors [][]float32, err error) {
+	for try := range embedTries {
+		if vectors, err = k.o.Embedders.Embed(ctx, by, t); err == nil || ctx.Err() != nil {
+			return vectors, err
+		}
+		f := fault.Of(err)
+		if info := f.Kind.Info(); !info.Another && !info.Retry || try == embedTries-1 {
+			break
+		}
+		wait := time.NewTimer(max(f.After, time.Second<<try))
+		select {
+		case <-wait.C:
+		case <-ctx.Done():
+			wait.Stop()
+			return nil, context.Cause(ctx)
+		}
+	}
+	return nil, err
 }
 
 // follow makes a change in the space to which the collection is being moved as well.

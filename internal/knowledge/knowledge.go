@@ -64,7 +64,14 @@ type Embedders interface {
 	// or upstream/model. Its errors are *fault.Error.
 	Identity(ctx context.Context, name string) (passage.Identity, error)
 	// Embed returns a vector of length one for each text; nil for one that has none.
-	Embed(ctx context.Context, by passage.Identity, texts []string, question bool) ([][]float32, error)
+	Embed(ctx context.Context, by passage.Identity, t Texts) ([][]float32, error)
+}
+
+// Texts are made into vectors together.
+type Texts struct {
+	Of       []string
+	Question bool           // they are what is searched for, not what is found
+	For      *tenant.Caller // whose question it is; nil: nobody's, or the operator's
 }
 
 // Reader makes documents of files, see format.Reader.
@@ -74,8 +81,8 @@ type Reader interface {
 
 // Reranker puts texts in order of how well they answer a question.
 type Reranker interface {
-	// Rerank returns a score for each text.
-	Rerank(ctx context.Context, model, question string, texts []string) ([]float64, error)
+	// Rerank returns a score for each text, on behalf of a caller; nil: of the operator.
+	Rerank(ctx context.Context, model string, by *tenant.Caller, question string, texts []string) ([]float64, error)
 }
 
 // Options are what a Knowledge is made of.
@@ -268,8 +275,10 @@ func (w Who) sees(c *Collection) bool {
 // New is what a collection is made of.
 type New struct {
 	Name     string            `json:"name"`
-	Readers  []string          `json:"readers,omitempty"`  // nil: of the operator everybody, of a caller his project
-	Embedder string            `json:"embedder,omitempty"` // lexical, none, or upstream/model; empty: lexical
+	Readers  []string          `json:"readers,omitempty"`      // nil: of the operator everybody, of a caller his project
+	Embedder string            `json:"embedder,omitempty"`     // lexical, none, or upstream/model; empty: lexical
+	Prefix   string            `json:"prefix,omitempty"`       // that the embedder wants before each text of a document
+	Asking   string            `json:"query_prefix,omitempty"` // and before each question
 	Cut      chunk.Limits      `json:"cut,omitzero"`
 	Metadata map[string]string `json:"metadata,omitempty"`
 	Days     int               `json:"expires_after_days,omitempty"`
@@ -311,7 +320,7 @@ func (k *Knowledge) Create(ctx context.Context, by Who, n New) (*Collection, err
 		return nil, err
 	}
 	if name := cmp.Or(n.Embedder, Lexical); name != None {
-		if c.Embedder, err = k.o.Embedders.Identity(ctx, name); err != nil {
+		if c.Embedder, err = k.identify(ctx, name, n.Prefix, n.Asking); err != nil {
 			return nil, err
 		}
 	}
@@ -321,6 +330,13 @@ func (k *Knowledge) Create(ctx context.Context, by Who, n New) (*Collection, err
 		}
 	}
 	return c, k.keep(ctx, c)
+}
+
+// identify returns the identity of an embedder.
+func (k *Knowledge) identify(ctx context.Context, name, prefix, asking string) (passage.Identity, error) {
+	id, err := k.o.Embedders.Identity(ctx, name)
+	id.Prefix, id.Query = prefix, asking
+	return id, err
 }
 
 func checkReaders(readers []string) ([]string, error) {

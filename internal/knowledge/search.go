@@ -116,7 +116,7 @@ func (k *Knowledge) SearchAs(ctx context.Context, by Who, who passage.Audience, 
 	case len(collections) == 0 || len(collections) > mostCollections:
 		return a, fault.New(fault.InvalidRequest, fmt.Sprintf("name 1 to %d collections to search", mostCollections))
 	}
-	s := &search{k: k, q: &q, who: who, vectors: map[string][]float32{}}
+	s := &search{k: k, q: &q, by: by, who: who, vectors: map[string][]float32{}}
 	for _, name := range collections {
 		c, err := k.find(by, name)
 		if err != nil {
@@ -148,6 +148,7 @@ func (k *Knowledge) SearchAs(ctx context.Context, by Who, who passage.Audience, 
 type search struct {
 	k        *Knowledge
 	q        *Query
+	by       Who
 	who      passage.Audience
 	of       []*Collection
 	vectors  map[string][]float32 // of the question, by embedder
@@ -315,7 +316,7 @@ func (s *search) vector(ctx context.Context, c *Collection) ([]float32, error) {
 	if v, ok := s.vectors[key]; ok {
 		return v, nil
 	}
-	v, err := s.k.o.Embedders.Embed(ctx, c.Embedder, []string{s.q.Text}, true)
+	v, err := s.k.o.Embedders.Embed(ctx, c.Embedder, Texts{Of: []string{s.q.Text}, Question: true, For: s.by.caller})
 	if err != nil {
 		return nil, err
 	}
@@ -408,7 +409,7 @@ func (s *search) rerank(ctx context.Context, hits []Hit) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, rerankTime)
 	defer cancel()
-	scores, err := s.k.o.Reranker.Rerank(ctx, s.q.Rerank, s.q.Text, texts)
+	scores, err := s.k.o.Reranker.Rerank(ctx, s.q.Rerank, s.by.caller, s.q.Text, texts)
 	switch {
 	case err != nil && ctx.Err() != nil:
 		s.degraded = append(s.degraded, "not reranked: the model took longer than "+rerankTime.String())
