@@ -24,7 +24,7 @@ import (
 func newKnowledgeCommand(t *terminal) *cobra.Command {
 	return group("knowledge", "Keep collections of documents, and search them",
 		newKnowledgeCreateCommand(t), newKnowledgeAddCommand(t), newKnowledgeListCommand(t), newKnowledgeSearchCommand(t),
-		newKnowledgeDeleteCommand(t), newKnowledgeACLCommand(t), newKnowledgeEvalCommand(t))
+		newKnowledgeDeleteCommand(t), newKnowledgeACLCommand(t), newKnowledgeSyncCommand(t), newKnowledgeMoveCommand(t), newKnowledgeEvalCommand(t))
 }
 
 // library does something with the collections of the data folder: within this process
@@ -50,6 +50,8 @@ func (t *terminal) library(ctx context.Context, do func(*client.Admin) error) er
 func collectionFlags(c *cobra.Command, n *knowledge.New) {
 	f := c.Flags()
 	f.StringVar(&n.Embedder, "embedder", "", "what makes vectors: lexical, none, or upstream/model; lexical unless given")
+	f.StringVar(&n.Prefix, "prefix", "", "what the embedder wants before each passage")
+	f.StringVar(&n.Asking, "query-prefix", "", "what the embedder wants before each question")
 	f.IntVar(&n.Cut.Tokens, "chunk-tokens", 0, "tokens of a passage; 512 unless given")
 	f.IntVar(&n.Cut.Overlap, "overlap", 0, "tokens that a passage repeats of the one before; 64 unless given")
 }
@@ -126,6 +128,12 @@ func attributes(given []string) (passage.Attributes, error) {
 func newKnowledgeAddCommand(t *terminal) *cobra.Command {
 	var n knowledge.New
 	var given []string
+	var place knowledge.Place
+	at := func(from string) knowledge.Place {
+		p := place
+		p.From = from
+		return p
+	}
 	c := &cobra.Command{
 		Use: "add NAME PATH...", Short: "Add files, or folders of them, to a collection; it is made where there is none", Args: cobra.MinimumNArgs(2),
 		Long: "Adds files to a collection. What is there already and did not change stays as it is,\n" +
@@ -146,7 +154,7 @@ func newKnowledgeAddCommand(t *terminal) *cobra.Command {
 							return err
 						}
 					}
-					d := admin.Deposit{From: from, Readers: n.Readers, Attributes: with, Create: &n}
+					d := admin.Deposit{Place: at(from), Readers: n.Readers, Attributes: with, Create: &n}
 					bar := t.bar(all.Progress)
 					added, err := a.Deposit(c.Context(), args[0], d, bar.show)
 					bar.end()
@@ -174,6 +182,7 @@ func newKnowledgeAddCommand(t *terminal) *cobra.Command {
 	f.StringSliceVar(&n.Readers, "readers", nil, readersUsage)
 	f.StringArrayVar(&given, "attribute", nil, "NAME=VALUE by which searches can choose; may be given several times")
 	collectionFlags(c, &n)
+	placeFlags(c, &place)
 	return c
 }
 
@@ -251,6 +260,111 @@ func (b *bar) end() {
 	if b.shown {
 		fmt.Fprint(b.t.err, "\r\x1b[K")
 	}
+}
+
+// placeFlags adds the flags that say how a place is reached.
+func placeFlags(c *cobra.Command, p *knowledge.Place) {
+	f := c.Flags()
+	f.StringSliceVar(&p.Hosts, "host", nil, "hosts that pages may lead to, beside that of the URL")
+	f.StringVar(&p.Endpoint, "endpoint", "", "URL of a store that speaks S3 and is not AWS'")
+	f.StringVar(&p.Region, "region", "", "region of a store that speaks S3")
+	f.StringSliceVar(&p.Ignore, "ignore", nil, "names in a folder that are left out, as *.tmp or build/*")
+}
+
+func newKnowledgeSyncCommand(t *terminal) *cobra.Command {
+	var s admin.Following
+	var every time.Duration
+	c := &cobra.Command{
+		Use: "sync NAME", Short: "Let a collection follow a folder, a sitemap, a page or a bucket, or take over now what changed there", Args: cobra.ExactArgs(1),
+		Long: "With --from and --every the running instance takes over what changed there, again and\n" +
+			"again: what is new, what is another version, and what is gone. Without flags it is done\n" +
+			"once, now. Keys of a bucket are taken from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
+		Example: "  headworks knowledge sync handbook --from ./docs --every 15m\n  headworks knowledge sync site --from https://docs.example.com/sitemap.xml --every 1h\n" +
+			"  headworks knowledge sync bucket --from s3://papers/2026/ --every 15m --region eu-central-1\n  headworks knowledge sync handbook\n  headworks knowledge sync handbook --off",
+		RunE: func(c *cobra.Command, args []string) error {
+			switch {
+			case s.Off && (s.From != "" || every != 0):
+				return &exit{exitUsage, errors.New("--off ends it: give nothing beside it")}
+			case (s.From == "") != (every == 0):
+				return &exit{exitUsage, errors.New("give --from and --every together; without flags it is done once, now")}
+			}
+			s.Every = knowledge.Span(every)
+			if s.From != "" && !strings.Contains(s.From, "://") {
+				path, err := filepath.Abs(s.From)
+				if err != nil {
+					return err
+				}
+				s.From = path
+			}
+			return t.library(c.Context(), func(a *client.Admin) error {
+				if s.From != "" || s.Off {
+					if _, err := a.Shelf(c.Context(), args[0]); err != nil && s.From != "" {
+						if _, err := a.CreateShelf(c.Context(), knowledge.New{Name: args[0]}); err != nil {
+							return err
+						}
+					}
+					shelf, err := a.Follow(c.Context(), args[0], s)
+					if err != nil {
+						return err
+					}
+					return t.print(shelf, func(w io.Writer) {
+						if shelf.Sync == nil {
+							fmt.Fprintf(w, "%s follows nothing any more; its documents stay\n", shelf.Name)
+							return
+						}
+						fmt.Fprintf(w, "%s follows %s every %s, while an instance runs\n", shelf.Name, shelf.Sync.From, time.Duration(shelf.Sync.Every))
+					})
+				}
+				bar := t.bar(knowledge.Progress{})
+				added, err := a.SyncNow(c.Context(), args[0], bar.show)
+				bar.end()
+				if err != nil {
+					return err
+				}
+				return t.print(added, func(w io.Writer) { tellAdded(w, added) })
+			})
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&s.From, "from", "", "a folder, a file, a URL or s3://bucket/prefix")
+	f.DurationVar(&every, "every", 0, "how often, as 15m")
+	f.BoolVar(&s.Off, "off", false, "follow nothing any more; the documents stay")
+	placeFlags(c, &s.Place)
+	return c
+}
+
+func newKnowledgeMoveCommand(t *terminal) *cobra.Command {
+	var to admin.Mover
+	c := &cobra.Command{
+		Use: "move NAME --embedder EMBEDDER | move NAME --off", Short: "Let another embedder make a collection's vectors, behind its searches", Args: cobra.ExactArgs(1),
+		Long: "The running instance makes the new vectors beside the old ones, and both are searched\n" +
+			"meanwhile. Once all documents have theirs, the new ones take over at once.",
+		Example: "  headworks knowledge move handbook --embedder eu/bge-m3\n  headworks knowledge move handbook --off",
+		RunE: func(c *cobra.Command, args []string) error {
+			if to.Off == (to.Embedder != "") {
+				return &exit{exitUsage, errors.New("name an --embedder, or give the move up with --off")}
+			}
+			return t.library(c.Context(), func(a *client.Admin) error {
+				s, err := a.MoveShelf(c.Context(), args[0], to)
+				if err != nil {
+					return err
+				}
+				return t.print(s, func(w io.Writer) {
+					if s.Next == nil {
+						fmt.Fprintf(w, "%s stays with %s\n", s.Name, embedderOf(&s))
+						return
+					}
+					fmt.Fprintf(w, "%s moves to %s while an instance runs; headworks knowledge list --json tells how far it is\n", s.Name, to.Embedder)
+				})
+			})
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&to.Embedder, "embedder", "", "lexical, none, or upstream/model")
+	f.StringVar(&to.Prefix, "prefix", "", "what the embedder wants before each passage")
+	f.StringVar(&to.Asking, "query-prefix", "", "what the embedder wants before each question")
+	f.BoolVar(&to.Off, "off", false, "stay with the embedder that it has")
+	return c
 }
 
 func newKnowledgeListCommand(t *terminal) *cobra.Command {

@@ -55,6 +55,9 @@ import (
 	"headworks/internal/wire"
 )
 
+// storeFile is what must survive, in the data folder.
+const storeFile = "headworks.db"
+
 // Version is what this program calls itself.
 const Version = "0.1.0"
 
@@ -311,7 +314,7 @@ func (a *App) open() error {
 			return err
 		}
 	}
-	if a.store, err = sqlite.Open(context.Background(), filepath.Join(dir, "headworks.db")); err != nil {
+	if a.store, err = sqlite.Open(context.Background(), filepath.Join(dir, storeFile)); err != nil {
 		return err
 	}
 	ledger, repairs, err := meter.Open(filepath.Join(dir, "ledger"), meter.Options{Log: a.log})
@@ -325,14 +328,16 @@ func (a *App) open() error {
 	for _, r := range repairs {
 		a.log.Warn("the ledger was repaired", "repair", r.String())
 	}
-	if a.library, err = openLibrary(context.Background(), dir, upstreams{app: a}, upstreams{app: a}, nil, a.log); err != nil {
-		return inUse(dir, err)
-	}
-	a.keys = newKeyring(a.store, pepper, token, a.ledger, a.local)
-	a.answers = &shelf{store: a.store, log: a.log}
 	if err := a.openCache(a.config); err != nil {
 		return err
 	}
+	changed := func(collection string) error { return a.cache.Bump(cache.Knowledge, collection) }
+	if a.library, err = openLibrary(context.Background(), dir, upstreams{app: a}, upstreams{app: a}, changed, a.log); err != nil {
+		return inUse(dir, err)
+	}
+	a.library.follows = true
+	a.keys = newKeyring(a.store, pepper, token, a.ledger, a.local)
+	a.answers = &shelf{store: a.store, log: a.log}
 	a.metrics = telemetry.New(telemetry.Coarse, a.sources())
 	a.requests = telemetry.NewRequestLog(a.log, telemetry.Faults)
 	a.monitor = monitor.New(monitor.Settings{}, a.conditions)

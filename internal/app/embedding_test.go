@@ -99,10 +99,11 @@ models: {ranker: {targets: [{upstream: rr, model: r}]}}
 	write("b.md", "My house is my castle, which is a longer text than the others are.\n")
 	add := func() *knowledge.Added {
 		t.Helper()
-		found, _, err := items(t.Context(), dir)
+		found, _, end, err := places{}.Items(t.Context(), knowledge.Place{From: dir})
 		if err != nil {
 			t.Fatal(err)
 		}
+		defer end()
 		added, err := k.Add(t.Context(), by, "c", found, knowledge.Adding{})
 		if err != nil {
 			t.Fatal(err)

@@ -15,7 +15,9 @@ import (
 	"sync"
 	"time"
 
+	"headworks/internal/alert"
 	"headworks/internal/api/admin"
+	"headworks/internal/cache"
 	"headworks/internal/engine/lexical"
 	"headworks/internal/fault"
 	"headworks/internal/format"
@@ -24,6 +26,7 @@ import (
 	"headworks/internal/knowledge/segment"
 	"headworks/internal/passage"
 	"headworks/internal/source"
+	"headworks/internal/store/sqlite"
 )
 
 // library is the collections of documents in a data folder.
@@ -32,6 +35,7 @@ type library struct {
 	store     *segment.Store
 	reader    *format.Reader
 	files     *os.Root
+	follows   bool // collections follow their sources here
 	log       *slog.Logger
 }
 
@@ -52,7 +56,7 @@ func openLibrary(ctx context.Context, dir string, e knowledge.Embedders, r knowl
 	}
 	if err == nil {
 		l.knowledge, err = knowledge.Open(ctx, knowledge.Options{
-			Store: l.store, Register: l.store, Embedders: e, Reader: l.reader, Files: l.files, Reranker: r, Bump: bump, Log: log,
+			Store: l.store, Register: l.store, Embedders: e, Reader: l.reader, Sources: places{}, Files: l.files, Reranker: r, Bump: bump, Log: log,
 		})
 	}
 	if err != nil {
@@ -68,6 +72,9 @@ const tidies = 2 * time.Second
 func (l *library) run(ctx context.Context) {
 	var taking sync.WaitGroup
 	taking.Go(func() { l.knowledge.Run(ctx) })
+	if l.follows {
+		taking.Go(func() { l.follow(ctx) })
+	}
 	defer taking.Wait()
 	tick := time.NewTicker(tidies)
 	defer tick.Stop()
@@ -91,6 +98,56 @@ func (l *library) run(ctx context.Context) {
 	}
 }
 
+// watched returns how far behind its source the collection is that is furthest behind,
+// and the least recall.
+func (l *library) watched(now time.Time) (behind time.Duration, recall float64) {
+	recall = 1
+	for _, c := range l.knowledge.List(knowledge.ByOperator()) {
+		b, _ := c.Late(now)
+		behind = max(behind, b)
+		if r, known := l.store.Recall(c.Space()); known {
+			recall = min(recall, r)
+		}
+	}
+	return behind, recall
+}
+
+// leastRecall is below which an operator is told: searches compare exactly by then.
+const leastRecall = 0.95
+
+// library says what is wrong with collections.
+func (c *conditions) library(l *library) {
+	for _, of := range l.knowledge.List(knowledge.ByOperator()) {
+		scope := map[string]string{"signal": "knowledge", "collection": cmp.Or(of.Name, of.ID)}
+		if behind, late := of.Late(c.now); late {
+			c.raise(alert.Ticket, "knowledge:behind:"+of.ID, fmt.Sprintf("the collection %s is %s behind its source", scope["collection"], behind.Round(time.Second)),
+				cmp.Or(of.Sync.Trouble, "its synchronisation takes longer than the time between two"), "headworks knowledge sync "+of.ID, scope)
+		}
+		if r, known := l.store.Recall(of.Space()); known && r < leastRecall {
+			c.raise(alert.Ticket, "knowledge:recall:"+of.ID, fmt.Sprintf("searches of the collection %s find %.0f %% of the nearest vectors", scope["collection"], 100*r),
+				"its vectors lie so that a bit a dimension does not tell them apart; all are compared now, which takes longer", "headworks knowledge list --json", scope)
+		}
+	}
+}
+
+// follows is how often it is asked which collections are to be synchronised.
+const follows = time.Second
+
+// follow synchronises collections and moves them to other embedders until ctx ends.
+func (l *library) follow(ctx context.Context) {
+	tick := time.NewTicker(follows)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		l.knowledge.Due(ctx)
+		l.knowledge.Move(ctx)
+	}
+}
+
 // Close lets go of the folder.
 func (l *library) Close() error {
 	err := errors.Join(l.store.Close(), l.reader.Close())
@@ -101,7 +158,7 @@ func (l *library) Close() error {
 }
 
 func (l *library) surface() *admin.Library {
-	return &admin.Library{Knowledge: l.knowledge, Golden: &golden.Sets{Register: l.store, Knowledge: l.knowledge}, Items: items}
+	return &admin.Library{Knowledge: l.knowledge, Golden: &golden.Sets{Register: l.store, Knowledge: l.knowledge}, Sources: places{}}
 }
 
 // ErrLibraryInUse says that another process has the collections of a data folder.
@@ -111,7 +168,7 @@ var ErrLibraryInUse = segment.ErrInUse
 // is ErrLibraryInUse where one has it.
 func Library(ctx context.Context, dir string, log io.Writer) (http.Handler, io.Closer, error) {
 	logger := slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	l, err := openLibrary(ctx, dir, alone{}, nil, nil, logger)
+	l, err := openLibrary(ctx, dir, alone{}, nil, epochs{filepath.Join(dir, storeFile)}.bump, logger)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -119,6 +176,23 @@ func Library(ctx context.Context, dir string, log io.Writer) (http.Handler, io.C
 	w := &working{library: l, stop: stop}
 	w.loops.Go(func() { l.run(ctx) })
 	return l.surface().Handler(logger), w, nil
+}
+
+// epochs are those of a data folder that no instance has: what is kept elsewhere of a
+// collection, in a store that gateways share, is out of reach for the next instance.
+type epochs struct{ file string }
+
+func (e epochs) bump(collection string) error {
+	s, err := sqlite.Open(context.Background(), e.file)
+	if err != nil {
+		return err
+	}
+	name := cache.EpochName{Kind: cache.Knowledge, Name: collection}
+	saved, err := s.LoadEpochs(context.Background())
+	if err == nil {
+		err = s.SaveEpoch(context.Background(), name, saved[name]+1)
+	}
+	return errors.Join(err, s.Close())
 }
 
 // working is a library whose loops run.
@@ -168,40 +242,67 @@ func (alone) Embed(ctx context.Context, by passage.Identity, t knowledge.Texts) 
 	return all, nil
 }
 
-// items returns what lies at a path of this machine.
-func items(ctx context.Context, from string) (iter.Seq2[knowledge.Item, error], string, error) {
-	if strings.Contains(from, "://") {
-		return nil, "", fault.New(fault.Unsupported, "documents are added from a file or a folder")
-	}
-	path, err := filepath.Abs(from)
-	if err != nil {
-		return nil, "", fault.Wrap(fault.InvalidRequest, "there is nothing at "+from, err)
-	}
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, "", fault.Wrap(fault.NotFound, "there is nothing at "+path+" that can be read", err)
-	}
-	if !info.IsDir() {
-		item := knowledge.Item{
-			Name: filepath.Base(path), Source: path, Size: info.Size(),
-			Open: func(context.Context) (io.ReadCloser, error) { return os.Open(path) },
+// places makes items of what is at a place, see source.Named. The keys of stores that
+// speak S3 are taken from the environment, as others do.
+type places struct{}
+
+// Items implements knowledge.Sources.
+func (places) Items(ctx context.Context, p knowledge.Place) (iter.Seq2[knowledge.Item, error], string, func(), error) {
+	from := p.From
+	if !strings.Contains(from, "://") {
+		path, err := filepath.Abs(from)
+		if err != nil {
+			return nil, "", nil, fault.Wrap(fault.InvalidRequest, "there is nothing at "+from, err)
 		}
-		return func(yield func(knowledge.Item, error) bool) { yield(item, nil) }, path, nil
+		from = path
 	}
-	return itemsOf(ctx, source.Folder{Path: path}, path+"/"), path + "/", nil
+	key := os.Getenv("AWS_ACCESS_KEY_ID")
+	if key != "" {
+		key += ":" + os.Getenv("AWS_SECRET_ACCESS_KEY")
+		if session := os.Getenv("AWS_SESSION_TOKEN"); session != "" {
+			key += ":" + session
+		}
+	}
+	s, end, err := source.Named(from, source.Options{
+		Ignore: p.Ignore, Hosts: p.Hosts, Endpoint: p.Endpoint, Region: cmp.Or(p.Region, os.Getenv("AWS_REGION")), Key: key,
+	})
+	if err != nil {
+		return nil, "", nil, err
+	}
+	under := from
+	switch s.(type) {
+	case source.Folder:
+		under = strings.TrimRight(from, "/") + "/"
+	case *source.S3:
+		bucket, _, _ := strings.Cut(strings.TrimPrefix(from, "s3://"), "/")
+		under = "s3://" + bucket + "/"
+	}
+	return itemsOf(ctx, s, under), under, end, nil
 }
 
-// itemsOf returns what a source lists.
+// itemsOf returns what a source lists. What it lists by a URL has that as its source.
 func itemsOf(ctx context.Context, s source.Source, under string) iter.Seq2[knowledge.Item, error] {
 	return func(yield func(knowledge.Item, error) bool) {
 		for i, err := range s.List(ctx) {
-			item := knowledge.Item{Name: i.ID, Source: under + i.ID, Size: i.Size}
-			item.Open = func(ctx context.Context) (io.ReadCloser, error) {
-				c, err := s.Open(ctx, i, "")
+			item := knowledge.Item{Name: i.Name, ID: "", Source: under + i.ID, Size: i.Size, Version: i.Version, Modified: i.Modified}
+			switch s.(type) {
+			case source.File:
+				item.Source = under
+			case source.Sitemap, source.Pages:
+				item.Source = i.ID
+			}
+			if i.Name != i.ID {
+				item.Named = i.ID
+			}
+			item.Open = func(ctx context.Context, have string) (*knowledge.Content, error) {
+				c, err := s.Open(ctx, i, have)
+				if errors.Is(err, source.ErrUnchanged) {
+					return nil, knowledge.ErrUnchanged
+				}
 				if err != nil {
 					return nil, err
 				}
-				return c.Body, nil
+				return &knowledge.Content{Body: c.Body, Name: c.Name, Media: c.Media, Version: c.Version, Size: c.Size}, nil
 			}
 			if !yield(item, err) {
 				return

@@ -40,10 +40,11 @@ func TestCACM(t *testing.T) {
 	if _, err := l.knowledge.Create(t.Context(), by, knowledge.New{Name: "cacm"}); err != nil {
 		t.Fatal(err)
 	}
-	found, _, err := items(t.Context(), filepath.Join(cacmFolder, "documents.jsonl"))
+	found, _, end, err := places{}.Items(t.Context(), knowledge.Place{From: filepath.Join(cacmFolder, "documents.jsonl")})
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer end()
 	if added, err := l.knowledge.Add(t.Context(), by, "cacm", found, knowledge.Adding{}); err != nil || added.Added != 3204 {
 		t.Fatalf("%+v, %v", added, err)
 	}

@@ -59,6 +59,7 @@ func (a *App) conditions(now time.Time) []alert.Alert {
 			c.raise(alert.Ticket, "sink:"+name, "the sink "+name+" does not take what alerts tell it", why, "headworks config explain alerts", map[string]string{"signal": "sinks"})
 		}
 	}
+	c.library(a.library)
 	c.disk(a.options.Config.Data)
 	return c.found
 }

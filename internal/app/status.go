@@ -96,6 +96,7 @@ func (a *App) sources() telemetry.Sources {
 			s := a.cache.Report().Shared
 			return s != nil && s.Resting, s != nil
 		},
+		Collections: func() (time.Duration, float64) { return a.library.watched(time.Now()) },
 		Fits: func(yield func(string, float64, float64, bool)) {
 			for _, f := range a.Fits().Fits {
 				yield(f.Class, f.Error, f.First, f.Trusted)

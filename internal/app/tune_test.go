@@ -28,7 +28,7 @@ func TestTune(t *testing.T) {
 	if err := os.WriteFile(file, []byte(documents.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	l, err := openLibrary(t.Context(), t.TempDir(), alone{}, nil, slog.New(slog.DiscardHandler))
+	l, err := openLibrary(t.Context(), t.TempDir(), alone{}, nil, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,10 +38,11 @@ func TestTune(t *testing.T) {
 		if _, err := k.Create(t.Context(), by, n); err != nil {
 			t.Fatal(err)
 		}
-		found, _, err := items(t.Context(), file)
+		found, _, end, err := places{}.Items(t.Context(), knowledge.Place{From: file})
 		if err != nil {
 			t.Fatal(err)
 		}
+		defer end()
 		if _, err := k.Add(t.Context(), by, n.Name, found, knowledge.Adding{}); err != nil {
 			t.Fatal(err)
 		}

@@ -124,11 +124,31 @@ func (a *Admin) Search(ctx context.Context, name string, s admin.Search) (knowle
 
 // Deposit adds documents to a collection, and calls progress while it does.
 func (a *Admin) Deposit(ctx context.Context, name string, d admin.Deposit, progress func(knowledge.Progress)) (*knowledge.Added, error) {
-	body, err := json.Marshal(d)
+	return a.told(ctx, shelfPath(name)+"/documents", d, progress)
+}
+
+// Follow lets a collection follow a place.
+func (a *Admin) Follow(ctx context.Context, name string, f admin.Following) (admin.Shelf, error) {
+	return get[admin.Shelf](ctx, a, "POST", shelfPath(name)+"/sync", f)
+}
+
+// MoveShelf begins to move a collection to another embedder.
+func (a *Admin) MoveShelf(ctx context.Context, name string, to admin.Mover) (admin.Shelf, error) {
+	return get[admin.Shelf](ctx, a, "POST", shelfPath(name)+"/embedder", to)
+}
+
+// SyncNow takes over what changed at the place that a collection follows.
+func (a *Admin) SyncNow(ctx context.Context, name string, progress func(knowledge.Progress)) (*knowledge.Added, error) {
+	return a.told(ctx, shelfPath(name)+"/sync", admin.Following{Now: true}, progress)
+}
+
+// told sends what takes long, and reads line by line how far it is.
+func (a *Admin) told(ctx context.Context, path string, what any, progress func(knowledge.Progress)) (*knowledge.Added, error) {
+	body, err := json.Marshal(what)
 	if err != nil {
 		return nil, err
 	}
-	req, err := http.NewRequestWithContext(ctx, "POST", a.URL+shelfPath(name)+"/documents", bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, "POST", a.URL+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}

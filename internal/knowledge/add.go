@@ -25,6 +25,7 @@ import (
 type Item struct {
 	ID         string // of its document, and before those that the file names; empty: Name, and those alone
 	Name       string // what it is called
+	Named      string // ID of its document where the file names none; empty: Name
 	Source     string // where it is: a path, a URL
 	Media      string // empty: found out
 	Title      string // empty: the document's own
@@ -32,8 +33,24 @@ type Item struct {
 	Attributes passage.Attributes
 	Readers    []string     // nil: those of the collection
 	Cut        chunk.Limits // zero: those of the collection
-	Open       func(ctx context.Context) (io.ReadCloser, error)
+	Version    string       // another one where its content may be another; empty: not known before it is opened
+	Modified   time.Time    // zero: not known
+	// Open opens it. It returns ErrUnchanged where it is what it was when Open told the
+	// version have.
+	Open func(ctx context.Context, have string) (*Content, error)
 }
+
+// Content is what an Item holds.
+type Content struct {
+	Body    io.ReadCloser
+	Name    string // a better one than the item's; empty: none
+	Media   string // empty: the item's
+	Version string // to be known by; empty: it has to be read each time
+	Size    int64  // -1: unknown
+}
+
+// ErrUnchanged says that an item is what it was.
+var ErrUnchanged = errors.New("unchanged")
 
 // Progress is how far an ingestion is.
 type Progress struct {
@@ -60,7 +77,8 @@ type Added struct {
 	Collection string `json:"collection"`
 	Progress
 	Failures []Failure `json:"failures,omitempty"` // the first of them
-	Notes    []Failure `json:"notes,omitempty"`    // what to know of how files were read
+	lag      time.Duration
+	Notes    []Failure `json:"notes,omitempty"` // what to know of how files were read
 }
 
 // mostFailures bounds the failures and notes that are told.
@@ -78,8 +96,8 @@ const (
 
 // Adding is how items are added.
 type Adding struct {
-	Progress func(Progress)                 // called after each batch, and with each file; nil: nobody asks
-	Prune    func(d *passage.Document) bool // documents that are there, of which no item tells any more, and that are to go; nil: none
+	Progress func(Progress) // called after each batch, and with each file; nil: nobody asks
+	Under    string         // what the sources of all items begin with: documents of it that no item has any more go; empty: none do
 }
 
 // Add reads items into a collection. Documents that did not change stay as they are;
@@ -96,11 +114,18 @@ func (k *Knowledge) Add(ctx context.Context, by Who, name string, items iter.Seq
 	if c, err = k.own(by, c.ID); err != nil { // it may be gone by now
 		return nil, err
 	}
-	a := &adder{k: k, c: c, how: how, most: firstPassages, seen: map[string]bool{}}
+	a := &adder{k: k, c: c, how: how, most: firstPassages, seen: map[string]bool{}, listed: map[string]itemState{}}
 	a.out.Collection = c.Name
+	if how.Under != "" {
+		if a.versions, err = k.recallItems(ctx, c.ID); err != nil {
+			return nil, err
+		}
+	}
 	err = a.run(ctx, items)
-	if err == nil && how.Prune != nil {
-		err = a.prune(ctx)
+	if err == nil && how.Under != "" {
+		if err = a.prune(ctx); err == nil {
+			err = register(context.WithoutCancel(ctx), k.o.Register, itemsKind, c.ID, &a.versions)
+		}
 	}
 	if a.changed {
 		if touched := k.touch(context.WithoutCancel(ctx), c.ID); err == nil {
@@ -137,6 +162,10 @@ type adder struct {
 	most    int // of them
 	begun   time.Time
 	changed bool
+
+	versions map[string]string    // of items, by source; nil: nobody keeps them
+	listed   map[string]itemState // by source
+	modified time.Time            // the oldest change that the batch holds; zero: not known
 }
 
 func (a *adder) tell() {
@@ -161,6 +190,7 @@ func (a *adder) run(ctx context.Context, items iter.Seq2[Item, error]) error {
 			if item.Name == "" {
 				return err
 			}
+			a.listed[item.Source] = wasFailed
 			a.fail(item.Name, err)
 			continue
 		}
@@ -179,13 +209,28 @@ func (a *adder) run(ctx context.Context, items iter.Seq2[Item, error]) error {
 
 // file reads one file. What is wrong with it ends nothing else.
 func (a *adder) file(ctx context.Context, item *Item) error {
-	in, err := item.Open(ctx)
-	if err != nil {
-		a.fail(item.Name, fault.Wrap(fault.InvalidRequest, "it could not be opened", err))
+	have := a.versions[item.Source]
+	if have != "" && have == item.Version {
+		a.listed[item.Source] = wasKept
 		return nil
 	}
-	defer in.Close()
-	for d, err := range a.k.o.Reader.Read(ctx, item.Name, item.Media, in, item.Size) {
+	content, err := item.Open(ctx, have)
+	if errors.Is(err, ErrUnchanged) {
+		a.listed[item.Source] = wasKept
+		return nil
+	}
+	a.listed[item.Source] = wasFailed
+	if err != nil {
+		if _, ok := errors.AsType[*fault.Error](err); !ok {
+			err = fault.Wrap(fault.InvalidRequest, "it could not be opened", err)
+		}
+		a.fail(item.Name, err)
+		return nil
+	}
+	defer content.Body.Close()
+	failed := a.out.Failed
+	name, media := cmp.Or(content.Name, item.Name), cmp.Or(content.Media, item.Media)
+	for d, err := range a.k.o.Reader.Read(ctx, name, media, content.Body, content.Size) {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
@@ -201,6 +246,13 @@ func (a *adder) file(ctx context.Context, item *Item) error {
 		if err := a.document(ctx, item, d); err != nil {
 			return err
 		}
+	}
+	if a.out.Failed > failed {
+		return nil
+	}
+	a.listed[item.Source] = wasRead
+	if a.versions != nil {
+		a.versions[item.Source] = content.Version
 	}
 	return nil
 }
@@ -221,7 +273,7 @@ const maxDocumentID = 1024
 
 func (a *adder) document(ctx context.Context, item *Item, d *document.Document) error {
 	a.out.Documents++
-	id := cmp.Or(d.ID, item.Name)
+	id := cmp.Or(d.ID, item.Named, item.Name)
 	if item.ID != "" {
 		if id = item.ID; d.ID != "" {
 			id += within + d.ID
@@ -292,6 +344,9 @@ func (a *adder) document(ctx context.Context, item *Item, d *document.Document) 
 		a.begun = time.Now()
 	}
 	a.count += len(w.Passages)
+	if m := item.Modified; !m.IsZero() && (a.modified.IsZero() || m.Before(a.modified)) {
+		a.modified = m
+	}
 	a.batch = append(a.batch, w)
 	return a.room(ctx)
 }
@@ -390,34 +445,11 @@ func (a *adder) flush(ctx context.Context) error {
 		a.out.Bytes += a.batch[i].Bytes
 	}
 	a.changed = true
+	if !a.modified.IsZero() {
+		a.out.lag = max(a.out.lag, a.k.o.Now().Sub(a.modified))
+	}
+	a.modified = time.Time{}
 	a.batch, a.set, a.size, a.count, a.most = nil, nil, 0, 0, min(2*a.most, batchPassages)
-	a.tell()
-	return a.k.bump(a.c)
-}
-
-// prune removes what is there and no item told of.
-func (a *adder) prune(ctx context.Context) error {
-	if a.out.Failed > 0 {
-		return nil // what could not be read may be what seems to be gone
-	}
-	var gone []string
-	err := a.k.each(ctx, a.c.space(), func(d *passage.Document) error {
-		if !a.seen[d.ID] && a.how.Prune(d) {
-			gone = append(gone, d.ID)
-		}
-		return nil
-	})
-	if err != nil || len(gone) == 0 {
-		return err
-	}
-	ctx = context.WithoutCancel(ctx)
-	for _, of := range a.k.spaces(a.c) {
-		if err := a.k.o.Store.Write(ctx, of, passage.Change{Remove: gone}); err != nil {
-			return err
-		}
-	}
-	a.out.Removed += len(gone)
-	a.changed = true
 	a.tell()
 	return a.k.bump(a.c)
 }

@@ -654,7 +654,10 @@ func (k *Knowledge) takeIn(ctx context.Context, by Who, a *Attachment) (*Added, 
 	}
 	item := Item{
 		ID: f.ID, Name: f.Name, Source: f.Name, Media: f.Media, Size: f.Bytes, Attributes: a.Attributes, Cut: a.Cut,
-		Open: func(context.Context) (io.ReadCloser, error) { return k.o.Files.Open(f.ID) },
+		Open: func(context.Context, string) (*Content, error) {
+			in, err := k.o.Files.Open(f.ID)
+			return &Content{Body: in, Size: f.Bytes}, err
+		},
 	}
 	items := iter.Seq2[Item, error](func(yield func(Item, error) bool) { yield(item, nil) })
 	return k.Add(ctx, by, a.Collection, items, Adding{})

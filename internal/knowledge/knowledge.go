@@ -91,22 +91,25 @@ type Options struct {
 	Register  Register
 	Embedders Embedders
 	Reader    Reader
+	Sources   Sources
 	Files     *os.Root                      // where files of callers are kept; nil: none are
 	Reranker  Reranker                      // nil: nothing is reranked
 	Bump      func(collection string) error // makes what was made of a collection's passages unreachable; nil: nobody keeps any
-	Log       *slog.Logger
-	Now       func() time.Time // nil: the clock
+	// Promote is asked before a collection's vectors are replaced by those of another
+	// embedder, which are there beside them: an error keeps the old ones. Nil: nobody is.
+	Promote func(ctx context.Context, c *Collection, next passage.Identity) error
+	Log     *slog.Logger
+	Now     func() time.Time // nil: the clock
 }
 
 // Knowledge is all collections. Its methods may be called at once from many
 // goroutines.
 type Knowledge struct {
-	o       Options
-	adding  sync.Map // *sync.Mutex by collection: one ingestion at a time
-	mu      sync.RWMutex
-	known   map[string]*Collection // by ID; each is replaced, never changed
-	watched watch
-	desk    desk
+	o      Options
+	adding sync.Map // *sync.Mutex by collection: one ingestion at a time
+	mu     sync.RWMutex
+	known  map[string]*Collection // by ID; each is replaced, never changed
+	desk   desk
 }
 
 // Owner is whose a collection is. The zero Owner is the operator.
@@ -122,6 +125,7 @@ type Collection struct {
 	Owner    Owner             `json:"owner,omitzero"`
 	Readers  []string          `json:"readers"`                 // who may read what is added without readers of its own
 	Embedder passage.Identity  `json:"embedder,omitzero"`       // zero: words alone
+	Moving   *Moving           `json:"moving,omitempty"`        // to another embedder
 	Next     *passage.Identity `json:"next_embedder,omitempty"` // to which it is being moved
 	Cut      chunk.Limits      `json:"cut"`
 	Alpha    *float64          `json:"alpha,omitempty"` // what vectors count beside words, 0 to 1; nil: as usual
@@ -132,7 +136,9 @@ type Collection struct {
 	Sync     *Sync             `json:"sync,omitempty"`
 }
 
-// space is where its passages are kept.
+// Space is where its passages are kept that are searched.
+func (c *Collection) Space() passage.Space { return c.space() }
+
 func (c *Collection) space() passage.Space { return spaceOf(c.ID, c.Embedder) }
 
 func spaceOf(id string, by passage.Identity) passage.Space {
@@ -572,7 +578,7 @@ func (k *Knowledge) drop(ctx context.Context, c *Collection) error {
 	k.mu.Lock()
 	delete(k.known, c.ID)
 	k.mu.Unlock()
-	if err := k.forgetFiles(ctx, c.ID); err != nil {
+	if err := errors.Join(k.forgetFiles(ctx, c.ID), k.o.Register.Set(ctx, itemsKind, c.ID, nil)); err != nil {
 		return err
 	}
 	for _, of := range k.spaces(c) {

@@ -193,9 +193,14 @@ func (s *search) run(ctx context.Context) ([]found, error) {
 		if q.Text == "" && q.Vector == nil {
 			continue
 		}
-		legs, err := s.k.legs(ctx, c, q)
+		legs, err := s.k.o.Store.Search(ctx, c.space(), q)
 		if err != nil {
 			return nil, err
+		}
+		if c.Next != nil && s.q.Ranker != BM25 {
+			if err := s.both(ctx, c, q, &legs); err != nil {
+				return nil, err
+			}
 		}
 		at := func(f passage.Found) *found {
 			p := spot{i, f.Ref}
@@ -327,9 +332,46 @@ func (s *search) vector(ctx context.Context, c *Collection) ([]float32, error) {
 	return v[0], nil
 }
 
-// legs searches one collection.
-func (k *Knowledge) legs(ctx context.Context, c *Collection, q passage.Query) (passage.Legs, error) {
-	return k.o.Store.Search(ctx, c.space(), q)
+// both adds what the vectors find to which a collection is being moved: passages that
+// the old ones do not find, or not without their embedder. Each leg's scores are
+// stretched over those of the other, since two embedders' do not compare.
+func (s *search) both(ctx context.Context, c *Collection, q passage.Query, legs *passage.Legs) error {
+	next := *c
+	next.Embedder = *c.Next
+	if s.q.Vector != nil || next.Embedder == (passage.Identity{}) {
+		return nil
+	}
+	v, err := s.vector(ctx, &next)
+	if err != nil || v == nil {
+		return ctx.Err() // the old ones are searched all the same
+	}
+	q.Text, q.Vector = "", v
+	found, err := s.k.o.Store.Search(ctx, next.space(), q)
+	if err != nil {
+		return err
+	}
+	if len(legs.Dense) == 0 {
+		legs.Dense = found.Dense
+		return nil
+	}
+	seen := map[passage.Ref]bool{}
+	for _, f := range legs.Dense {
+		seen[f.Ref] = true
+	}
+	high, low := legs.Dense[0].Score, legs.Dense[len(legs.Dense)-1].Score
+	for _, f := range found.Dense {
+		if seen[f.Ref] {
+			continue
+		}
+		top, bottom := found.Dense[0].Score, found.Dense[len(found.Dense)-1].Score
+		if top > bottom {
+			f.Score = low + (high-low)*(f.Score-bottom)/(top-bottom)
+		} else {
+			f.Score = low
+		}
+		legs.Dense = append(legs.Dense, f)
+	}
+	return nil
 }
 
 // bare makes hits of what was found without reading it.

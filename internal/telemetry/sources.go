@@ -34,8 +34,9 @@ type Sources struct {
 	Fits           func(yield func(class string, step, first float64, decides bool)) // of engines: by how much predictions are off
 	Scrapes        func(yield func(upstream string, good, bad, restarts uint64))
 	Cache          func(yield func(layer string, c Cached))
-	SharedCache    func(yield func(what string, n uint64)) // counts, of the store that gateways share
-	SharedResting  func() (resting, is bool)               // whether that store failed of late; is false where there is none
+	SharedCache    func(yield func(what string, n uint64))       // counts, of the store that gateways share
+	Collections    func() (behind time.Duration, recall float64) // of documents: the one furthest behind its source, and the least share that searches find
+	SharedResting  func() (resting, is bool)                     // whether that store failed of late; is false where there is none
 }
 
 // Cached is what is kept in a layer of the cache, and what it was good for.
@@ -83,6 +84,8 @@ var (
 	acceptFailures = gauge("accept_failures_total", "Times that no connection could be accepted.")
 	generation     = gauge("config_generation", "The generation of the configuration that serves.")
 	reloadFailures = gauge("config_reload_failures_total", "Times that a new configuration was refused.")
+	behindSource   = gauge("knowledge_behind_seconds", "Since the collection that is furthest behind its source was like it.")
+	vectorRecall   = gauge("knowledge_recall_at_10", "Share of the ten nearest vectors that searches find, of the collection where it is least; 1 where it is not known.")
 	conversations  = gauge("responses_conversations", "Conversations of the Responses API that are kept, when they were last counted.")
 	keptBytes      = gauge("responses_bytes", "Bytes of them.")
 	engineRequests = gauge("engine_requests", "Requests that an engine says it has, whoever sent them.", "upstream", "replica", "state")
@@ -119,6 +122,7 @@ var (
 // Describe implements prometheus.Collector.
 func (s *Sources) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
+		behindSource, vectorRecall,
 		inFlight, queueDepth, replicaUp, canaryShare, canaryBack, copies, foundReplicas, foundAge,
 		foundFailures, streamsOpen, dropped, refused, acceptFailures, generation, reloadFailures,
 		conversations, keptBytes, keepFailures, peers, blocks, unheard, cellUp, cellRTT, cellRoom,
@@ -233,6 +237,11 @@ func (s *Sources) Collect(out chan<- prometheus.Metric) {
 	}
 	if s.Questions != nil {
 		s.Questions(func(answer string, n uint64) { counter(questions, n, answer) })
+	}
+	if s.Collections != nil {
+		behind, recall := s.Collections()
+		gauge(behindSource, behind.Seconds())
+		gauge(vectorRecall, recall)
 	}
 	if s.Unheard != nil {
 		counter(unheard, s.Unheard())

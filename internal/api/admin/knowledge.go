@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"iter"
@@ -20,9 +19,7 @@ import (
 type Library struct {
 	Knowledge *knowledge.Knowledge
 	Golden    *golden.Sets
-	// Items returns what lies at a path of this machine or at a URL; under is where all
-	// of it lies, as the sources of its documents begin.
-	Items func(ctx context.Context, from string) (items iter.Seq2[knowledge.Item, error], under string, err error)
+	Sources   knowledge.Sources
 }
 
 // Shelf is a collection and what it holds.
@@ -47,7 +44,7 @@ type Held struct {
 
 // Deposit is what is to be added to a collection.
 type Deposit struct {
-	From       string             `json:"from"` // a path of the instance's machine, or a URL
+	knowledge.Place
 	Readers    []string           `json:"readers,omitempty"`
 	Attributes passage.Attributes `json:"attributes,omitempty"`
 	Create     *knowledge.New     `json:"create,omitempty"` // the collection, where there is none of that name
@@ -121,6 +118,8 @@ func (l *Library) handlers() map[string]func(w http.ResponseWriter, r *http.Requ
 		"POST /api/knowledge/{name}/acl":         l.allow,
 		evaluatePattern:                          l.evaluate,
 		"POST /api/knowledge/{name}/documents":   l.deposit,
+		"POST /api/knowledge/{name}/sync":        l.follow,
+		"POST /api/knowledge/{name}/embedder":    l.move,
 	}
 }
 
@@ -204,10 +203,11 @@ func (l *Library) deposit(w http.ResponseWriter, r *http.Request) (any, error) {
 	if err := d.Attributes.Check(); err != nil {
 		return nil, fault.Wrap(fault.InvalidRequest, err.Error(), err)
 	}
-	items, _, err := l.Items(r.Context(), d.From)
+	items, _, end, err := l.Sources.Items(r.Context(), d.Place)
 	if err != nil {
 		return nil, err
 	}
+	defer end()
 	if _, err := l.Knowledge.Get(by, name); err != nil {
 		if d.Create == nil {
 			return nil, err
@@ -217,6 +217,14 @@ func (l *Library) deposit(w http.ResponseWriter, r *http.Request) (any, error) {
 			return nil, err
 		}
 	}
+	added, err := told(w, func(progress func(knowledge.Progress)) (*knowledge.Added, error) {
+		return l.Knowledge.Add(r.Context(), by, name, with(items, d.Readers, d.Attributes), knowledge.Adding{Progress: progress})
+	})
+	return added, err
+}
+
+// told tells line by line how far something is, and how it ended.
+func told(w http.ResponseWriter, do func(progress func(knowledge.Progress)) (*knowledge.Added, error)) (any, error) {
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	w.Header().Set("Cache-Control", "no-store")
 	out := http.NewResponseController(w)
@@ -228,13 +236,12 @@ func (l *Library) deposit(w http.ResponseWriter, r *http.Request) (any, error) {
 		}
 	}
 	last := time.Time{}
-	how := knowledge.Adding{Progress: func(p knowledge.Progress) {
+	added, err := do(func(p knowledge.Progress) {
 		if time.Since(last) >= 100*time.Millisecond {
 			last = time.Now()
 			tell(Deposited{Progress: &p})
 		}
-	}}
-	added, err := l.Knowledge.Add(r.Context(), by, name, with(items, d.Readers, d.Attributes), how)
+	})
 	if err != nil {
 		f := fault.Of(err)
 		tell(Deposited{Added: added, Error: &Problem{f.Kind.String(), f.Words}})
@@ -242,6 +249,53 @@ func (l *Library) deposit(w http.ResponseWriter, r *http.Request) (any, error) {
 	}
 	tell(Deposited{Added: added})
 	return nil, errTold
+}
+
+// Following is what a collection is to follow.
+type Following struct {
+	knowledge.Place
+	Every knowledge.Span `json:"every,omitempty"`
+	Off   bool           `json:"off,omitempty"` // it is to follow nothing
+	Now   bool           `json:"now,omitempty"` // take over now what changed there
+}
+
+// follow lets a collection follow a place, or synchronises it now and tells line by
+// line how far that is.
+func (l *Library) follow(w http.ResponseWriter, r *http.Request) (any, error) {
+	var f Following
+	if err := strictly(r, &f); err != nil {
+		return nil, fault.Wrap(fault.InvalidRequest, "the body does not say what to follow: {\"from\": \"/path/or/url\", \"every\": \"15m\"}, {\"now\": true} or {\"off\": true}", err)
+	}
+	by, name := knowledge.ByOperator(), r.PathValue("name")
+	if f.Now {
+		return told(w, func(progress func(knowledge.Progress)) (*knowledge.Added, error) {
+			return l.Knowledge.SyncNow(r.Context(), by, name, progress)
+		})
+	}
+	var s *knowledge.Sync
+	if !f.Off {
+		s = &knowledge.Sync{Place: f.Place, Every: f.Every}
+	}
+	c, err := l.Knowledge.Follow(r.Context(), by, name, s)
+	return Shelf{Collection: c}, err
+}
+
+// Mover says to which embedder a collection is to be moved.
+type Mover struct {
+	Embedder string `json:"embedder,omitempty"` // lexical, none, or upstream/model
+	Prefix   string `json:"prefix,omitempty"`
+	Asking   string `json:"query_prefix,omitempty"`
+	Off      bool   `json:"off,omitempty"` // it is to stay with the one that it has
+}
+
+// move begins to move a collection to another embedder.
+func (l *Library) move(_ http.ResponseWriter, r *http.Request) (any, error) {
+	var m Mover
+	if err := strictly(r, &m); err != nil || m.Off == (m.Embedder != "") {
+		return nil, fault.Wrap(fault.InvalidRequest, "the body does not name an embedder: {\"embedder\": \"upstream/model\"}, or {\"off\": true}", err)
+	}
+	c, err := l.Knowledge.MoveTo(r.Context(), knowledge.ByOperator(), r.PathValue("name"), m.Embedder, m.Prefix, m.Asking)
+	return Shelf{Collection: c}, err
 }
 
 // with gives items readers and attributes.
