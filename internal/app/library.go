@@ -25,6 +25,7 @@ import (
 	"headworks/internal/knowledge/golden"
 	"headworks/internal/knowledge/segment"
 	"headworks/internal/passage"
+	"headworks/internal/relevance"
 	"headworks/internal/source"
 	"headworks/internal/store/sqlite"
 )
@@ -56,13 +57,42 @@ func openLibrary(ctx context.Context, dir string, e knowledge.Embedders, r knowl
 	}
 	if err == nil {
 		l.knowledge, err = knowledge.Open(ctx, knowledge.Options{
-			Store: l.store, Register: l.store, Embedders: e, Reader: l.reader, Sources: places{}, Files: l.files, Reranker: r, Bump: bump, Log: log,
+			Store: l.store, Register: l.store, Embedders: e, Reader: l.reader, Sources: places{}, Files: l.files, Reranker: r, Bump: bump, Promote: l.promote, Log: log,
 		})
 	}
 	if err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
 	return l, nil
+}
+
+// promote keeps a collection's vectors where those of another embedder lose too much of
+// what its golden set asks for. One without a set is moved as it is.
+func (l *library) promote(ctx context.Context, c *knowledge.Collection, _ passage.Identity) error {
+	set, err := l.golden().Load(ctx, c.ID)
+	if err != nil {
+		if fault.Of(err).Kind == fault.NotFound {
+			return nil
+		}
+		return err
+	}
+	measure := func(next bool) (*golden.Report, error) {
+		return golden.Evaluate(ctx, set, func(ctx context.Context, question string) (knowledge.Answer, error) {
+			return l.knowledge.SearchAs(ctx, knowledge.ByOperator(), passage.Operator(), []string{c.ID}, knowledge.Query{Text: question, K: relevance.Depth, Fold: true, Next: next})
+		})
+	}
+	is, err := measure(false)
+	if err != nil {
+		return err
+	}
+	next, err := measure(true)
+	if err != nil {
+		return err
+	}
+	if v := golden.Judge(is, next); !v.Promoted {
+		return fault.New(fault.InvalidRequest, v.Why)
+	}
+	return nil
 }
 
 // tidies is how often segments are looked at.
@@ -157,8 +187,12 @@ func (l *library) Close() error {
 	return err
 }
 
+func (l *library) golden() *golden.Sets {
+	return &golden.Sets{Register: l.store, Knowledge: l.knowledge}
+}
+
 func (l *library) surface() *admin.Library {
-	return &admin.Library{Knowledge: l.knowledge, Golden: &golden.Sets{Register: l.store, Knowledge: l.knowledge}, Sources: places{}}
+	return &admin.Library{Knowledge: l.knowledge, Golden: l.golden(), Sources: places{}}
 }
 
 // ErrLibraryInUse says that another process has the collections of a data folder.

@@ -47,6 +47,7 @@ type Query struct {
 	Ranker Ranker
 	Rerank string // model that puts the best in order again; empty: none
 	Fold   bool   // of each document its best passage alone
+	Next   bool   // by the vectors to which a collection is being moved, alone
 	Bare   bool   // hits of ids and scores alone: to measure by, not to show
 
 	Alpha *float64 // what vectors count beside words, 0 to 1; nil: what the collections say
@@ -121,6 +122,14 @@ func (k *Knowledge) SearchAs(ctx context.Context, by Who, who passage.Audience, 
 		c, err := k.find(by, name)
 		if err != nil {
 			return a, err
+		}
+		if q.Next {
+			if c.Next == nil {
+				return a, fault.New(fault.InvalidRequest, "this collection is not being moved to another embedder")
+			}
+			next := *c
+			next.Embedder, next.Next = *c.Next, nil
+			c = &next
 		}
 		if slices.ContainsFunc(s.of, func(o *Collection) bool { return o.ID == c.ID }) {
 			continue
