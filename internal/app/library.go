@@ -221,10 +221,15 @@ func (e epochs) bump(collection string) error {
 	if err != nil {
 		return err
 	}
-	name := cache.EpochName{Kind: cache.Knowledge, Name: collection}
-	saved, err := s.LoadEpochs(context.Background())
+	is := uint64(0)
+	kind := cache.Knowledge.String()
+	err = s.LoadEpochs(context.Background(), func(k, name string, n uint64) {
+		if k == kind && name == collection {
+			is = n
+		}
+	})
 	if err == nil {
-		err = s.SaveEpoch(context.Background(), name, saved[name]+1)
+		err = s.SaveEpoch(context.Background(), kind, collection, is+1)
 	}
 	return errors.Join(err, s.Close())
 }
