@@ -92,7 +92,7 @@ func TestTitleAlone(t *testing.T) {
 	if err := os.WriteFile(file, []byte(`{"id":"a","title":"Travel rules","text":""}`+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	l, err := openLibrary(t.Context(), t.TempDir(), alone{}, nil, slog.New(slog.DiscardHandler))
+	l, err := openLibrary(t.Context(), t.TempDir(), alone{}, nil, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +101,8 @@ func TestTitleAlone(t *testing.T) {
 	if _, err := k.Create(t.Context(), by, knowledge.New{Name: "titles"}); err != nil {
 		t.Fatal(err)
 	}
-	found, _, err := items(t.Context(), file)
+	found, _, end, err := places{}.Items(t.Context(), knowledge.Place{From: file})
+	defer end()
 	if err != nil {
 		t.Fatal(err)
 	}
