@@ -36,6 +36,10 @@ const private = "private, no-store"
 // 9211.
 func cached(w *wire.Header, c *gateway.Cached) {
 	w.Add("Cache-Control", private)
+	if c.Of > 0 && (c.Known > 0 || c.State == flow.Bypass && !c.Refused) {
+		pieces(w, c)
+		return
+	}
 	switch c.State {
 	case flow.Hit:
 		age, left := int64(c.Age/time.Second), int64(c.Left/time.Second)
@@ -52,6 +56,27 @@ func cached(w *wire.Header, c *gateway.Cached) {
 		w.Add("x-headworks-cache", "bypass")
 		w.Add("Cache-Status", forwarded(c))
 	}
+}
+
+// pieces tells how many of the texts had vectors that were kept.
+func pieces(w *wire.Header, c *gateway.Cached) {
+	share := strconv.Itoa(c.Known) + "/" + strconv.Itoa(c.Of)
+	state, said := "partial", "Headworks; fwd=partial"
+	switch c.Known {
+	case 0:
+		state, said = "miss", "Headworks; fwd=miss"
+	case c.Of:
+		state, said = "hit", "Headworks; hit"
+	}
+	state += "; tier=" + gateway.EmbeddingTier
+	if c.Known > 0 {
+		state += "; texts=" + share + "; tokens=" + strconv.Itoa(c.Saved)
+	}
+	if c.Stored && c.Known < c.Of {
+		said += "; stored"
+	}
+	w.Add("x-headworks-cache", state)
+	w.Add("Cache-Status", said+`; detail="embedding `+share+`"`)
 }
 
 func forwarded(c *gateway.Cached) string {

@@ -38,7 +38,11 @@ func (named) Resolve(credential []byte, _ time.Time) (*tenant.Caller, error) {
 	if special != "" {
 		tier.Name = special
 	}
-	return &tenant.Caller{Key: who, KeyID: who, Tenant: project, Project: "p", Tier: tier}, nil
+	of, project, ok := strings.Cut(project, "/")
+	if !ok {
+		project = "p"
+	}
+	return &tenant.Caller{Key: who, KeyID: who, Tenant: of, Project: project, Tier: tier}, nil
 }
 
 // kept is a front whose model keeps its answers, and what it knows of its requests.

@@ -17,7 +17,10 @@ var exacts = map[string]fleet.Exact{config.ExactAuto: fleet.ExactAuto, config.Ex
 // keeping returns which answers of a model are kept; nil: none.
 func keeping(name string, m config.Model, c *config.Config) *fleet.Reuse {
 	f := &fleet.Reuse{Exact: exacts[m.Cache.Exact], TTL: m.Cache.TTL, Revalidate: m.Cache.Revalidate, IfError: m.Cache.IfError}
-	if f.Exact == fleet.ExactOff {
+	if m.Cache.Embeddings != config.EmbeddingsOff {
+		f.Vectors, _ = tenant.ParseReach(m.Cache.Embeddings) // as below
+	}
+	if f.Exact == fleet.ExactOff && f.Vectors == 0 {
 		return nil
 	}
 	f.Reach, _ = tenant.ParseReach(m.Cache.Scope) // config knows no others

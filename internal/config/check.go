@@ -415,6 +415,9 @@ func badURL(s string) string {
 func (r *reader) model(name string) {
 	path, m := join("models", name), r.cfg.Models[name]
 	_, m.Timeouts.FirstTokenSet = r.cfg.origins[path+".timeouts.first_token"]
+	if m.Cache.Exact == ExactOff && !r.given[join(path, "cache.embeddings")] {
+		m.Cache.Embeddings = EmbeddingsOff
+	}
 	r.cfg.Models[name] = m
 	if r.given[join(path, "targets")] && len(m.Targets) == 0 {
 		r.at(join(path, "targets"), Missing, path+" has no targets: nothing could serve it")

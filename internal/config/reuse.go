@@ -9,6 +9,8 @@ const (
 	ExactAuto = "auto"
 	ExactOn   = "on"
 	ExactOff  = "off"
+
+	EmbeddingsOff = "off"
 )
 
 // ModelCache says which earlier answers of a model may stand in for new ones.
@@ -17,11 +19,13 @@ type ModelCache struct {
 	TTL        time.Duration `json:"ttl,omitzero" jsonschema:"how long an answer is fresh; 24h at most"`
 	Scope      string        `json:"scope,omitzero" enum:"user,key,project,organisation,public" jsonschema:"who may be given an answer that was made for another: the same user, key, project, organisation, or everybody"`
 	Revalidate time.Duration `json:"stale_while_revalidate,omitzero" jsonschema:"how much longer it is given while a new one is made"`
+	Embeddings string        `json:"embeddings,omitzero" enum:"user,key,project,organisation,public,off" jsonschema:"for whom the vectors of texts are kept, each text by itself, or off; off too where exact is, unless it is given"`
 	IfError    time.Duration `json:"stale_if_error,omitzero" jsonschema:"how much longer it is given where no new one can be had"`
 }
 
 func (c *ModelCache) defaults() {
 	c.Exact, c.TTL, c.Scope, c.Revalidate, c.IfError = ExactAuto, time.Hour, "project", 5*time.Minute, time.Hour
+	c.Embeddings = "organisation"
 }
 
 // longest is how long an answer may be kept.

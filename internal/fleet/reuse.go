@@ -24,6 +24,7 @@ type Reuse struct {
 	Revalidate time.Duration // for which it is given after that, while a new one is made
 	IfError    time.Duration // for which it is given after that, where no new one can be had
 	Reach      tenant.Reach  // for whom it may stand in
+	Vectors    tenant.Reach  // for whom vectors of texts are kept; 0: none are
 	Mark       string        // differs where something is configured otherwise that may change answers
 }
 
@@ -39,7 +40,7 @@ func joinReuse(models []*Model) *Reuse {
 			all = new(*r)
 			continue
 		}
-		all.Exact, all.Reach = min(all.Exact, r.Exact), min(all.Reach, r.Reach)
+		all.Exact, all.Reach, all.Vectors = min(all.Exact, r.Exact), min(all.Reach, r.Reach), min(all.Vectors, r.Vectors)
 		all.Repeats = all.Repeats && r.Repeats
 		all.TTL, all.Revalidate, all.IfError = min(all.TTL, r.TTL), min(all.Revalidate, r.Revalidate), min(all.IfError, r.IfError)
 		all.Mark += "," + m.Name + "=" + r.Mark

@@ -68,6 +68,7 @@ type Event struct {
 	Doubt    string        // of Doubted and Judged: why it did not pass; of Content: why nobody looked at what was kept, empty where it passed
 	Tokens   int           // of Finished, Doubted, Passed and Judged: of the answer, as far as known
 	Kept     bool          // an answer that did not pass is kept, and can be given if none comes after it; of Doubted and Judged: the one that is there
+	Unsent   bool          // of Finished: nothing was sent, since all of the answer was known
 	Handed   bool          // of Finished, of a send with Prefill: what was read can be handed over
 	Gap      time.Duration // of Finished: the longest silence within the answer; 0: not known
 	Found    reuse.Found   // of Reused
@@ -232,6 +233,7 @@ type Ticket struct {
 	moved    bool                    // it left a replica that was down
 	retrying bool                    // it holds a place in the retry budget
 	spent    bool                    // it cannot be sent again
+	unsent   bool                    // nothing was sent: what was asked for was known
 	choice   uint8                   // place of Target in the model's list
 	pool     []fleet.Replica         // of Target
 	fleet    *fleet.Snapshot         // the one it was sent in

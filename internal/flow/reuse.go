@@ -5,6 +5,7 @@ import (
 
 	"headworks/internal/fault"
 	"headworks/internal/fleet"
+	"headworks/internal/inference"
 	"headworks/internal/reuse"
 )
 
@@ -22,15 +23,21 @@ func (p *Policy) recall(t *Ticket, s *fleet.Snapshot, now time.Time) Action {
 	case t.Plan.Read:
 		t.state = looking
 		return Action{Kind: Reuse, Join: t.Plan.Join}
-	case t.Control.OnlyIfCached():
-		return p.done(t, notKept(), now)
+	case p.unkept(t):
+		return p.done(t, NotKept(), now)
 	}
 	return p.admit(t, s, now)
 }
 
-// notKept is the fault of a request that wants an earlier answer or none (RFC 9111,
+// unkept reports whether only an earlier answer is wanted, and none is there. Of vectors
+// that is known once it is known which engine would make them.
+func (p *Policy) unkept(t *Ticket) bool {
+	return t.Control.OnlyIfCached() && (t.Request.Dialect != inference.Embeddings || !reuse.Vectors(t.Model.Reuse, t.Request.Bytes, &t.Control).Read)
+}
+
+// NotKept is the fault of a request that wants an earlier answer or none (RFC 9111,
 // section 5.2.1.7).
-func notKept() *fault.Error {
+func NotKept() *fault.Error {
 	return fault.New(fault.NotCached, "only-if-cached asks for an answer that is kept, and none is; leave it out to have one made")
 }
 
@@ -53,8 +60,8 @@ func (p *Policy) recalled(t *Ticket, ev *Event, s *fleet.Snapshot, now time.Time
 		return p.follow(t, &Event{}, now)
 	default: // Missed
 	}
-	if t.Control.OnlyIfCached() {
-		return p.done(t, notKept(), now)
+	if p.unkept(t) {
+		return p.done(t, NotKept(), now)
 	}
 	return p.admit(t, s, now)
 }

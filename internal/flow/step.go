@@ -153,6 +153,9 @@ func (p *Policy) Step(t *Ticket, ev Event, s *fleet.Snapshot, now time.Time) Act
 // finished ends a request whose answer is whole.
 func (p *Policy) finished(t *Ticket, ev Event, now time.Time) Action {
 	t.output = ev.Tokens
+	if t.unsent = ev.Unsent; t.unsent {
+		t.Attempts[t.Tries-1].Free = true
+	}
 	p.ended(t, ev.Tokens, now)
 	return p.done(t, nil, now)
 }
@@ -621,6 +624,10 @@ func (p *Policy) settle(t *Ticket, f *fault.Error, now time.Time) bool {
 		if f != nil {
 			a.Fault = f.Kind
 		}
+		return false
+	}
+	if f == nil && t.unsent { // it told nothing of the replica
+		p.Health.Spared(id, t.sent)
 		return false
 	}
 	if f == nil {

@@ -75,6 +75,7 @@ type life struct {
 	renewal bool           // nobody waits for it: it is to be kept
 	renews  bool           // the answer that is given is old, and a new one is to be made
 	reuse   *recalling     // nil: no earlier answer is looked for, and none kept
+	vectors *vectors       // nil: nobody looks at its texts one by one
 	heard   *cascade       // of the answer under way, where a canary wants to know of it
 	ground  *Ground        // nil: it rests on no documents
 	reading bool           // the attempt under way reads the prompt for another replica
@@ -237,6 +238,14 @@ func (x *exchange) send(a *flow.Action) flow.Event {
 	if a.Handed {
 		x.call.Handed = x.handed
 	}
+	if x.req.Dialect == inference.Embeddings {
+		switch known, err := x.recollect(a); {
+		case err != nil:
+			return x.failed(err)
+		case known:
+			return x.retell()
+		}
+	}
 	start := time.Now()
 	s, err := x.world.Open(x.ctx, a.Replica.Upstream, &x.call, x.ticket.Caller)
 	x.upstream += time.Since(start)
@@ -289,6 +298,17 @@ func (x *exchange) read(until time.Time) flow.Event {
 			}
 			x.progress = now
 			continue
+		}
+		if x.vectors != nil && c.Last {
+			switch whole, err := x.complete(c, now); {
+			case err != nil:
+				return x.failed(err)
+			case !whole:
+				if err := x.anew(); err != nil {
+					return x.failed(err)
+				}
+				continue
+			}
 		}
 		x.note(c, now)
 		if x.tells() {

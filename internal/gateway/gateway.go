@@ -54,8 +54,9 @@ type Request struct {
 	inference.Request
 
 	Caller  *tenant.Caller
-	Wish    tenant.Wish   // what the caller asks for, allowed or not
-	Control reuse.Control // what he says of earlier answers
+	For     *tenant.Caller // for whom what is made of it is kept; nil: Caller
+	Wish    tenant.Wish    // what the caller asks for, allowed or not
+	Control reuse.Control  // what he says of earlier answers
 	Surface string
 	Arrived time.Time
 
@@ -115,6 +116,9 @@ type Cached struct {
 	WhyNot  string        // nobody looked
 	Age     time.Duration // of a hit
 	Left    time.Duration // for which it is fresh still; below 0: it is stale
+	Known   int           // of the texts whose vectors are asked for: those that were kept
+	Of      int           // texts whose vectors are asked for, each looked for by itself; 0: nobody did
+	Saved   int           // tokens that these would have taken
 	Stored  bool          // the answer is kept, as far as that is known when the head leaves
 	Refused bool          // the caller wanted a new one
 	Stale   bool          // there was one, too old

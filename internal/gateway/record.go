@@ -179,6 +179,9 @@ const ExactCache = "exact cache"
 func (x *exchange) cached() Cached {
 	t := &x.ticket
 	c := Cached{State: t.Reuse, WhyNot: t.Plan.WhyNot, Stored: x.head.Cache.Stored}
+	if v := x.vectors; v != nil && !x.given() {
+		c.Known, c.Of, c.Saved, c.Stored = v.known, len(v.texts), v.tokens, c.Stored || v.stored
+	}
 	switch t.Reuse {
 	case flow.Hit:
 		c.Age, c.Left = t.Found.Age, t.Found.Left
@@ -194,6 +197,18 @@ func (x *exchange) cached() Cached {
 // fillReuse writes down what an earlier answer saved.
 func (x *exchange) fillReuse(f *fault.Error) {
 	t, r := &x.ticket, x.record
+	if v := x.vectors; v != nil && !x.given() && f == nil {
+		switch r.CacheTier, r.CacheWhy = EmbeddingTier, ""; v.known {
+		case 0:
+			r.Cache, r.CacheTier = flow.Miss.String(), ""
+		case len(v.texts):
+			r.Cache = flow.Hit.String()
+		default:
+			r.Cache = "partial"
+		}
+		r.SavedTokens, r.SavedCost = int64(v.tokens), v.cost
+		return
+	}
 	if !x.given() || f != nil {
 		return
 	}

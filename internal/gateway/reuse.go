@@ -94,11 +94,7 @@ func (x *exchange) identify() bool {
 		return false
 	}
 	r := &recalling{form: x.req.Detailed || !turns(x.req.Dialect)}
-	name := t.Model.Name
-	if t.Model.Asked { // the name is the caller's own text
-		name = x.world.Fleet.Upstreams[t.Model.Targets[0].Upstream].Name
-	}
-	names := []cache.EpochName{{Kind: cache.Model, Name: name}}
+	names := []cache.EpochName{{Kind: cache.Model, Name: x.logical()}}
 	for _, collection := range x.collections() {
 		names = append(names, cache.EpochName{Kind: cache.Knowledge, Name: collection})
 	}
