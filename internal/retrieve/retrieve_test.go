@@ -215,6 +215,26 @@ func TestLongSections(t *testing.T) {
 	}
 }
 
+// FuzzCut: passages are pieces of the document, in order, and none is long.
+func FuzzCut(f *testing.F) {
+	f.Add("# A\n\ntext:\n\n```sh\n# no\n```\n| a |\n")
+	f.Add("~~~\n\r\n# x")
+	f.Add("- a\n\n  # b\n> c\n===\n")
+	f.Fuzz(func(t *testing.T, source string) {
+		source = strings.ToValidUTF8(source, "?")
+		at := 0
+		for _, p := range cut("x.md", source) {
+			if p.Start < at || source[p.Start:p.Start+len(p.Text)] != p.Text || strings.TrimSpace(p.Text) == "" {
+				t.Fatalf("%q at %d is not a piece of the document after byte %d", p.Text, p.Start, at)
+			}
+			if n := chunk.Tokens(p.Text); n > passageTokens {
+				t.Fatalf("a passage of %d tokens", n)
+			}
+			at = p.Start + len(p.Text)
+		}
+	})
+}
+
 func FuzzFind(f *testing.F) {
 	x := index(f, map[string]string{"a.md": "# Keys\n\nA key is `hw_...` and shown once."})
 	f.Add("how do I make a key?", 3)
