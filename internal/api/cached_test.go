@@ -248,6 +248,9 @@ func TestHitInEitherForm(t *testing.T) {
 		if strings.Count(usage, `"usage":{"prompt_tokens":9,"completion_tokens":7,"total_tokens":16`) != 1 || said(usage) != want {
 			t.Errorf("streamed %v, with usage: %s", streamed, usage)
 		}
+		if ids, models := names(usage); len(ids) != 1 || len(models) != 1 {
+			t.Errorf("streamed %v: one answer has the names %v of %v", streamed, ids, models)
+		}
 		_, whole := k.say(t, "acme", cold+`}`)
 		var got struct {
 			Choices []struct{ Message struct{ Content string } }
@@ -260,6 +263,18 @@ func TestHitInEitherForm(t *testing.T) {
 		}
 		k.wantCalls(t, 1)
 	}
+}
+
+// names returns what the events of a stream call the answer and its model.
+func names(stream string) (ids, models map[string]bool) {
+	ids, models = map[string]bool{}, map[string]bool{}
+	for line := range strings.Lines(stream) {
+		var e struct{ ID, Model string }
+		if data, ok := strings.CutPrefix(line, "data: "); ok && json.Unmarshal([]byte(data), &e) == nil {
+			ids[e.ID], models[e.Model] = true, true
+		}
+	}
+	return ids, models
 }
 
 // said joins the text of a stream.

@@ -47,7 +47,7 @@ func play(rec *reuse.Recording, own bool, r *Request) (c engine.Chunk, ok bool) 
 		case !r.WantUsage:
 			c.Raw = rec.Raw[:len(rec.Raw)-rec.Aside]
 		case rec.Aside == 0:
-			c.Raw = appendUsage(rec.Raw, rec, r)
+			c.Raw = appendUsage(rec.Raw, r.Dialect, rec.Raw, rec.Usage)
 		}
 		return c, true
 	case rec.Raw != nil:
@@ -69,17 +69,25 @@ func (r *Request) answerID() string { return r.AnswerID + r.ID.String() }
 
 func created(at time.Time) []byte { return strconv.AppendInt(nil, at.Unix(), 10) }
 
-// appendUsage appends the event that tells the usage of an answer whose upstream was not
-// asked for one, in the dialects where it is.
-func appendUsage(dst []byte, rec *reuse.Recording, r *Request) []byte {
-	switch {
-	case !rec.Usage.Known:
-	case r.Dialect == inference.OpenAI:
-		return openai.AppendUsageEvent(dst, "chat.completion.chunk", r.answerID(), r.Model, r.Arrived.Unix(), rec.Usage)
-	case r.Dialect == inference.Completions:
-		return openai.AppendUsageEvent(dst, "text_completion", r.answerID(), r.Model, r.Arrived.Unix(), rec.Usage)
+// appendUsage appends the event that tells the usage of a stream whose upstream was not
+// asked for one, in the dialects where it is, under the names that its first event has.
+func appendUsage(dst []byte, d inference.Dialect, events []byte, u inference.Usage) []byte {
+	object := ""
+	switch d {
+	case inference.OpenAI:
+		object = "chat.completion.chunk"
+	case inference.Completions:
+		object = "text_completion"
+	default:
+		return dst
 	}
-	return dst
+	doc := new(scan.Doc)
+	if !u.Known || doc.ScanLax(engine.FirstData(events)) != nil {
+		return dst
+	}
+	root := doc.Root()
+	made, _ := root.Get("created").Int()
+	return openai.AppendUsageEvent(dst, object, root.Get("id").Text(), root.Get("model").Text(), made, u)
 }
 
 // stepsIn reads the steps of an answer in the bytes of a dialect.

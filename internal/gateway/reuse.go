@@ -309,7 +309,7 @@ func (x *exchange) glance(f *flight) glimpse {
 		x.chunk = engine.Chunk{Last: true, Event: inference.Event{Finish: l.finish, Usage: l.usage}}
 		if x.req.WantUsage {
 			if x.chunk.Raw = l.aside; len(l.aside) == 0 && len(l.raw) > 0 {
-				x.chunk.Raw = appendUsage(nil, &reuse.Recording{Usage: l.usage}, x.req)
+				x.chunk.Raw = appendUsage(nil, x.req.Dialect, l.raw, l.usage)
 			}
 		}
 		return whole
