@@ -22,6 +22,7 @@ build:
 # not ours. Those for Node come by npm, in exact versions; a lock file would name a
 # registry.
 test:
+	@test/servers.sh
 	$(GO) vet ./...
 	$(GO) test -race $(TESTFLAGS) ./...
 	$(GO) test $(TESTFLAGS) -run 'Allocate' ./internal/identity
