@@ -28,12 +28,8 @@ if [ ! -e "$policy" ]; then
 fi
 
 export DEBIAN_FRONTEND=noninteractive
-updated=
+compgen -G '/var/lib/apt/lists/*Packages*' >/dev/null || apt-get update -qq >/dev/null 2>&1
 for package in "${missing[@]}"; do
-	if [ -z "$updated" ] && ! apt-cache show "$package" >/dev/null 2>&1; then
-		apt-get update -qq >/dev/null 2>&1
-		updated=yes
-	fi
 	apt-cache show "$package" >/dev/null 2>&1 || continue # this Debian has none
 	apt-get install -y -qq --no-install-recommends "$package" >/dev/null 2>&1 || echo "$package could not be installed"
 done
