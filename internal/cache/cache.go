@@ -230,6 +230,19 @@ func (c *Cache) Get(l Layer, s tenant.Scope, k Key, now time.Time) (Entry, bool)
 	return e, ok
 }
 
+// Look is Get for who asks again if nothing is there, by Get or Fetch: a miss is not
+// counted.
+func (c *Cache) Look(l Layer, s tenant.Scope, k Key, now time.Time) (Entry, bool) {
+	sh := c.shard(k)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	e, ok := sh.look(l, s, k, now)
+	if ok {
+		sh.layers[l].asked(&e, true)
+	}
+	return e, ok
+}
+
 func (n *counts) asked(e *Entry, ok bool) {
 	if !ok {
 		n.misses++
