@@ -383,6 +383,7 @@ func (a *App) use(c *config.Config) error {
 	a.monitor.Use(objectives(c))
 	a.alarms.post.Use(tell)
 	a.publish(world, take)
+	a.served(c)
 	a.company.use(c)
 	a.names.use(c)
 	a.config = c

@@ -2,9 +2,13 @@ package app
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 
 	"headworks/internal/api/admin"
@@ -53,6 +57,63 @@ func (a *App) openCache(c *config.Config) (err error) {
 		return fmt.Errorf("the cache: %w", err)
 	}
 	return nil
+}
+
+// servedFile is where the data folder has how models were last served.
+const servedFile = "served.json"
+
+// served lets go of the answers of models that are served otherwise than when they were
+// made, in this process or the one before it. A request that began before reads its
+// epochs before its world, so what it keeps is gone too.
+func (a *App) served(c *config.Config) {
+	was := map[string]string{}
+	if err := a.recall(servedFile, &was); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		a.log.Warn("how models were served cannot be read; their answers that are kept count no more", "cause", err.Error())
+	}
+	is, moved := waysOf(c), false
+	for name, way := range is {
+		if was[name] == way {
+			continue
+		}
+		moved = true
+		if err := a.cache.PurgeModel(name); err != nil && !errors.Is(err, cache.ErrUntold) {
+			a.log.Warn("after a restart, a model's answers of before may be given", "model", name, "cause", err.Error())
+		}
+	}
+	if !moved && len(was) == len(is) {
+		return
+	}
+	if err := a.keep(servedFile, is); err != nil {
+		a.log.Warn("how models are served cannot be written down; after a restart their answers that are kept count no more", "cause", err.Error())
+	}
+}
+
+// waysOf returns a digest for each model of how it is served, and for each upstream,
+// whose models callers may name themselves.
+func waysOf(c *config.Config) map[string]string {
+	ways := map[string]string{}
+	digest := func(of ...any) string {
+		h := sha256.New()
+		for _, v := range of {
+			b, err := json.Marshal(v) // credentials are redacted
+			if err != nil {
+				b = fmt.Append(nil, v)
+			}
+			h.Write(append(b, 0))
+		}
+		return hex.EncodeToString(h.Sum(nil)[:16])
+	}
+	for name, u := range c.Upstreams {
+		ways[name] = digest(u)
+	}
+	for name, m := range c.Models {
+		all := []any{m}
+		for _, t := range m.Targets {
+			all = append(all, c.Upstreams[t.Upstream])
+		}
+		ways[name] = digest(all...)
+	}
+	return ways
 }
 
 // share returns how far what is cached for a tenant may be used.

@@ -287,13 +287,22 @@ const rehear = time.Second
 
 // hear takes in what other gateways say of epochs, until ctx ends.
 func (c *Cache) hear(ctx context.Context) {
+	lost := false
 	for ctx.Err() == nil {
 		err := c.epochs.catchUp(ctx)
 		if err == nil {
+			if lost {
+				c.level.log.Info("the shared store of the cache answers again")
+				lost = false
+			}
 			err = c.level.store.Hear(ctx, c.epochs.heard)
 		}
 		if ctx.Err() == nil && err != nil {
 			c.level.failures.Add(1)
+			if !lost {
+				c.level.log.Warn("the shared store of the cache is lost; this gateway goes on with its own memory, and others do not hear of its purges", "cause", err.Error())
+				lost = true
+			}
 		}
 		select {
 		case <-ctx.Done():

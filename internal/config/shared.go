@@ -68,7 +68,7 @@ func readStore(text string) (s Store, problem string) {
 			return s, "the path is the number of a database; " + form
 		}
 	}
-	s.Addr, s.TLS = net.JoinHostPort(u.Hostname(), port), strings.HasSuffix(u.Scheme, "s")
+	s.Addr, s.TLS = net.JoinHostPort(u.Hostname(), port), u.Scheme == "rediss" || u.Scheme == "valkeys"
 	return s, ""
 }
 
