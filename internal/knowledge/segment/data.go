@@ -35,6 +35,7 @@ var migrations = []string{
 		name    TEXT NOT NULL UNIQUE,
 		base    INTEGER NOT NULL,           -- id of its first row in the indices
 		rows    INTEGER NOT NULL,
+		dead    INTEGER NOT NULL DEFAULT 0, -- of them
 		bytes   INTEGER NOT NULL,
 		created INTEGER NOT NULL,           -- us since 1970
 		died    INTEGER NOT NULL DEFAULT 0  -- when the first of its rows did; 0: none
@@ -263,8 +264,8 @@ func newRetirement(ctx context.Context, tx *sql.Tx, space, now int64) (r *retire
 	for to, query := range map[**sql.Stmt]string{
 		// What a removed document was called is nobody's business any more.
 		&r.end: `UPDATE documents SET gone = ?1, removed = ?2,
-			title = iif(?2, '', title), attributes = iif(?2, '{}', attributes) WHERE space = ?3 AND id = ?4 AND gone = 0 RETURNING segment, first`,
-		&r.note: "UPDATE segments SET died = ? WHERE id = ? AND died = 0",
+			title = iif(?2, '', title), attributes = iif(?2, '{}', attributes) WHERE space = ?3 AND id = ?4 AND gone = 0 RETURNING segment, first, passages`,
+		&r.note: "UPDATE segments SET died = iif(died = 0, ?, died), dead = dead + ? WHERE id = ?",
 		&r.insert: `INSERT INTO documents
 			(space, id, version, hash, source, title, bytes, passages, attributes, readers, added, segment, first)
 			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
@@ -279,13 +280,14 @@ func newRetirement(ctx context.Context, tx *sql.Tx, space, now int64) (r *retire
 
 func (r *retirement) one(ctx context.Context, id string, removed bool, d *delta) error {
 	var at spot
-	err := r.end.QueryRowContext(ctx, r.now, removed, r.space, id).Scan(&at.segment, &at.first)
+	var rows int
+	err := r.end.QueryRowContext(ctx, r.now, removed, r.space, id).Scan(&at.segment, &at.first, &rows)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil
 	}
 	if err == nil && at.segment != 0 {
 		d.ended = append(d.ended, at)
-		_, err = r.note.ExecContext(ctx, r.now, at.segment)
+		_, err = r.note.ExecContext(ctx, r.now, rows, at.segment)
 	}
 	return err
 }

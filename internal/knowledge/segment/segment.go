@@ -26,6 +26,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"headworks/internal/passage"
@@ -53,8 +54,10 @@ type Store struct {
 	log  *slog.Logger
 	step func(name string) error // called between the steps of a change, by tests; nil
 
-	tidying sync.Mutex // one at a time; taken before writing
-	writing sync.Mutex // one change at a time
+	tidying sync.Mutex // one at a time, and guards tidied; taken before writing
+	tidied  time.Time
+	changed atomic.Bool // something was written since
+	writing sync.Mutex  // one change at a time
 
 	mu     sync.Mutex // guards what follows
 	spaces map[passage.Space]*space
@@ -95,6 +98,7 @@ func (s *Store) open(ctx context.Context) (err error) {
 	if s.db, err = openData(ctx, filepath.Join(s.dir, dataFile)); err != nil {
 		return fmt.Errorf("segment: %w", err)
 	}
+	s.changed.Store(true)
 	return s.sweep(ctx)
 }
 
@@ -204,7 +208,7 @@ func (s *Store) swap(ctx context.Context, sp *space, of passage.Space, old *view
 	var err error
 	if d == nil {
 		fresh, err = s.load(ctx, sp.id, of, old, &sp.watch)
-	} else if fresh, err = s.changed(of, old, d); err != nil {
+	} else if fresh, err = s.after(of, old, d); err != nil {
 		s.log.Warn("a collection is read again", "cause", err.Error())
 		fresh, err = s.load(ctx, sp.id, of, old, &sp.watch)
 	}
@@ -220,8 +224,8 @@ func (s *Store) swap(ctx context.Context, sp *space, of passage.Space, old *view
 	return err
 }
 
-// changed returns a view after a change.
-func (s *Store) changed(of passage.Space, old *view, d *delta) (*view, error) {
+// after returns a view after a change.
+func (s *Store) after(of passage.Space, old *view, d *delta) (*view, error) {
 	if d.name != "" {
 		src, err := s.source(d.segment, d.base, d.name, of)
 		if err != nil {
@@ -279,6 +283,7 @@ func (s *Store) Write(ctx context.Context, of passage.Space, c passage.Change) e
 		}
 		return fmt.Errorf("segment: %w", err)
 	}
+	s.changed.Store(true)
 	if err := s.at("committed"); err != nil {
 		return err
 	}

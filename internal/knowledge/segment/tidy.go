@@ -21,6 +21,9 @@ const (
 	deadFor      = 12 * time.Hour
 )
 
+// tidyAgain is after how long a store is looked at though nothing was written.
+const tidyAgain = 10 * time.Minute
+
 // What a merged segment has at most.
 const (
 	mostRows  = 1 << 18
@@ -40,6 +43,10 @@ type state struct {
 func (s *Store) Tidy(ctx context.Context, now time.Time) (did bool, err error) {
 	s.tidying.Lock()
 	defer s.tidying.Unlock()
+	if !s.changed.Swap(false) && now.Sub(s.tidied) < tidyAgain && !now.Before(s.tidied) {
+		return false, nil
+	}
+	s.tidied = now
 	spaces, err := s.all(ctx)
 	if err != nil {
 		return false, err
@@ -54,6 +61,7 @@ func (s *Store) Tidy(ctx context.Context, now time.Time) (did bool, err error) {
 				return did, err
 			}
 			did = true
+			s.changed.Store(true) // what was made may be merged in its turn
 		}
 	}
 	purged, err := s.purge(ctx, now)
@@ -114,8 +122,7 @@ func (s *Store) all(ctx context.Context) (map[int64]passage.Space, error) {
 }
 
 func (s *Store) states(ctx context.Context, space int64) (all []state, err error) {
-	rows, err := s.db.QueryContext(ctx, `SELECT id, name, rows, bytes, died,
-		(SELECT coalesce(sum(passages), 0) FROM documents d WHERE d.segment = s.id AND d.segment != 0 AND gone = 0) FROM segments s WHERE space = ? ORDER BY id`, space)
+	rows, err := s.db.QueryContext(ctx, "SELECT id, name, rows, bytes, died, rows - dead FROM segments WHERE space = ? ORDER BY id", space)
 	if err != nil {
 		return nil, fmt.Errorf("segment: %w", err)
 	}
@@ -268,11 +275,11 @@ func (s *Store) commitMerge(ctx context.Context, space int64, d *delta, moves []
 					return err
 				}
 				if n, err := done.RowsAffected(); err != nil || n == 0 {
-					left++
+					left += m.count
 				}
 			}
 			if left > 0 { // removed meanwhile
-				if _, err := tx.ExecContext(ctx, "UPDATE segments SET died = ? WHERE id = ?", now, d.segment); err != nil {
+				if _, err := tx.ExecContext(ctx, "UPDATE segments SET died = ?, dead = ? WHERE id = ?", now, left, d.segment); err != nil {
 					return err
 				}
 			}
