@@ -14,10 +14,10 @@ import (
 
 // Limits bound a passage.
 type Limits struct {
-	Tokens  int // of a passage's text; 0: 512
-	Overlap int // of those, at most so many are the end of the passage before it
+	Tokens  int `json:"tokens"`  // of a passage's text; 0: 512
+	Overlap int `json:"overlap"` // of those, at most so many are the end of the passage before it
 	// Alone keeps sections apart: each heading begins a passage, however small.
-	Alone bool
+	Alone bool `json:"alone,omitempty"`
 }
 
 // Default is what passages are cut by where nobody says otherwise.

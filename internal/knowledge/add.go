@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"maps"
 	"runtime"
 	"slices"
 	"strings"
@@ -311,12 +312,16 @@ func (a *adder) document(ctx context.Context, item *Item, d *document.Document) 
 	if len(history) > 0 {
 		last := &history[0]
 		doc.Version = last.Version + 1
-		if current = last.Gone.IsZero(); current && last.Hash == doc.Hash {
+		current = last.Gone.IsZero()
+		if item.Readers == nil { // they may have been set since: a new version is no way round them
+			doc.Readers = last.Readers
+		}
+		if item.Attributes == nil && current {
+			doc.Attributes = kept(last.Attributes, doc.Attributes)
+		}
+		if current && last.Hash == doc.Hash {
 			a.out.Unchanged++
 			doc.Version, doc.Passages = last.Version, last.Passages
-			if item.Readers == nil {
-				doc.Readers = last.Readers // they may have been set since
-			}
 			if !sameAside(last, &doc) {
 				a.set = append(a.set, doc)
 				return a.room(ctx)
@@ -369,6 +374,19 @@ func sameAside(a, b *passage.Document) bool {
 		}
 	}
 	return true
+}
+
+// kept returns attributes that were set before with those that a file has.
+func kept(before, own passage.Attributes) passage.Attributes {
+	if len(before) == 0 {
+		return own
+	}
+	all := maps.Clone(before)
+	maps.Copy(all, own)
+	if all.Check() != nil { // more than there may be
+		return own
+	}
+	return all
 }
 
 // attributesOf returns what a document is chosen by: what its file says, and what

@@ -311,6 +311,13 @@ func TestReaders(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.want("after the ACL changed", r.search(web, "open", "apples")+"|"+r.search(hr, "open", "apples"), "of open|")
+	r.add("open", map[string]string{"of open": "about apples, in another version"})
+	r.want("another version is read by no others", r.search(web, "open", "apples")+"|"+r.search(hr, "open", "apples"), "of open|")
+	if _, err := r.k.Remove(t.Context(), operator, "open", []string{"of open"}); err != nil {
+		t.Fatal(err)
+	}
+	r.add("open", map[string]string{"of open": "about apples, once more"})
+	r.want("nor one that comes back", r.search(web, "open", "apples")+"|"+r.search(hr, "open", "apples"), "of open|")
 	for name, err := range map[string]error{
 		"remove": second(r.k.Remove(t.Context(), web, "open", []string{"of open"})),
 		"allow":  second(r.k.Allow(t.Context(), web, "open", nil, []string{"*"})),

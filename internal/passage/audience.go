@@ -1,8 +1,10 @@
 package passage
 
 import (
+	"encoding/binary"
 	"slices"
 	"strings"
+	"unicode"
 )
 
 // Everybody is the principal that all callers are.
@@ -21,7 +23,7 @@ func ValidPrincipal(p string) bool {
 		return true
 	}
 	kind, name, _ := strings.Cut(p, ":")
-	if name == "" || len(p) > 256 {
+	if name == "" || len(p) > 256 || strings.ContainsFunc(p, func(r rune) bool { return !unicode.IsPrint(r) }) {
 		return false
 	}
 	switch kind {
@@ -72,7 +74,12 @@ func (a Audience) May(readers []string) bool {
 // Key tells audiences apart that may read different things.
 func (a Audience) Key() string {
 	if a.all {
-		return "\x01"
+		return "\x00operator" // a name of no bytes, and more behind it
 	}
-	return strings.Join(a.names, "\x00")
+	var b []byte
+	for _, name := range a.names {
+		b = binary.AppendUvarint(b, uint64(len(name)))
+		b = append(b, name...)
+	}
+	return string(b)
 }
