@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -100,5 +102,45 @@ func (t *terminal) tellEvaluation(w io.Writer, r *golden.Report) {
 	}
 	if r.Degraded != "" {
 		fmt.Fprintln(t.err, r.Degraded)
+	}
+}
+
+func newKnowledgeQualityCommand(t *terminal) *cobra.Command {
+	return &cobra.Command{
+		Use: "quality", Short: "Show how searches for answers do, while people ask", Args: cobra.NoArgs,
+		Long: "Shows the last 15 minutes of each collection that answers rest on, beside the last\n" +
+			"seven days, and the alarms that stand.",
+		RunE: func(c *cobra.Command, _ []string) error {
+			a, err := t.instance()
+			if err != nil {
+				return err
+			}
+			q, err := a.Qualities(c.Context())
+			if err != nil {
+				return err
+			}
+			return t.print(q, func(w io.Writer) {
+				if len(q.Retrieval) == 0 {
+					fmt.Fprintln(w, "no answer rested on documents so far")
+					return
+				}
+				figure := func(v *float64) string {
+					if v == nil {
+						return "-"
+					}
+					return fmt.Sprintf("%.2f", *v)
+				}
+				var rows [][]string
+				for _, r := range q.Retrieval {
+					rows = append(rows, []string{strings.Join(r.Collections, ","), strconv.Itoa(r.Searches), figure(r.PSI), figure(r.Empty), figure(r.Cited), figure(r.Support), figure(r.Low)})
+				}
+				list(w, []string{"COLLECTIONS", "SEARCHES", "PSI", "EMPTY", "CITED", "SUPPORT", "LOW"}, rows)
+				for _, r := range q.Retrieval {
+					for _, alarm := range r.Alarms {
+						fmt.Fprintf(w, "%s: %s\n", strings.Join(r.Collections, ","), alarm.Words)
+					}
+				}
+			})
+		},
 	}
 }

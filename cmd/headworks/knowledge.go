@@ -24,7 +24,7 @@ import (
 func newKnowledgeCommand(t *terminal) *cobra.Command {
 	return group("knowledge", "Keep collections of documents, and search them",
 		newKnowledgeCreateCommand(t), newKnowledgeAddCommand(t), newKnowledgeListCommand(t), newKnowledgeSearchCommand(t),
-		newKnowledgeDeleteCommand(t), newKnowledgeACLCommand(t), newKnowledgeSyncCommand(t), newKnowledgeMoveCommand(t), newKnowledgeEvalCommand(t))
+		newKnowledgeDeleteCommand(t), newKnowledgeACLCommand(t), newKnowledgeSyncCommand(t), newKnowledgeMoveCommand(t), newKnowledgeEvalCommand(t), newKnowledgeQualityCommand(t))
 }
 
 // library does something with the collections of the data folder: within this process

@@ -97,6 +97,7 @@ type App struct {
 	library   *library
 	cache     *cache.Cache
 	shared    *redis.Store // nil where nothing is shared
+	vigil     vigil
 	gateway   *gateway.Gateway
 	room      *fleetRoom
 	finding   *finding
@@ -342,7 +343,7 @@ func (a *App) open() error {
 	a.requests = telemetry.NewRequestLog(a.log, telemetry.Faults)
 	a.monitor = monitor.New(monitor.Settings{}, a.conditions)
 	a.facts, repairs, err = facts.Open(filepath.Join(dir, "facts", "wal"), facts.Options{
-		Observers: []facts.Observer{a.metrics, a.requests, a.monitor}, Log: a.log,
+		Observers: []facts.Observer{a.metrics, a.requests, a.monitor, &a.vigil}, Log: a.log,
 	})
 	if err != nil {
 		return fmt.Errorf("the records: %w", err)
@@ -350,6 +351,8 @@ func (a *App) open() error {
 	for _, r := range repairs {
 		a.log.Warn("the records were repaired", "repair", r.String())
 	}
+	before, _ := a.facts.Recent(recalls, grounds) // what cannot be read is told of by whoever asks for it
+	a.vigil.recall(before)
 	return nil
 }
 
@@ -571,7 +574,7 @@ func (a *App) Run(ctx context.Context, ready func()) error {
 	}
 	operators := &http.Server{
 		Handler: (&admin.Surface{
-			Health: a.health, Records: a.facts, Keys: a.keys, Process: a, Canaries: a.trials, Drains: a.drills, Cache: caching{a}, Alerts: a.alarms, Incidents: a.alarms, Library: a.library.surface(),
+			Health: a.health, Records: a.facts, Keys: a.keys, Process: a, Canaries: a.trials, Drains: a.drills, Cache: caching{a}, Alerts: a.alarms, Incidents: a.alarms, Retrieval: a.Retrieval, Library: a.library.surface(),
 			Metrics: a.metrics.Handler(), Token: a.keys.isAdmin, Log: a.log,
 		}).Handler(),
 		ErrorLog:          a.warnings(),

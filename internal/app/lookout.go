@@ -60,6 +60,7 @@ func (a *App) conditions(now time.Time) []alert.Alert {
 		}
 	}
 	c.library(a.library)
+	c.retrieval(a.vigil.reports(now))
 	c.disk(a.options.Config.Data)
 	return c.found
 }

@@ -3,6 +3,7 @@ package app
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 
 	"headworks/internal/api/admin"
@@ -55,6 +56,11 @@ func (a *App) sources() telemetry.Sources {
 		Shadow: func(yield func(string, int, int)) {
 			for model, n := range a.shadows.copies.Running() {
 				yield(model, n[0], n[1])
+			}
+		},
+		Retrieval: func(yield func(*telemetry.Retrieval)) {
+			for _, r := range a.Retrieval() {
+				yield(&telemetry.Retrieval{Collections: strings.Join(r.Collections, ","), PSI: r.PSI, Empty: r.Empty, Cited: r.Cited, Support: r.Support, Low: r.Low, Alarms: len(r.Alarms)})
 			}
 		},
 		StreamsOpen: func() int { return a.gateway.Streams() },

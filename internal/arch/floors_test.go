@@ -59,6 +59,7 @@ var floors = [][]string{
 		"reuse",
 		"similar",
 		"ground",
+		"drift",
 		"relevance",
 		"alert",
 	},

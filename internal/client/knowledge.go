@@ -112,6 +112,11 @@ func (a *Admin) Allow(ctx context.Context, name string, to admin.Allowance) (int
 	return n["changed"], err
 }
 
+// Qualities returns how searches for answers do.
+func (a *Admin) Qualities(ctx context.Context) (admin.Qualities, error) {
+	return get[admin.Qualities](ctx, a, "GET", "/api/knowledge/quality", nil)
+}
+
 // Evaluate measures a collection.
 func (a *Admin) Evaluate(ctx context.Context, name string, e admin.Evaluation) (golden.Report, error) {
 	return get[golden.Report](ctx, a, "POST", shelfPath(name)+"/eval", e)

@@ -30,8 +30,8 @@ const (
 	minutes = int(Recent / time.Minute)
 	hours   = int(History / time.Hour)
 	bins    = 64 // of scores: three to a doubling, from a sixteenth of a thousandth on
-	groups  = 10  // of History by its own tenths, for PSI
-	half    = .5  // counted where nothing was, so that no share is 0
+	groups  = 10 // of History by its own tenths, for PSI
+	half    = .5 // counted where nothing was, so that no share is 0
 )
 
 // Sample is one search, and the answer that rests on it as far as that is known.

@@ -28,8 +28,12 @@ func TestAlarms(t *testing.T) {
 		want   []string
 	}{
 		{"as ever", 400, func(i int) Sample { return Sample{Found: true, Top: usual(i), Judged: true, Cited: .8, Support: .9} }, nil},
-		{"lower scores", 400, func(i int) Sample { return Sample{Found: true, Top: usual(i) / 4, Judged: true, Cited: .8, Support: .9} }, []string{"score_drift"}},
-		{"nothing is found", 400, func(i int) Sample { return Sample{Found: i%4 > 0, Top: usual(i), Judged: i%4 > 0, Cited: .8, Support: .9} }, []string{"empty"}},
+		{"lower scores", 400, func(i int) Sample {
+			return Sample{Found: true, Top: usual(i) / 4, Judged: true, Cited: .8, Support: .9}
+		}, []string{"score_drift"}},
+		{"nothing is found", 400, func(i int) Sample {
+			return Sample{Found: i%4 > 0, Top: usual(i), Judged: i%4 > 0, Cited: .8, Support: .9}
+		}, []string{"empty"}},
 		{"nothing is cited", 400, func(i int) Sample { return Sample{Found: true, Top: usual(i), Judged: true, Support: .9} }, []string{"cited"}},
 		{"answers from nowhere", 400, func(i int) Sample { return Sample{Found: true, Top: usual(i), Judged: true, Cited: .8, Support: .2} }, []string{"support"}},
 		{"too few to say", Least - 1, func(i int) Sample { return Sample{Found: false} }, nil},

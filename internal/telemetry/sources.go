@@ -17,6 +17,7 @@ type Sources struct {
 	Discovery      func(yield func(upstream, by string, d Discovery))
 	Canary         func(yield func(model, target string, share float64, back bool))
 	Shadow         func(yield func(model string, running, waiting int))
+	Retrieval      func(yield func(*Retrieval)) // by the collections that are searched together
 	StreamsOpen    func() int
 	Dropped        func(yield func(stage string, records uint64))
 	Refused        func(yield func(fault string, requests uint64))
@@ -57,6 +58,13 @@ type Engine struct {
 	GPUs              []vitals.GPU
 }
 
+// Retrieval is how searches for answers do; nil is not known.
+type Retrieval struct {
+	Collections                     string
+	PSI, Empty, Cited, Support, Low *float64
+	Alarms                          int
+}
+
 // Discovery is what is known of an upstream whose replicas are found.
 type Discovery struct {
 	Replicas int
@@ -78,6 +86,8 @@ var (
 	canaryShare    = gauge("canary_share", "The share of its model's requests that a canary has.", "model", "target")
 	canaryBack     = gauge("canary_rolled_back", "Whether a canary went back.", "model", "target")
 	copies         = gauge("shadow_copies", "Copies of requests that run, or wait.", "model", "state")
+	retrievalIs    = gauge("retrieval_quality", "How searches for answers did in the last 15 minutes: psi of first scores against seven days, shares of searches without a passage, of sentences that cite one, of answers of low support, and their mean support.", "collections", "signal")
+	retrievalBad   = gauge("retrieval_alarms", "Alarms about searches for answers that stand.", "collections")
 	streamsOpen    = gauge("streams_open", "Streams to callers that are open.")
 	dropped        = gauge("records_dropped_total", "Records that were lost.", "stage")
 	refused        = gauge("refused_total", "Requests that were turned away before they had a caller or a route; they have no record.", "fault")
@@ -128,7 +138,7 @@ func (s *Sources) Describe(out chan<- *prometheus.Desc) {
 		conversations, keptBytes, keepFailures, peers, blocks, unheard, cellUp, cellRTT, cellRoom,
 		questions, engineRequests, engineKV, engineAge, scrapes, engineRestarts, gpuUse, gpuMemory,
 		gpuPower, gpuThrottled, gpuErrors, fitError, fitDecides, cacheEntries, cacheBytes, cacheLooks, cacheGone, cacheTokens,
-		cacheUSD, cacheSeconds, sharedCache, sharedResting,
+		cacheUSD, cacheSeconds, sharedCache, sharedResting, retrievalIs, retrievalBad,
 	} {
 		out <- d
 	}
@@ -185,6 +195,19 @@ func (s *Sources) Collect(out chan<- prometheus.Metric) {
 			}
 			gauge(canaryShare, share, model, target)
 			gauge(canaryBack, v, model, target)
+		})
+	}
+	if s.Retrieval != nil {
+		s.Retrieval(func(r *Retrieval) {
+			for _, v := range []struct {
+				signal string
+				value  *float64
+			}{{"psi", r.PSI}, {"empty", r.Empty}, {"cited", r.Cited}, {"support", r.Support}, {"low_support", r.Low}} {
+				if v.value != nil {
+					gauge(retrievalIs, *v.value, r.Collections, v.signal)
+				}
+			}
+			gauge(retrievalBad, float64(r.Alarms), r.Collections)
 		})
 	}
 	if s.Shadow != nil {

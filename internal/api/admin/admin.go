@@ -255,6 +255,7 @@ type Surface struct {
 	Alerts    Alerts
 	Cache     Caching
 	Incidents Incidents
+	Retrieval func() []Retrieval
 	Metrics   http.Handler
 	Token     func(presented string) bool
 	Log       *slog.Logger // of what operators asked for and Headworks failed to do
@@ -332,6 +333,7 @@ func (s *Surface) Handler() http.Handler {
 	guarded("POST /api/canaries", s.moveCanary)
 	guarded("POST /api/verdicts", s.judge)
 	guarded("GET /api/alerts", s.alerts)
+	guarded("GET /api/knowledge/quality", s.quality)
 	guarded("GET /api/incidents", s.incidents)
 	guarded("POST /api/sinks/test", func(_ http.ResponseWriter, r *http.Request) (any, error) {
 		return map[string][]TriedSink{"sinks": s.Incidents.TestSinks(r.Context())}, nil
