@@ -333,7 +333,7 @@ func (s *Surface) Handler() http.Handler {
 	guarded("POST /api/canaries", s.moveCanary)
 	guarded("POST /api/verdicts", s.judge)
 	guarded("GET /api/alerts", s.alerts)
-	guarded("GET /api/knowledge/quality", s.quality)
+	guard("GET /api/knowledge/quality", s.quality) // other methods are those of a collection
 	guarded("GET /api/incidents", s.incidents)
 	guarded("POST /api/sinks/test", func(_ http.ResponseWriter, r *http.Request) (any, error) {
 		return map[string][]TriedSink{"sinks": s.Incidents.TestSinks(r.Context())}, nil
