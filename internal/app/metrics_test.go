@@ -48,12 +48,14 @@ func TestMetricsAreWhatTheDocumentationLists(t *testing.T) {
 	far := "peers: {secret: a-secret-of-all-cells}\ncells: {far-away: {urls: [http://127.0.0.1:9]}}\ndns: {listen: \"127.0.0.1:0\", name: llm.example.com, cells: {far-away: [127.0.0.1]}}\n"
 	source = strings.Replace(source, "canary: {", "shadow: {model: shade, share: 100%}, canary: {", 1)
 	source = strings.Replace(source, "models:\n", "models:\n  shade: {targets: [{upstream: lab, model: other, price: {input: 1, output: 1}}]}\n", 1)
+	source = strings.Replace(source, "models:\n", "  quotes: {kind: local-extract}\nmodels:\n  manual: {targets: [{upstream: quotes, model: docs}]}\n", 1)
 	i := serve(t, far+source)
 	key := i.create(t, `{"name":"canary-key","tenant":"canary-tenant","project":"canary-project"}`)
 	for range 8 {
 		i.chat(t, pinned, "m", true)
 	}
 	i.chat(t, key.Secret, "canary-model", false)
+	i.chat(t, pinned, "manual", false)
 	long := strings.Replace(question("m", false), "hello", strings.Repeat("many words ", 200), 1)
 	for range 2 { // the second is thought to be in a cache
 		i.send(t, "POST", i.BaseURL()+"/chat/completions", pinned, long)
@@ -70,7 +72,7 @@ func TestMetricsAreWhatTheDocumentationLists(t *testing.T) {
 	if rest := cut.rest(t); !strings.Contains(rest, "upstream_stream_interrupted") {
 		t.Errorf("a cut stream: %q", rest)
 	}
-	eventually(t, "all requests are counted", func() bool { return metric(t, i, "headworks_requests_total") == 16 })
+	eventually(t, "all requests are counted", func() bool { return metric(t, i, "headworks_requests_total") == 17 })
 	eventually(t, "engines and GPUs are asked", func() bool {
 		return metric(t, i, "headworks_engine_requests") == 10 && metric(t, i, "headworks_gpu_errors") == 1
 	})
