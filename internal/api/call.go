@@ -60,7 +60,7 @@ type Dialect struct {
 	// has. Anew, where set, reports whether the answer is written from its steps
 	// instead. Search, where set, returns what a tool of the dialect that searches
 	// documents asks for, if collections that are known run it, and the body without it.
-	Ground     *dialect.Turn
+	Ground     func(d *scan.Doc, text string, front bool) ([]byte, bool)
 	CiteBefore func(dst []byte, event *scan.Doc, cite func(block int) []inference.Citation) []byte
 	CiteWhole  func(answer *scan.Doc, cite func(block int) []inference.Citation) []scan.Edit
 	Joined     bool
@@ -132,7 +132,7 @@ type call struct {
 	asks     *inference.Knowledge // what the caller wants of documents; nil: he does not say
 	text     int                  // one more than the block of the text that is being written
 	searched bool                 // the writer knows of the search
-	ground   func(string, bool) error
+	whenLaid func()
 	watch    func()
 	told     func() place.Header
 	decoded  func() (*inference.Conversation, []string, error)
@@ -140,7 +140,7 @@ type call struct {
 
 func newCall() *call {
 	k := &call{}
-	k.watch, k.told, k.ground = func() { k.x.Watch() }, k.said, k.lay
+	k.watch, k.told, k.whenLaid = func() { k.x.Watch() }, k.said, k.laid
 	k.decoded = func() (*inference.Conversation, []string, error) {
 		if k.d.Decode == nil {
 			return nil, nil, fault.New(fault.Unsupported, "no upstream of this model serves "+k.req.Dialect.Operation().String()+" requests")
@@ -284,7 +284,7 @@ func (k *call) read(f *Front, v *Visit) error {
 		if body, err = k.hosted(f, body); err != nil {
 			return err
 		}
-		r.Knowledge, r.Ground = k.asks, k.ground
+		r.Knowledge, r.Ground, r.Laid = k.asks, k.d.Ground, k.whenLaid
 		r.Anew = k.d.Anew != nil && k.d.Anew(&k.doc)
 	}
 	if k.d.Render != nil && f.gateway.World().Fleet.Foresees {

@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"headworks/internal/dialect"
-	"headworks/internal/fault"
 	"headworks/internal/gateway"
 	"headworks/internal/inference"
 	"headworks/internal/scan"
@@ -167,24 +166,14 @@ func (k *call) hosted(f *Front, body []byte) ([]byte, error) {
 	return body, nil
 }
 
-// lay puts a text before the question, or in front of all that was said.
-func (k *call) lay(text string, front bool) error {
-	body, ok := k.d.Ground.Lay(&k.doc, text, front)
-	if !ok {
-		return fault.New(fault.Unsupported, "documents cannot be put before this request: it holds no text of a user, or several prompts")
-	}
-	if _, err := k.again(body); err != nil {
-		return fault.Wrap(fault.Internal, "the passages could not be put into the request", err)
-	}
-	r := &k.req
-	r.Body, r.Bytes = body, len(body)
-	if r.Blocks != nil {
+// laid makes ready what depends on the prompt, once passages stand in it.
+func (k *call) laid() {
+	if r := &k.req; r.Blocks != nil {
 		k.hasher.Reset(k.blocks[:0])
 		k.d.Render(&k.doc, &k.hasher)
 		k.blocks = k.hasher.Blocks()
 		r.Blocks = k.blocks
 	}
-	return nil
 }
 
 // grounded tells the writer of a search, once, where the caller's dialect has a place

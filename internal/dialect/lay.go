@@ -16,7 +16,7 @@ type Turn struct {
 // Lay puts a text before what the user said last, as a part of its own where the turn has
 // parts; in front before what he said first. Every other byte stays. False where nobody
 // said anything.
-func (t Turn) Lay(d *scan.Doc, text string, front bool) ([]byte, bool) {
+func (t *Turn) Lay(d *scan.Doc, text string, front bool) ([]byte, bool) {
 	list := d.Root().Get(t.List)
 	var at scan.Edit
 	found := false
@@ -39,7 +39,7 @@ func (t Turn) Lay(d *scan.Doc, text string, front bool) ([]byte, bool) {
 	return scan.Splice(make([]byte, 0, len(d.Bytes())+len(at.With)), d.Bytes(), []scan.Edit{at}), true
 }
 
-func (t Turn) place(turn scan.Value, text string) (scan.Edit, bool) {
+func (t *Turn) place(turn scan.Value, text string) (scan.Edit, bool) {
 	role := turn.Get("role")
 	if turn.Kind() != scan.Object || role.Given() && !role.Is("user") || !role.Given() && t.List != "contents" {
 		return scan.Edit{}, false

@@ -73,10 +73,12 @@ type Request struct {
 	Conversation func() (*inference.Conversation, []string, error)
 	Shape        *scan.Shape // that Doc was read with
 	Decode       func(*scan.Doc) (*inference.Conversation, []string, error)
-	// Ground puts a text before the question of the request, or in front of the whole
-	// conversation, so that the fields above are those of the longer request. Nil where
-	// the request has no place for it.
-	Ground  func(text string, front bool) error
+	// Ground returns Doc with a text before the question of the request, or in front of
+	// the whole conversation; false where it has no place for it, and nil where no
+	// request of the dialect has. Laid, where set, is called once Doc is what it
+	// returned.
+	Ground  func(d *scan.Doc, text string, front bool) ([]byte, bool)
+	Laid    func()
 	Anew    bool     // the answer is written from its steps, though it comes in the caller's dialect, where it rests on passages
 	Header  []string // to pass through, see engine.Call
 	TraceID [16]byte

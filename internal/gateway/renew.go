@@ -69,6 +69,7 @@ func (r *Renewals) begin(x *exchange) {
 	req := &Request{
 		Request: x.req.Request, Caller: &caller, Wish: x.req.Wish, Surface: x.req.Surface,
 		Place: x.ticket.From, PlacedBy: x.ticket.PlacedBy, AnswerID: x.req.AnswerID,
+		Ground: x.req.Ground, Anew: x.req.Anew,
 		Body: slices.Clone(x.req.Body), Shape: x.req.Shape, Decode: x.req.Decode, Header: slices.Clone(x.req.Header),
 	}
 	req.Control = x.req.Control.Anew()

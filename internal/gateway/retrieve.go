@@ -364,8 +364,16 @@ func (x *exchange) lay(g *Ground, found *Found, out *flow.Grounding) error {
 	if len(fit) == 0 {
 		return nil
 	}
-	if err := x.req.Ground(ground.Frame(fit), out.Whole); err != nil {
-		return err
+	body, ok := x.req.Ground(x.req.Doc, ground.Frame(fit), out.Whole)
+	if !ok {
+		return fault.New(fault.Unsupported, "documents cannot be put before this request: it holds no text of a user, or several prompts")
+	}
+	if err := x.req.Doc.Scan(body, x.req.Shape); err != nil {
+		return fault.Wrap(fault.Internal, "the passages could not be put into the request", err)
+	}
+	x.req.Body, x.req.Bytes = body, len(body)
+	if x.req.Laid != nil {
+		x.req.Laid()
 	}
 	g.Passages = fit
 	out.Passages, out.Tokens, out.Top = len(fit), tokens, fit[0].Score

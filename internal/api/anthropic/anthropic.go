@@ -51,7 +51,7 @@ func Dialect() *api.Dialect {
 		Shape:        anthropic.Shape(),
 		ReadRequest:  anthropic.ReadRequest,
 		Render:       anthropic.Render,
-		Ground:       anthropic.Ground(),
+		Ground:       anthropic.Ground().Lay,
 		CiteBefore:   anthropic.CiteBefore,
 		CiteWhole:    anthropic.CiteWhole,
 		Decode:       anthropic.Decode,

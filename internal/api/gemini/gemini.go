@@ -142,7 +142,7 @@ func dialect() *api.Dialect {
 		NewWriter: func(id string, _ time.Time, req *inference.Request) api.Writer {
 			return &gemini.Writer{ID: id, Model: req.Model}
 		},
-		Ground:     gemini.Ground(),
+		Ground:     gemini.Ground().Lay,
 		CiteBefore: gemini.CiteBefore,
 		CiteWhole:  gemini.CiteWhole,
 		Joined:     true,

@@ -21,7 +21,7 @@ func Routes() []api.Route {
 	chat, generate, running := Dialect(), Dialect(), Dialect()
 	generate.Shape, generate.ReadRequest, generate.Render = ollama.GenerateShape(), ollama.ReadGenerateRequest, nil
 	generate.Decode, generate.EncodeAnswer = ollama.DecodeGenerate, ollama.EncodeGenerated
-	chat.Ground, generate.Ground = ollama.Ground(false), ollama.Ground(true)
+	chat.Ground, generate.Ground = ollama.Ground(false).Lay, ollama.Ground(true).Lay
 	running.AppendModels = ollama.AppendRunning
 	embed, single := embedding(ollama.Embedding{}), embedding(ollama.Embedding{Single: true})
 	version := []byte(`{"version":"` + ollama.Version + `"}`)

@@ -24,14 +24,14 @@ func Routes() []api.Route {
 	d.Shape, d.ReadRequest, d.Decode = openai.Shape(), openai.ReadRequest, openai.Decode
 	d.Render = openai.Render
 	d.EncodeAnswer, d.AnswerID = openai.EncodeAnswer, "chatcmpl-"
-	d.Ground, d.Joined, d.CiteBefore, d.CiteWhole = openai.Ground(), true, openai.CiteBefore, openai.CiteWhole
+	d.Ground, d.Joined, d.CiteBefore, d.CiteWhole = openai.Ground().Lay, true, openai.CiteBefore, openai.CiteWhole
 	d.NewWriter = func(id string, created time.Time, req *inference.Request) api.Writer {
 		return &openai.Writer{ID: id, Model: req.Model, Created: created.Unix(), Usage: req.WantUsage}
 	}
 	c := dialect()
 	c.Shape, c.ReadRequest, c.Decode = completions.Shape(), completions.ReadRequest, completions.Decode
 	c.Render, c.EncodeAnswer, c.AnswerID = completions.Render, completions.EncodeAnswer, "cmpl-"
-	c.Ground = completions.Ground()
+	c.Ground = completions.Ground().Lay
 	c.NewWriter = func(id string, created time.Time, req *inference.Request) api.Writer {
 		return &completions.Writer{Writer: openai.Writer{ID: id, Model: req.Model, Created: created.Unix(), Usage: req.WantUsage}}
 	}

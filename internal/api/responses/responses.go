@@ -66,7 +66,7 @@ func Routes(s Store, keeps func() bool) []api.Route {
 			return &responses.Writer{ID: id, Model: req.Model, Created: created.Unix()}
 		},
 		Begin:     f.begin,
-		Ground:    responses.Ground(),
+		Ground:    responses.Ground().Lay,
 		Anew:      responses.Anew,
 		Search:    responses.Search,
 		AnswerID:  "resp_",
