@@ -146,12 +146,12 @@ type Told struct {
 // Unframe reads what Frame wrote, and what was asked behind it. False where a text does
 // not begin with a frame.
 func Unframe(text string) (told []Told, question string, ok bool) {
-	at := strings.Index(preface, "@@")
-	rest, ok := strings.CutPrefix(text, preface[:at])
+	before, behind, _ := strings.Cut(preface, "@@")
+	rest, ok := strings.CutPrefix(text, before)
 	if !ok {
 		return nil, "", false
 	}
-	mark, rest, ok := strings.Cut(rest, preface[at+2:])
+	mark, rest, ok := strings.Cut(rest, behind)
 	if !ok || !strings.HasPrefix(mark, markOpen) || strings.ContainsAny(mark, " \n") {
 		return nil, "", false
 	}
