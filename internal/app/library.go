@@ -335,10 +335,12 @@ func itemsOf(ctx context.Context, s source.Source, under string) iter.Seq2[knowl
 			}
 			item.Open = func(ctx context.Context, have string) (*knowledge.Content, error) {
 				c, err := s.Open(ctx, i, have)
-				if errors.Is(err, source.ErrUnchanged) {
+				switch {
+				case errors.Is(err, source.ErrUnchanged):
 					return nil, knowledge.ErrUnchanged
-				}
-				if err != nil {
+				case errors.Is(err, source.ErrGone):
+					return nil, knowledge.ErrGone
+				case err != nil:
 					return nil, err
 				}
 				return &knowledge.Content{Body: c.Body, Name: c.Name, Media: c.Media, Version: c.Version, Size: c.Size}, nil

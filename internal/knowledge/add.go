@@ -37,7 +37,7 @@ type Item struct {
 	Version    string       // another one where its content may be another; empty: not known before it is opened
 	Modified   time.Time    // zero: not known
 	// Open opens it. It returns ErrUnchanged where it is what it was when Open told the
-	// version have.
+	// version have, and ErrGone where it is no longer there though it is listed.
 	Open func(ctx context.Context, have string) (*Content, error)
 }
 
@@ -50,8 +50,12 @@ type Content struct {
 	Size    int64  // -1: unknown
 }
 
-// ErrUnchanged says that an item is what it was.
-var ErrUnchanged = errors.New("unchanged")
+var (
+	// ErrUnchanged says that an item is what it was.
+	ErrUnchanged = errors.New("unchanged")
+	// ErrGone says that an item is no longer there.
+	ErrGone = errors.New("gone")
+)
 
 // Progress is how far an ingestion is.
 type Progress struct {
@@ -219,6 +223,9 @@ func (a *adder) file(ctx context.Context, item *Item) error {
 	if errors.Is(err, ErrUnchanged) {
 		a.listed[item.Source] = wasKept
 		return nil
+	}
+	if errors.Is(err, ErrGone) {
+		return nil // as good as not listed
 	}
 	a.listed[item.Source] = wasFailed
 	if err != nil {

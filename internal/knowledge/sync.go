@@ -107,6 +107,8 @@ func (k *Knowledge) Follow(ctx context.Context, by Who, name string, s *Sync) (*
 	fresh := &Sync{Place: s.Place, Every: s.Every}
 	if old := c.Sync; old != nil && old.From == s.From {
 		fresh.Began, fresh.Done, fresh.Lag, fresh.Last = old.Began, old.Done, old.Lag, old.Last
+	} else if err := k.o.Register.Set(ctx, itemsKind, c.ID, nil); err != nil {
+		return nil, err // another place takes nothing of the former one away
 	}
 	followed.Sync = fresh
 	return &followed, k.keep(ctx, &followed)
@@ -208,7 +210,7 @@ func (a *adder) prune(ctx context.Context) error {
 	if len(a.listed) == 0 {
 		n := 0
 		err := a.k.each(ctx, a.c.space(), func(d *passage.Document) error {
-			if strings.HasPrefix(d.Source, a.how.Under) {
+			if a.ofPlace(d) {
 				n++
 			}
 			return nil
@@ -220,7 +222,7 @@ func (a *adder) prune(ctx context.Context) error {
 	}
 	var gone []string
 	err := a.k.each(ctx, a.c.space(), func(d *passage.Document) error {
-		if !strings.HasPrefix(d.Source, a.how.Under) {
+		if !a.ofPlace(d) {
 			return nil
 		}
 		state, listed := a.listed[d.Source]
@@ -243,6 +245,14 @@ func (a *adder) prune(ctx context.Context) error {
 	}
 	maps.DeleteFunc(a.versions, func(source, _ string) bool { _, listed := a.listed[source]; return !listed })
 	return nil
+}
+
+// ofPlace reports whether a document came from the place that was added: it lies below
+// it, or an item that the place listed before had it, as a sitemap lists pages that
+// lie anywhere.
+func (a *adder) ofPlace(d *passage.Document) bool {
+	_, listed := a.versions[d.Source]
+	return listed || strings.HasPrefix(d.Source, a.how.Under)
 }
 
 // What became of an item that was listed.
