@@ -52,6 +52,7 @@ func collectionFlags(c *cobra.Command, n *knowledge.New) {
 	f.StringVar(&n.Embedder, "embedder", "", "what makes vectors: lexical, none, or upstream/model; lexical unless given")
 	f.StringVar(&n.Prefix, "prefix", "", "what the embedder wants before each passage")
 	f.StringVar(&n.Asking, "query-prefix", "", "what the embedder wants before each question")
+	f.StringVar(&n.Language, "language", "", "of its words: english, french, german, hungarian, norwegian, russian, spanish, swedish, or plain for words as they are; english unless given")
 	f.IntVar(&n.Cut.Tokens, "chunk-tokens", 0, "tokens of a passage; 512 unless given")
 	f.IntVar(&n.Cut.Overlap, "overlap", 0, "tokens that a passage repeats of the one before; 64 unless given")
 }

@@ -599,5 +599,5 @@ func (k *Knowledge) follow(ctx context.Context, c *Collection, change passage.Ch
 	if _, err := k.embedAll(ctx, *c.Next, next.Put); err != nil {
 		return err
 	}
-	return k.o.Store.Write(ctx, spaceOf(c.ID, *c.Next), next)
+	return k.o.Store.Write(ctx, c.spaceBy(*c.Next), next)
 }

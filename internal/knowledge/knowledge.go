@@ -31,6 +31,7 @@ import (
 	"headworks/internal/fault"
 	"headworks/internal/passage"
 	"headworks/internal/tenant"
+	"headworks/internal/words"
 )
 
 // Store keeps passages and finds them. Package knowledgetest holds what every one
@@ -128,7 +129,8 @@ type Collection struct {
 	Moving   *Moving           `json:"moving,omitempty"`        // to another embedder
 	Next     *passage.Identity `json:"next_embedder,omitempty"` // to which it is being moved
 	Cut      chunk.Limits      `json:"cut"`
-	Alpha    *float64          `json:"alpha,omitempty"` // what vectors count beside words, 0 to 1; nil: as usual
+	Language string            `json:"language,omitempty"` // of its words; empty: English
+	Alpha    *float64          `json:"alpha,omitempty"`    // what vectors count beside words, 0 to 1; nil: as usual
 	Metadata map[string]string `json:"metadata,omitempty"`
 	Created  time.Time         `json:"created"`
 	Active   time.Time         `json:"last_active"`
@@ -139,10 +141,11 @@ type Collection struct {
 // Space is where its passages are kept that are searched.
 func (c *Collection) Space() passage.Space { return c.space() }
 
-func (c *Collection) space() passage.Space { return spaceOf(c.ID, c.Embedder) }
+func (c *Collection) space() passage.Space { return c.spaceBy(c.Embedder) }
 
-func spaceOf(id string, by passage.Identity) passage.Space {
-	return passage.Space{Collection: id, Embedder: by.Key(), Dimensions: by.Dim}
+// spaceBy is where they are kept with the vectors of an embedder.
+func (c *Collection) spaceBy(by passage.Identity) passage.Space {
+	return passage.Space{Collection: c.ID, Embedder: by.Key(), Dimensions: by.Dim, Language: c.Language}
 }
 
 // expires returns when the collection ends; zero: never.
@@ -286,6 +289,7 @@ type New struct {
 	Prefix   string            `json:"prefix,omitempty"`       // that the embedder wants before each text of a document
 	Asking   string            `json:"query_prefix,omitempty"` // and before each question
 	Cut      chunk.Limits      `json:"cut,omitzero"`
+	Language string            `json:"language,omitempty"` // one of words.Languages; empty: English
 	Metadata map[string]string `json:"metadata,omitempty"`
 	Days     int               `json:"expires_after_days,omitempty"`
 }
@@ -320,6 +324,13 @@ func (k *Knowledge) Create(ctx context.Context, by Who, n New) (*Collection, err
 	}
 	if c.Cut == (chunk.Limits{}) {
 		c.Cut = chunk.Default()
+	}
+	language, ok := words.ParseLanguage(n.Language)
+	if !ok {
+		return nil, fault.New(fault.InvalidRequest, "words can be read in these languages: "+strings.Join(words.Languages(), ", "))
+	}
+	if language != words.English {
+		c.Language = language.String()
 	}
 	c.Active = c.Created
 	if err := c.check(); err != nil {
@@ -550,7 +561,7 @@ func (k *Knowledge) Remove(ctx context.Context, by Who, name string, ids []strin
 func (k *Knowledge) spaces(c *Collection) []passage.Space {
 	all := []passage.Space{c.space()}
 	if c.Next != nil {
-		all = append(all, spaceOf(c.ID, *c.Next))
+		all = append(all, c.spaceBy(*c.Next))
 	}
 	return all
 }

@@ -41,7 +41,7 @@ func (k *Knowledge) MoveTo(ctx context.Context, by Who, name, embedder, prefix, 
 		if err := k.keep(ctx, &moving); err != nil || c.Next == nil {
 			return &moving, err
 		}
-		return &moving, k.o.Store.Drop(context.WithoutCancel(ctx), spaceOf(c.ID, *c.Next))
+		return &moving, k.o.Store.Drop(context.WithoutCancel(ctx), c.spaceBy(*c.Next))
 	}
 	var next passage.Identity
 	if embedder != None {
@@ -120,7 +120,7 @@ func (k *Knowledge) moveSome(ctx context.Context, id string) error {
 		}
 		size += max(d.Passages, 1)
 	}
-	next := spaceOf(c.ID, *c.Next)
+	next := c.spaceBy(*c.Next)
 	if len(refs) == 0 {
 		missing, err := k.unmoved(ctx, c, next)
 		if err != nil {
@@ -192,7 +192,7 @@ func (k *Knowledge) moveDocuments(ctx context.Context, c *Collection, refs []pas
 	if _, err := k.embedAll(ctx, *c.Next, put); err != nil {
 		return err
 	}
-	return k.o.Store.Write(context.WithoutCancel(ctx), spaceOf(c.ID, *c.Next), passage.Change{Put: put})
+	return k.o.Store.Write(context.WithoutCancel(ctx), c.spaceBy(*c.Next), passage.Change{Put: put})
 }
 
 // switchOver lets the new vectors take over, if what has the new ones is what there is.

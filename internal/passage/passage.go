@@ -95,6 +95,7 @@ type Space struct {
 	Collection string
 	Embedder   string // Embedder.Key; empty: there are no vectors
 	Dimensions int    // of the vectors
+	Language   string // how words are read, a name of words.Languages; empty: English
 }
 
 // Change is what is done to a Space, all of it or nothing.

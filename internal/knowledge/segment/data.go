@@ -68,6 +68,7 @@ var migrations = []string{
 		value BLOB NOT NULL,
 		PRIMARY KEY (kind, id)
 	) STRICT, WITHOUT ROWID;`,
+	`ALTER TABLE spaces ADD COLUMN language TEXT NOT NULL DEFAULT ''`,
 }
 
 // busyFor is how long a statement waits for another connection.

@@ -86,8 +86,8 @@ func (x *index) search(m *mask, n int, ask func(i int, p *piece) ([]rank.Hit, er
 }
 
 // byWords finds rows by the words of a question.
-func (x *index) byWords(text string, m *mask, n int) ([]rank.Hit, error) {
-	plan := x.words.Plan(words.Question(text))
+func (x *index) byWords(l words.Language, text string, m *mask, n int) ([]rank.Hit, error) {
+	plan := x.words.Plan(l.Question(text))
 	return x.search(m, n, func(i int, p *piece) ([]rank.Hit, error) {
 		return plan.Search(p.legs.words, bm25.View{Allowed: m.of[i]}, n), nil
 	})
@@ -148,13 +148,19 @@ func heading(p *passage.Passage) string {
 	return p.Title + " > " + p.Path
 }
 
+// languageOf returns how the words of a space are read.
+func languageOf(of passage.Space) words.Language {
+	l, _ := words.ParseLanguage(of.Language) // of another name nothing is made
+	return l
+}
+
 // terms returns the terms of a passage: of what stands over it and of its text.
-func terms(p *passage.Passage) bm25.Terms {
+func terms(l words.Language, p *passage.Passage) bm25.Terms {
 	head := heading(p)
 	if head == "" {
-		return words.Text(p.Text)
+		return l.Text(p.Text)
 	}
-	return words.Text(head + "\n\n" + p.Text)
+	return l.Text(head + "\n\n" + p.Text)
 }
 
 // indices are what writes the two of a segment.
@@ -186,7 +192,7 @@ func built(of passage.Space, base uint32, all iter.Seq2[*passage.Passage, error]
 			var failed error
 			s, err := bm25.Build(func(yield func(uint32, bm25.Terms) bool) {
 				for id, p := range each(&failed) {
-					if !yield(id, terms(p)) {
+					if !yield(id, terms(languageOf(of), p)) {
 						return
 					}
 				}

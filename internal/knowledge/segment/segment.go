@@ -174,7 +174,7 @@ func (s *Store) of(ctx context.Context, of passage.Space) (*space, error) {
 		return sp, nil
 	}
 	sp := &space{}
-	if _, err := s.db.ExecContext(ctx, "INSERT INTO spaces (collection, embedder, dimensions) VALUES (?, ?, ?) ON CONFLICT DO NOTHING", of.Collection, of.Embedder, of.Dimensions); err != nil {
+	if _, err := s.db.ExecContext(ctx, "INSERT INTO spaces (collection, embedder, dimensions, language) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING", of.Collection, of.Embedder, of.Dimensions, of.Language); err != nil {
 		return nil, fmt.Errorf("segment: %w", err)
 	}
 	if err := s.db.QueryRowContext(ctx, "SELECT id FROM spaces WHERE collection = ? AND embedder = ? AND dimensions = ?", of.Collection, of.Embedder, of.Dimensions).Scan(&sp.id); err != nil {

@@ -104,7 +104,7 @@ func due(states []state, now time.Time) (groups [][]state) {
 }
 
 func (s *Store) all(ctx context.Context) (map[int64]passage.Space, error) {
-	rows, err := s.db.QueryContext(ctx, "SELECT id, collection, embedder, dimensions FROM spaces")
+	rows, err := s.db.QueryContext(ctx, "SELECT id, collection, embedder, dimensions, language FROM spaces")
 	if err != nil {
 		return nil, fmt.Errorf("segment: %w", err)
 	}
@@ -113,7 +113,7 @@ func (s *Store) all(ctx context.Context) (map[int64]passage.Space, error) {
 	for rows.Next() {
 		var id int64
 		var of passage.Space
-		if err := rows.Scan(&id, &of.Collection, &of.Embedder, &of.Dimensions); err != nil {
+		if err := rows.Scan(&id, &of.Collection, &of.Embedder, &of.Dimensions, &of.Language); err != nil {
 			return nil, fmt.Errorf("segment: %w", err)
 		}
 		all[id] = of

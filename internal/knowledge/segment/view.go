@@ -167,7 +167,7 @@ func (v *view) search(ctx context.Context, q *passage.Query) (legs passage.Legs,
 	if q.Text != "" {
 		legs.Words = []passage.Found{}
 		if m.n > 0 {
-			hits, err := v.index.byWords(q.Text, m, q.N)
+			hits, err := v.index.byWords(languageOf(v.of), q.Text, m, q.N)
 			if err != nil {
 				return legs, err
 			}

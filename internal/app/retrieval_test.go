@@ -114,3 +114,55 @@ func TestTitleAlone(t *testing.T) {
 		t.Errorf("%+v, %v", a.Hits, err)
 	}
 }
+
+// Which forms of a word find each other is the collection's language to say, and stays
+// so when segments are read again.
+func TestLanguageOfACollection(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "documents.jsonl")
+	if err := os.WriteFile(file, []byte(`{"id":"a","text":"Die Häuser der Stadt wurden gebaut."}`+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	folder := t.TempDir()
+	by := knowledge.ByOperator()
+	ask := func(k *knowledge.Knowledge, collection, question string) int {
+		t.Helper()
+		a, err := k.SearchAs(t.Context(), by, passage.Operator(), []string{collection}, knowledge.Query{Text: question, Ranker: knowledge.BM25})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(a.Hits)
+	}
+	for _, again := range []bool{false, true} {
+		l, err := openLibrary(t.Context(), folder, alone{}, nil, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		k := l.knowledge
+		for _, language := range []string{"german", "plain", "english"} {
+			if again {
+				continue
+			}
+			if _, err := k.Create(t.Context(), by, knowledge.New{Name: language, Language: language}); err != nil {
+				t.Fatal(err)
+			}
+			found, _, err := items(t.Context(), file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := k.Add(t.Context(), by, language, found, knowledge.Adding{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := k.Create(t.Context(), by, knowledge.New{Name: "other", Language: "klingon"}); err == nil {
+			t.Error("a collection of another language is made")
+		}
+		for question, want := range map[string][3]int{"Haus": {1, 0, 0}, "haeuser": {0, 0, 0}, "hauser": {1, 1, 1}, "die": {0, 1, 1}} {
+			if got := [3]int{ask(k, "german", question), ask(k, "plain", question), ask(k, "english", question)}; got != want {
+				t.Errorf("%s: found %v in german, plain, english, want %v", question, got, want)
+			}
+		}
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
