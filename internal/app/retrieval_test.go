@@ -133,7 +133,7 @@ func TestLanguageOfACollection(t *testing.T) {
 		return len(a.Hits)
 	}
 	for _, again := range []bool{false, true} {
-		l, err := openLibrary(t.Context(), folder, alone{}, nil, slog.New(slog.DiscardHandler))
+		l, err := openLibrary(t.Context(), folder, alone{}, nil, nil, slog.New(slog.DiscardHandler))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -145,11 +145,13 @@ func TestLanguageOfACollection(t *testing.T) {
 			if _, err := k.Create(t.Context(), by, knowledge.New{Name: language, Language: language}); err != nil {
 				t.Fatal(err)
 			}
-			found, _, err := items(t.Context(), file)
+			found, _, end, err := places{}.Items(t.Context(), knowledge.Place{From: file})
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := k.Add(t.Context(), by, language, found, knowledge.Adding{}); err != nil {
+			_, err = k.Add(t.Context(), by, language, found, knowledge.Adding{})
+			end()
+			if err != nil {
 				t.Fatal(err)
 			}
 		}
