@@ -1,23 +1,17 @@
-// Package source says where documents come from and what changed there since: a
-// folder, URLs, a sitemap, a store that speaks S3. A source lists what it has now and
-// opens one item at a time; Changes holds the list against what is known.
+// Package source says where documents come from: a folder, URLs, a sitemap, a store
+// that speaks S3. A source lists what it has now and opens one item at a time, unless
+// that is what it was.
 //
-// What is no longer listed is gone, but only where the list is whole: one that failed
-// or is empty takes nothing away, since what went wrong is the source more often than
-// every document at once.
+// What is no longer listed is gone, but only where the list is whole: a list that is
+// not says so, and takes nothing away.
 package source
 
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"iter"
-	"maps"
-	"slices"
 	"time"
-
-	"headworks/internal/fault"
 )
 
 // Source is where documents come from.
@@ -57,59 +51,3 @@ var (
 	// ErrGone says that an item is no longer there.
 	ErrGone = errors.New("source: gone")
 )
-
-// What is the matter with an item.
-type What uint8
-
-// What can be the matter.
-const (
-	Changed What = iota // it is new, or may have changed: open it
-	Same                // its version is the known one
-	Gone                // the whole list does not have it
-)
-
-// Change is what became of an item. Of one that is gone there is the ID alone.
-type Change struct {
-	What What
-	Item Item
-}
-
-// Changes holds what a source lists against the versions that are known of its items
-// by ID, as Open said them. It yields each item as it is listed, and after a whole
-// list those that are gone. An error about an item goes with it and does not end the
-// list; one without an item ends it, and then nothing is gone.
-func Changes(ctx context.Context, s Source, known map[string]string) iter.Seq2[Change, error] {
-	return func(yield func(Change, error) bool) {
-		missing := maps.Clone(known)
-		listed := false
-		for item, err := range s.List(ctx) {
-			if err != nil && item.ID == "" {
-				yield(Change{}, err)
-				return
-			}
-			listed = true
-			delete(missing, item.ID)
-			c := Change{Item: item}
-			if version, ok := known[item.ID]; ok && version != "" && version == item.Version {
-				c.What = Same
-			}
-			if !yield(c, err) {
-				return
-			}
-		}
-		if err := ctx.Err(); err != nil {
-			yield(Change{}, fault.Wrap(fault.ClientClosed, "listing the source was given up", err))
-			return
-		}
-		if !listed && len(missing) > 0 {
-			yield(Change{}, fault.New(fault.NotFound, fmt.Sprintf(
-				"the source lists nothing where it had %d documents; they are kept: look at the source, and delete them yourself if that is meant", len(missing))))
-			return
-		}
-		for _, id := range slices.Sorted(maps.Keys(missing)) {
-			if !yield(Change{What: Gone, Item: Item{ID: id}}, nil) {
-				return
-			}
-		}
-	}
-}
