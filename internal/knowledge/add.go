@@ -406,9 +406,7 @@ func attributesOf(item *Item, d *document.Document) passage.Attributes {
 			delete(all, name)
 		}
 	}
-	for name, v := range item.Attributes {
-		all[name] = v
-	}
+	maps.Copy(all, item.Attributes)
 	if len(all) == 0 {
 		return nil
 	}

@@ -74,7 +74,7 @@ func (m *marks) Embed(_ context.Context, by passage.Identity, t knowledge.Texts)
 	for i, text := range t.Of {
 		m.count[by.Model]++
 		v := make([]float32, by.Dim)
-		for _, word := range strings.Fields(strings.ToLower(text)) {
+		for word := range strings.FieldsSeq(strings.ToLower(text)) {
 			sum := 0
 			for _, c := range word {
 				sum = sum*31 + int(c)
@@ -299,11 +299,17 @@ func TestReaders(t *testing.T) {
 		by         knowledge.Who
 		name, want string
 	}{
-		{web, "open", "of open"}, {bolt, "open", "of open"},
-		{hr, "acme", "of acme"}, {bolt, "acme", "not_found"},
+		{web, "open", "of open"},
+		{bolt, "open", "of open"},
+		{hr, "acme", "of acme"},
+		{bolt, "acme", "not_found"},
 		{web, "acme", "of " + own.ID}, // his own comes first
-		{web, own.ID, "of " + own.ID}, {caller("k9", "acme", "web"), own.ID, "of " + own.ID},
-		{hr, own.ID, "not_found"}, {bolt, own.ID, "not_found"}, {knowledge.By(nil), own.ID, "not_found"}, {knowledge.By(nil), "open", "not_found"},
+		{web, own.ID, "of " + own.ID},
+		{caller("k9", "acme", "web"), own.ID, "of " + own.ID},
+		{hr, own.ID, "not_found"},
+		{bolt, own.ID, "not_found"},
+		{knowledge.By(nil), own.ID, "not_found"},
+		{knowledge.By(nil), "open", "not_found"},
 	} {
 		r.want(fmt.Sprint(tt.by.Audience().Principals(), " in ", tt.name), r.search(tt.by, tt.name, "apples"), tt.want)
 	}

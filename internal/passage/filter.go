@@ -38,8 +38,9 @@ func (v Value) String() string {
 		return strconv.FormatFloat(v.Number, 'g', -1, 64)
 	case Bool:
 		return strconv.FormatBool(v.Bool)
+	default:
+		return v.Text
 	}
-	return v.Text
 }
 
 // Compare orders values of one kind: texts by their bytes, false before true. Values
@@ -59,8 +60,9 @@ func (v Value) Compare(w Value) (order int, comparable bool) {
 			return -1, true
 		}
 		return 1, true
+	default:
+		return strings.Compare(v.Text, w.Text), true
 	}
-	return strings.Compare(v.Text, w.Text), true
 }
 
 // MarshalJSON writes the value alone.
@@ -70,8 +72,9 @@ func (v Value) MarshalJSON() ([]byte, error) {
 		return json.Marshal(v.Number)
 	case Bool:
 		return json.Marshal(v.Bool)
+	default:
+		return json.Marshal(v.Text)
 	}
-	return json.Marshal(v.Text)
 }
 
 // UnmarshalJSON reads a text, a number or a truth value.
@@ -162,6 +165,7 @@ func (f *Filter) Match(a Attributes) bool {
 		return !slices.ContainsFunc(f.Of, func(g Filter) bool { return !g.Match(a) })
 	case Or:
 		return slices.ContainsFunc(f.Of, func(g Filter) bool { return g.Match(a) })
+	default:
 	}
 	v, has := a[f.Name]
 	return f.MatchValue(v, has)
@@ -176,6 +180,7 @@ func (f *Filter) MatchValue(v Value, has bool) bool {
 		return in
 	case Ne, Nin:
 		return !in
+	default:
 	}
 	if !has || len(f.Values) == 0 {
 		return false
@@ -193,8 +198,9 @@ func (f *Filter) MatchValue(v Value, has bool) bool {
 		return order < 0
 	case Lte:
 		return order <= 0
+	default:
+		return false
 	}
-	return false
 }
 
 // Bounds of a filter that somebody sends.

@@ -87,8 +87,10 @@ func TestIdentity(t *testing.T) {
 func TestParseFilter(t *testing.T) {
 	deep := strings.Repeat(`{"type":"and","filters":[`, 9) + `{"type":"eq","key":"a","value":1}` + strings.Repeat("]}", 9)
 	wide := `{"type":"or","filters":[` + strings.Repeat(`{"type":"eq","key":"a","value":1},`, 300) + `{"type":"eq","key":"a","value":1}]}`
-	for _, bad := range []string{"", "[]", "{}", `{"type":"like","key":"a","value":1}`, `{"type":"eq","value":1}`, `{"type":"eq","key":"a"}`, `{"type":"eq","key":"a","value":[1]}`,
-		`{"type":"in","key":"a","value":1}`, `{"type":"and"}`, `{"type":"and","filters":[]}`, `{"type":"eq","key":"a","value":null}`, deep, wide} {
+	for _, bad := range []string{
+		"", "[]", "{}", `{"type":"like","key":"a","value":1}`, `{"type":"eq","value":1}`, `{"type":"eq","key":"a"}`, `{"type":"eq","key":"a","value":[1]}`,
+		`{"type":"in","key":"a","value":1}`, `{"type":"and"}`, `{"type":"and","filters":[]}`, `{"type":"eq","key":"a","value":null}`, deep, wide,
+	} {
 		if _, err := ParseFilter([]byte(bad)); err == nil {
 			t.Errorf("%.60s is read", bad)
 		}

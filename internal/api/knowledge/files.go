@@ -74,7 +74,7 @@ func (c *checked) Read(p []byte) (int, error) {
 		return 0, c.failed
 	}
 	switch {
-	case err == io.EOF: //nolint:errorlint // a fault may have it as its cause, and is no end
+	case err == io.EOF:
 		if wrong := c.form.End(); wrong != nil {
 			c.failed = misformed(wrong)
 			return n, c.failed
@@ -245,7 +245,7 @@ func send(x *wire.Exchange, f *knowledge.File, in io.Reader) {
 	for {
 		n, err := io.ReadFull(in, b)
 		switch {
-		case err == io.EOF || err == io.ErrUnexpectedEOF: //nolint:errorlint // ReadFull returns them as they are
+		case err == io.EOF || err == io.ErrUnexpectedEOF:
 			_ = x.WriteEnd(b[:n]) // fails only if the client is gone
 			return
 		case err != nil:

@@ -505,6 +505,7 @@ func (s *surface) search(a *ask, id string) ([]byte, error) {
 	switch v.Kind() {
 	case scan.String:
 		asked = []string{v.Text()}
+	default:
 	case scan.Array:
 		for each := range v.All() {
 			if each.Kind() != scan.String {

@@ -273,8 +273,12 @@ func (s *suite) readers() {
 		who  passage.Audience
 		want string
 	}{
-		{passage.Readers("*", "tenant:acme"), "a c"}, {passage.Readers("*", "tenant:other", "key:k7"), "b c"},
-		{passage.Readers("*"), "c"}, {passage.Readers("tenant:acme"), "a"}, {passage.Audience{}, ""}, {passage.Operator(), "a b c d"},
+		{passage.Readers("*", "tenant:acme"), "a c"},
+		{passage.Readers("*", "tenant:other", "key:k7"), "b c"},
+		{passage.Readers("*"), "c"},
+		{passage.Readers("tenant:acme"), "a"},
+		{passage.Audience{}, ""},
+		{passage.Operator(), "a b c d"},
 		{passage.Readers("tenant:ACME", "tenant:acm", "tenant:acme2"), ""},
 	} {
 		for range 2 { // what is kept of the first is right for the second

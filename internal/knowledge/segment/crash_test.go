@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -132,11 +133,7 @@ func crashHistory() (changes []passage.Change, want []map[string]uint64) {
 		for _, id := range c.Remove {
 			delete(now, id)
 		}
-		after := map[string]uint64{}
-		for id, v := range now {
-			after[id] = v
-		}
-		want = append(want, after)
+		want = append(want, maps.Clone(now))
 	}
 	doc := func(id string, version uint64) passage.Whole {
 		return knowledgetest.Doc(crashSpace, id, version, fmt.Sprintf("apples of %s in version %d", id, version), "and pears of "+id)

@@ -271,7 +271,7 @@ func newRetirement(ctx context.Context, tx *sql.Tx, space, now int64) (r *retire
 			(space, id, version, hash, source, title, bytes, passages, attributes, readers, added, segment, first)
 			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 	} {
-		if *to, err = tx.PrepareContext(ctx, query); err != nil {
+		if *to, err = tx.PrepareContext(ctx, query); err != nil { //nolint:sqlclosecheck // close does
 			r.close()
 			return nil, err
 		}
@@ -296,7 +296,7 @@ func (r *retirement) one(ctx context.Context, id string, removed bool, d *delta)
 func (r *retirement) close() {
 	for _, s := range []*sql.Stmt{r.end, r.note, r.insert} {
 		if s != nil {
-			s.Close()
+			_ = s.Close() // the transaction ends all of them
 		}
 	}
 }

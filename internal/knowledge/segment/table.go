@@ -86,13 +86,6 @@ func (c *column) put(at int, v passage.Value) {
 	c.of[at] = n
 }
 
-func (c *column) get(at int) (v passage.Value, has bool) {
-	if c == nil || at >= len(c.of) || c.of[at] == 0 {
-		return v, false
-	}
-	return c.values[c.of[at]-1], true
-}
-
 // clone returns a table that may be changed.
 func (t *table) clone() *table {
 	u := *t

@@ -207,7 +207,7 @@ func (s *Store) moves(ctx context.Context, v *view, some []state) (moves []move,
 		for found.Next() {
 			m := move{from: from, to: rows}
 			if err := found.Scan(&m.n, &m.title, &m.first, &m.count); err != nil {
-				return nil, 0, fmt.Errorf("segment: %w", errors.Join(err, found.Close()))
+				return nil, 0, fmt.Errorf("segment: %w", errors.Join(err, found.Close())) //nolint:sqlclosecheck // it is one of several
 			}
 			rows += m.count
 			moves = append(moves, m)
@@ -267,7 +267,7 @@ func (s *Store) commitMerge(ctx context.Context, space int64, d *delta, moves []
 			if err != nil {
 				return err
 			}
-			defer move.Close()
+			defer func() { _ = move.Close() }() // the transaction ends it
 			left := 0
 			for _, m := range moves {
 				done, err := move.ExecContext(ctx, d.segment, m.to, m.n)

@@ -121,13 +121,14 @@ func (v *view) row(id uint32) (p *piece, n int, ok bool) {
 // mask returns which rows a query may find. One that was asked for before is at hand:
 // whatever could change it makes another view.
 func (v *view) mask(q *passage.Query) (*mask, error) {
-	key := q.Audience.Key()
+	who := q.Audience.Key()
+	key := fmt.Sprintf("%d:%s", len(who), who)
 	if q.Filter != nil {
 		f, err := json.Marshal(q.Filter)
 		if err != nil {
 			return nil, fmt.Errorf("segment: %w", err)
 		}
-		key += "\x02" + string(f)
+		key += string(f)
 	}
 	v.mu.Lock()
 	m := v.masks[key]
