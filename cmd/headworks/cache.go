@@ -52,6 +52,22 @@ func cacheReport(w io.Writer, r *admin.CacheReport) {
 	}
 	fmt.Fprintf(w, "%s of %s, since %s\n", size(used), size(r.Memory), r.Since.Local().Format(time.DateTime))
 	list(w, []string{"LAYER", "ENTRIES", "BYTES", "HITS", "MISSES", "HIT RATIO", "EVICTED", "PURGED", "TOKENS SAVED", "USD SAVED", "SECONDS SAVED"}, rows)
+	if len(r.Semantic) > 0 {
+		var rows [][]string
+		for _, s := range r.Semantic {
+			rows = append(rows, []string{
+				s.Model, s.Scope, s.State, fmt.Sprint(s.Questions), fmt.Sprint(s.Hits), fmt.Sprintf("%.1f%%", 100*s.Ratio), fmt.Sprint(s.Compared), fmt.Sprint(s.False),
+				fmt.Sprintf("%.2f%% (%.2f-%.2f)", 100*s.FalseRate, 100*s.Lower, 100*s.Upper), fmt.Sprint(s.Tokens), fmt.Sprintf("%.4f", s.CostUSD), fmt.Sprintf("%.1f", s.Seconds),
+			})
+		}
+		fmt.Fprintln(w, "answers to similar questions; they are given while the upper bound of the false ones is at most 1%")
+		list(w, []string{"MODEL", "SCOPE", "STATE", "QUESTIONS", "HITS", "HIT RATIO", "COMPARED", "FALSE", "FALSE RATE (BOUNDS)", "TOKENS SAVED", "USD SAVED", "SECONDS SAVED"}, rows)
+		for _, s := range r.Semantic {
+			if s.State == "stopped" {
+				fmt.Fprintf(w, "%s in %s stopped by itself at %s; headworks cache purge --model %s begins anew\n", s.Model, s.Scope, s.StoppedAt.Local().Format(time.DateTime), s.Model)
+			}
+		}
+	}
 	if s := r.Shared; s != nil {
 		state := "answers"
 		if s.Resting {

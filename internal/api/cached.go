@@ -43,9 +43,14 @@ func cached(w *wire.Header, c *gateway.Cached) {
 	switch c.State {
 	case flow.Hit:
 		age, left := int64(c.Age/time.Second), int64(c.Left/time.Second)
-		w.Add("x-headworks-cache", "hit; tier=exact; age="+strconv.FormatInt(age, 10))
+		tier, detail := "exact", "exact"
+		if c.Similarity > 0 {
+			near := strconv.FormatFloat(min(c.Similarity, 1), 'f', 2, 64)
+			tier, detail = "semantic; similarity="+near, "semantic "+near
+		}
+		w.Add("x-headworks-cache", "hit; tier="+tier+"; age="+strconv.FormatInt(age, 10))
 		w.AddInt("Age", age)
-		w.Add("Cache-Status", "Headworks; hit; ttl="+strconv.FormatInt(left, 10)+`; detail="exact"`)
+		w.Add("Cache-Status", "Headworks; hit; ttl="+strconv.FormatInt(left, 10)+`; detail="`+detail+`"`)
 	case flow.JoinedFlight:
 		w.Add("x-headworks-cache", "joined")
 		w.Add("Cache-Status", "Headworks; fwd=miss; collapsed")

@@ -94,6 +94,7 @@ type App struct {
 	requests  *telemetry.RequestLog
 	keys      *keyring
 	answers   *shelf
+	alike     *gateway.Resemblances
 	library   *library
 	cache     *cache.Cache
 	shared    *redis.Store // nil where nothing is shared
@@ -180,6 +181,7 @@ func (a *App) build() error {
 	if a.shared != nil {
 		a.gateway.Agree(a.shared)
 	}
+	a.openResemblances()
 	a.shadows = &shadows{app: a}
 	a.shadows.copies = a.gateway.Shadow(a.shadows)
 	a.health.Serves = a.serves
@@ -562,6 +564,7 @@ func (a *App) Run(ctx context.Context, ready func()) error {
 	start("responses", func() error { a.answers.run(loops); return nil })
 	start("collections", func() error { a.library.run(loops); return nil })
 	start("cache", func() error { a.cache.Run(loops); return nil })
+	start("similar answers", func() error { a.keepResemblances(loops); return nil })
 	start("canaries", func() error { a.trials.run(loops); return nil })
 	start("alerts", func() error { a.alarms.run(loops); return nil })
 	start("renewals", func() error { <-loops.Done(); a.renewals.End(); return nil })

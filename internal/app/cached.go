@@ -128,7 +128,7 @@ type caching struct{ app *App }
 // CacheReport implements admin.Caching.
 func (x caching) CacheReport() admin.CacheReport {
 	r := x.app.cache.Report()
-	out := admin.CacheReport{Memory: r.Memory, Since: x.app.since}
+	out := admin.CacheReport{Memory: r.Memory, Since: x.app.since, Semantic: x.app.semantics()}
 	for l := range cache.Layers {
 		n := &r.Layers[l]
 		row := admin.CacheLayer{
@@ -157,12 +157,15 @@ func (x caching) Purge(ctx context.Context, p admin.Purge) (admin.Purged, error)
 	switch {
 	case p.All:
 		what, err = "everything", c.PurgeAll()
+		a.alike.Again("", "")
 	case p.Model != "":
 		what = "model " + p.Model
 		err = c.PurgeModel(p.Model)
+		a.alike.Again("", p.Model)
 	case p.Scope != "":
 		what = "scope " + p.Scope
 		err = c.PurgeScope(p.Scope)
+		a.alike.Again(p.Scope, "")
 	default:
 		ids, lost := a.keys.ids(ctx, p.Key)
 		if lost != nil {

@@ -61,6 +61,7 @@ func (a *App) conditions(now time.Time) []alert.Alert {
 	}
 	c.library(a.library)
 	c.retrieval(a.vigil.reports(now))
+	c.similar(a.semantics())
 	c.disk(a.options.Config.Data)
 	return c.found
 }

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
+	"time"
 
 	"headworks/internal/catalog"
 	"headworks/internal/config"
@@ -14,9 +16,16 @@ import (
 // exacts are when earlier answers stand in, as the configuration names it.
 var exacts = map[string]fleet.Exact{config.ExactAuto: fleet.ExactAuto, config.ExactOn: fleet.ExactOn, config.ExactOff: fleet.ExactOff}
 
+// semantics are what is done with answers to other questions, as the configuration names
+// it.
+var semantics = map[string]fleet.Semantic{config.SemanticOff: fleet.SemanticOff, config.SemanticShadow: fleet.SemanticShadow, config.SemanticOn: fleet.SemanticOn}
+
+// embedIn is how long a request waits for the vector of its question.
+const embedIn = 250 * time.Millisecond
+
 // keeping returns which answers of a model are kept; nil: none.
-func keeping(name string, m config.Model, c *config.Config) *fleet.Reuse {
-	f := &fleet.Reuse{Exact: exacts[m.Cache.Exact], TTL: m.Cache.TTL, Revalidate: m.Cache.Revalidate, IfError: m.Cache.IfError}
+func keeping(name string, m config.Model, c *config.Config, upstreams map[string]int) *fleet.Reuse {
+	f := &fleet.Reuse{Exact: exacts[m.Cache.Exact], Semantic: semantics[m.Cache.Semantic], TTL: m.Cache.TTL, Revalidate: m.Cache.Revalidate, IfError: m.Cache.IfError}
 	if m.Cache.Embeddings != config.EmbeddingsOff {
 		f.Vectors, _ = tenant.ParseReach(m.Cache.Embeddings) // as below
 	}
@@ -28,6 +37,9 @@ func keeping(name string, m config.Model, c *config.Config) *fleet.Reuse {
 	for _, t := range m.Targets {
 		k, _ := catalog.Find(c.Upstreams[t.Upstream].Kind)
 		f.Repeats = f.Repeats && k.Repeats
+	}
+	if name, model, ok := strings.Cut(m.Cache.Embedder, "/"); ok {
+		f.Embedder = &fleet.Embedder{Upstream: upstreams[name], Model: model, Timeout: embedIn}
 	}
 	f.Mark = answering(name, m, c)
 	return f

@@ -90,6 +90,7 @@ func (a *App) sources() telemetry.Sources {
 				})
 			}
 		},
+		Similar: a.similarities,
 		SharedCache: func(yield func(string, uint64)) {
 			if s := a.cache.Report().Shared; s != nil {
 				yield("look", s.Loads)

@@ -241,7 +241,7 @@ func (r *fleetRoom) build(c *config.Config) (w *gateway.World, take func() moves
 		}
 		kin(&m, c.Models[name].Policy == config.ByDistance)
 		m.Canary = trial(name, c.Models[name])
-		m.Reuse = keeping(name, c.Models[name], c)
+		m.Reuse = keeping(name, c.Models[name], c, upstreams)
 		m.Cascade = cascade(c.Models[name].Cascade, upstreams)
 		m.Classifier = classifier(c, c.Models[name].Classifier, upstreams)
 		m.Knowledge = grounding(c, c.Models[name], upstreams)
@@ -264,7 +264,7 @@ func (r *fleetRoom) build(c *config.Config) (w *gateway.World, take func() moves
 	}
 	s.Judges = slices.ContainsFunc(s.Models, func(m fleet.Model) bool { return m.Policy == fleet.Best })
 	s.Direct = model("", config.DefaultModel())
-	s.Direct.Reuse = keeping(c.Fingerprint(), config.DefaultModel(), c)
+	s.Direct.Reuse = keeping(c.Fingerprint(), config.DefaultModel(), c, nil)
 	take = func() (m moves) {
 		for name, old := range r.engines {
 			if old != next[name] {

@@ -243,6 +243,15 @@ func (c *Cache) Look(l Layer, s tenant.Scope, k Key, now time.Time) (Entry, bool
 	return e, ok
 }
 
+// Glance returns what Get does and counts nothing: whether what is found is used shows
+// later.
+func (c *Cache) Glance(l Layer, s tenant.Scope, k Key, now time.Time) (Entry, bool) {
+	sh := c.shard(k)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	return sh.look(l, s, k, now)
+}
+
 func (n *counts) asked(e *Entry, ok bool) {
 	if !ok {
 		n.misses++

@@ -83,6 +83,7 @@ type ActionKind uint8
 // The actions that a driver carries out.
 const (
 	Reuse    ActionKind = iota // look for an earlier answer: report Reused, Missed, Joined, Left or Drained
+	Resemble                   // look for one to another question that asks for the same, with vectors of Replica until Until: report Reused, Missed, Left or Drained
 	Follow                     // read on what is made for another request, until Until: report Content, Quiet, Finished, Missed, Failed, Left or Drained
 	Queue                      // wait for a place until Until: report Entered, Quiet, Left or Drained
 	Retrieve                   // search the collections of Ticket.Ground, until Until: report Retrieved, Left or Drained; the rewriter at Replica, where there is one, says for what
@@ -98,14 +99,14 @@ const (
 )
 
 func (k ActionKind) String() string {
-	return [...]string{"reuse", "follow", "queue", "retrieve", "classify", "judge", "send", "read", "commit", "open", "alive", "done", "ignore"}[k]
+	return [...]string{"reuse", "resemble", "follow", "queue", "retrieve", "classify", "judge", "send", "read", "commit", "open", "alive", "done", "ignore"}[k]
 }
 
 // Action is what to do next.
 type Action struct {
 	Kind    ActionKind
 	Target  *fleet.Target  // of Send
-	Replica *fleet.Replica // of Send, Retrieve, Classify and Judge
+	Replica *fleet.Replica // of Send, Retrieve, Classify, Judge and Resemble; nil of the last: questions are compared by their letters
 	Verify  bool           // of Send: keep the answer, look at it once it is whole, and report Content or Finished where it passes, Doubted where it does not
 	Prefill bool           // of Send: the replica, of another upstream than Target, is to read the prompt alone
 	Handed  bool           // of Send: what another replica read is handed over
@@ -113,6 +114,7 @@ type Action struct {
 	Fault   *fault.Error   // of Done: nil if the answer is whole
 	Kept    bool           // of Done: the answer that was kept is given, see Ticket.Given
 	Join    bool           // of Reuse: an answer that is under way may be shared
+	Draw    float64        // of Reuse and Resemble: from [0,1), for what is looked at by chance
 	Reused  bool           // of Done: the earlier answer is given, see Ticket.Found
 	Renew   bool           // of Done: and a new one is to be made beside it
 	Wake    *Ticket        // of Done: this ticket may enter now; tell its driver
@@ -220,6 +222,7 @@ type Ticket struct {
 	Found reuse.Found  // of Hit
 	Stale bool         // Found is given since no new answer could be had
 
+	alike    bool        // it was looked for one to another question
 	found    reuse.Found // that is given if no new answer can be had ...
 	spare    bool        // ... if there is one
 	state    state

@@ -56,6 +56,9 @@ func (t *Ticket) recordReuse(r *record.Record, f *fault.Error) {
 	switch t.Reuse {
 	case Hit:
 		r.CacheTier, r.CacheAge = ExactTier, t.Found.Age.Microseconds()
+		if t.Found.Similarity > 0 {
+			r.CacheTier, r.CacheSimilarity = SemanticTier, int64(math.Round(1000*t.Found.Similarity))
+		}
 	case JoinedFlight:
 		r.CacheTier = ExactTier
 	case Bypass, Miss:
@@ -64,6 +67,9 @@ func (t *Ticket) recordReuse(r *record.Record, f *fault.Error) {
 
 // ExactTier is what answers to the same request are found by.
 const ExactTier = "exact"
+
+// SemanticTier is what answers to other questions are found by.
+const SemanticTier = "semantic"
 
 func (t *Ticket) recordTarget(r *record.Record, s *fleet.Snapshot) {
 	if t.Target == nil {

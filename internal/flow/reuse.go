@@ -22,7 +22,14 @@ func (p *Policy) recall(t *Ticket, s *fleet.Snapshot, now time.Time) Action {
 	switch {
 	case t.Plan.Read:
 		t.state = looking
-		return Action{Kind: Reuse, Join: t.Plan.Join}
+		a := Action{Kind: Reuse, Join: t.Plan.Join}
+		if t.Plan.Alike {
+			a.Draw = t.chance()
+		}
+		return a
+	case t.Plan.Alike:
+		t.state = looking
+		return p.resemble(t, s, now)
 	case p.unkept(t):
 		return p.done(t, NotKept(), now)
 	}
@@ -45,11 +52,11 @@ func NotKept() *fault.Error {
 func (p *Policy) recalled(t *Ticket, ev *Event, s *fleet.Snapshot, now time.Time) Action {
 	switch ev.Kind {
 	case Reused:
-		use := reuse.Judge(t.Model.Reuse, ev.Found, &t.Control, 1-float64(t.src.Uint64()>>11)/(1<<53))
+		use := reuse.Judge(t.Model.Reuse, ev.Found, &t.Control, 1-t.chance())
 		if use.Give {
 			return p.stand(t, ev.Found, use.Renew, now)
 		}
-		if t.spare = use.Spare; t.spare {
+		if t.spare = t.spare || use.Spare && ev.Found.Similarity == 0; use.Spare && ev.Found.Similarity == 0 {
 			t.found = ev.Found
 		}
 	case Joined:
@@ -60,10 +67,23 @@ func (p *Policy) recalled(t *Ticket, ev *Event, s *fleet.Snapshot, now time.Time
 		return p.follow(t, &Event{}, now)
 	default: // Missed
 	}
+	if t.Plan.Alike && !t.alike {
+		return p.resemble(t, s, now)
+	}
 	if p.unkept(t) {
 		return p.done(t, NotKept(), now)
 	}
 	return p.admit(t, s, now)
+}
+
+// resemble has an answer looked for that was made for another question.
+func (p *Policy) resemble(t *Ticket, s *fleet.Snapshot, now time.Time) Action {
+	t.alike = true
+	a := Action{Kind: Resemble, Draw: t.chance()}
+	if e := t.Model.Reuse.Embedder; e != nil {
+		a.Replica, a.Until = p.consultant(t, &s.Upstreams[e.Upstream], e.Model, now), now.Add(e.Timeout)
+	}
+	return a
 }
 
 // stand ends a request with an earlier answer.

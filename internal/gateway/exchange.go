@@ -143,7 +143,9 @@ func (x *exchange) run() {
 		a := x.g.step(&x.ticket, ev, x.world, time.Now())
 		switch a.Kind {
 		case flow.Reuse:
-			ev = x.recall(a.Join)
+			ev = x.recall(a.Join, a.Draw)
+		case flow.Resemble:
+			ev = x.resemble(&a)
 		case flow.Follow:
 			ev = x.follow(a.Until)
 		case flow.Queue:
@@ -172,7 +174,10 @@ func (x *exchange) run() {
 				x.restore()
 			}
 			if a.Reused {
-				x.chunk, x.finish, x.renews = x.reuse.play, x.reuse.rec.Finish, a.Renew
+				if o := x.reuse.other; o != nil && x.ticket.Found.Similarity > 0 {
+					x.reuse.entry, x.reuse.rec, x.reuse.play, x.reuse.ground = o.entry, o.rec, o.play, o.ground
+				}
+				x.chunk, x.finish, x.renews = x.reuse.play, x.reuse.rec.Finish, a.Renew && x.ticket.Found.Similarity == 0
 			}
 			x.finishWith(a.Fault)
 			return

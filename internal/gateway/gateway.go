@@ -124,6 +124,8 @@ type Cached struct {
 	Stored  bool          // the answer is kept, as far as that is known when the head leaves
 	Refused bool          // the caller wanted a new one
 	Stale   bool          // there was one, too old
+
+	Similarity float64 // of a hit: of the question that it answered; 0: it is the same
 }
 
 // Sink is where an answer goes, in the caller's dialect. Its methods fail only
@@ -166,6 +168,8 @@ type Gateway struct {
 	leases   Leases    // nil: no other gateway is asked
 	holder   string    // of leases
 	rooms    sync.Pool // of *[]byte, for keys
+
+	resemblances *Resemblances // nil: an answer stands in for no other question
 
 	mu     sync.Mutex // guards policy; a step is short and never blocks
 	policy *flow.Policy

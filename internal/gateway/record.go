@@ -43,6 +43,9 @@ func (x *exchange) fillHead() {
 	if shared {
 		h.Model, h.Upstream, h.Region, h.Simulated, h.Lexical, h.Dropped = about.Model, about.Upstream, about.Region, about.Simulated, about.Lexical, about.Dropped
 		h.Arm, h.Replica, h.Attempts, h.Route = "", "", t.Tries, ExactCache
+		if t.Reuse == flow.Hit && t.Found.Similarity > 0 {
+			h.Route = SimilarCache
+		}
 	}
 	if x.stream != nil && t.Model.Loss == fleet.Told {
 		h.Dropped = x.stream.Dropped()
@@ -175,6 +178,9 @@ func (x *exchange) times(now time.Time) {
 // ExactCache is how the route of an earlier answer to the same request is called.
 const ExactCache = "exact cache"
 
+// SimilarCache is how that of an answer to another question is called.
+const SimilarCache = "semantic cache"
+
 // cached returns what is said of earlier answers.
 func (x *exchange) cached() Cached {
 	t := &x.ticket
@@ -184,7 +190,7 @@ func (x *exchange) cached() Cached {
 	}
 	switch t.Reuse {
 	case flow.Hit:
-		c.Age, c.Left = t.Found.Age, t.Found.Left
+		c.Age, c.Left, c.Similarity = t.Found.Age, t.Found.Left, t.Found.Similarity
 	case flow.Miss:
 		c.Stale = x.reuse != nil && x.reuse.rec != nil
 	case flow.JoinedFlight:

@@ -26,6 +26,10 @@ type recalling struct {
 	play   engine.Chunk     // made of rec
 	ground *Ground          // of rec
 
+	asked  *inquired // what others may ask in other words; nil: nothing
+	other  *stand    // the answer to another question that asks for the same
+	beside *beside   // an earlier answer that the new one is compared with
+
 	flight   *flight // nil: nothing is shared, and nothing kept
 	seat     *seat
 	leads    bool
@@ -38,17 +42,20 @@ type recalling struct {
 }
 
 // recall looks for an earlier answer: one that is kept, else one that is under way.
-func (x *exchange) recall(join bool) flow.Event {
+func (x *exchange) recall(join bool, draw float64) flow.Event {
 	now := time.Now()
 	if !x.identify() {
 		return flow.Event{Kind: flow.Missed}
 	}
 	r := x.reuse
-	if ev, ok := x.recalled(now, x.g.answers.Peek); ok {
+	if ev, ok := x.recalled(now, x.g.answers.Peek); ok && !x.again(r.rec, draw) {
 		return ev
 	}
-	if !join {
+	if !join && r.beside == nil {
 		return x.fetch(now)
+	}
+	if !join {
+		return flow.Event{Kind: flow.Missed}
 	}
 	f, s, leads := x.g.flights.board(x.ctx, r.key)
 	r.flight, r.seat, r.leads, r.client = f, s, leads, x.ctx
@@ -57,6 +64,9 @@ func (x *exchange) recall(join bool) flow.Event {
 	}
 	x.steer()
 	// Whoever led before may have ended between the look and the seat.
+	if r.beside != nil { // it is there, and made anew all the same
+		return flow.Event{Kind: flow.Missed}
+	}
 	if ev, ok := x.recalled(now, x.g.answers.Peek); ok {
 		x.dissolve()
 		return ev
@@ -408,6 +418,7 @@ func (x *exchange) settle(f *fault.Error) {
 		rec.Passages = x.ground.Passages
 		rec.Citations, rec.Cited = x.ground.whollyCited()
 	}
+	x.compare(rec)
 	x.store(rec)
 	fl.ended(rec)
 }
@@ -435,6 +446,7 @@ func (x *exchange) store(rec *reuse.Recording) {
 	e.Until = e.Expires.Add(max(rules.Revalidate, rules.IfError))
 	x.g.answers.Put(cache.Answers, t.Scope, r.key, e, now)
 	x.head.Cache.Stored = true
+	x.remember(&e)
 }
 
 // handsOver leaves what an answer takes to another one who shares it, where the one who

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -82,6 +83,9 @@ type Shadows struct {
 	over  bool
 }
 
+// checks ends the name of a lane whose copies go to no shadow; no model's name does.
+const checks = "\x00checks"
+
 // lane are the copies of one model.
 type lane struct {
 	running int
@@ -99,6 +103,8 @@ type duplicate struct {
 	most    int // that run at once
 	since   time.Time
 	missing int // outcomes that are not known yet
+
+	check *checking // nil: it goes to a model's shadow
 }
 
 // Shadow lets copies of requests go to the shadows of their models, until End is
@@ -140,7 +146,9 @@ func (s *Shadows) Running() map[string][2]int {
 	defer s.mu.Unlock()
 	all := map[string][2]int{}
 	for model, l := range s.lanes {
-		all[model] = [2]int{l.running, len(l.waiting)}
+		if !strings.HasSuffix(model, checks) {
+			all[model] = [2]int{l.running, len(l.waiting)}
+		}
 	}
 	return all
 }
@@ -148,10 +156,17 @@ func (s *Shadows) Running() map[string][2]int {
 // copied makes a copy of a request while its upstream works on it; nil where it is not
 // to have one.
 func (x *exchange) copied() *duplicate {
+	m := x.ticket.Model
+	return x.duplicated(&duplicate{}, m.Shadow.Model, max(m.Shadow.Parallel, 1))
+}
+
+// duplicated fills a copy of the request that is to go to a model.
+func (x *exchange) duplicated(d *duplicate, model string, most int) *duplicate {
 	s, m := x.g.shadows, x.ticket.Model
 	if s == nil || x.req.Form != nil || x.req.Decode == nil {
 		return nil
 	}
+	d.pair.Model, d.pair.Shadow = m.Name, model
 	size, why := len(x.req.Body), ""
 	if size > maxCopy {
 		why = TooLarge
@@ -159,11 +174,10 @@ func (x *exchange) copied() *duplicate {
 		why = s.reserve(size)
 	}
 	if why != "" {
-		s.watcher.Unsent(m.Name, m.Shadow.Model, why)
+		s.unsent(d, why)
 		return nil
 	}
-	d := &duplicate{of: x.req.ID, shape: x.req.Shape, size: size, most: max(m.Shadow.Parallel, 1), missing: 2}
-	d.pair.Model, d.pair.Shadow = m.Name, m.Shadow.Model
+	d.of, d.shape, d.size, d.most, d.missing = x.req.ID, x.req.Shape, size, most, 2
 	d.req = Request{
 		Request: x.req.Request, Caller: x.req.Caller, Surface: x.req.Surface,
 		Place: x.ticket.From, PlacedBy: x.ticket.PlacedBy,
@@ -205,10 +219,14 @@ func (s *Shadows) forget(d *duplicate) {
 // offer takes the copy of a request whose answer has begun.
 func (s *Shadows) offer(d *duplicate) {
 	s.mu.Lock()
-	l := s.lanes[d.pair.Model]
+	name := d.pair.Model
+	if d.check != nil {
+		name += checks
+	}
+	l := s.lanes[name]
 	if l == nil {
 		l = &lane{}
-		s.lanes[d.pair.Model] = l
+		s.lanes[name] = l
 	}
 	d.since = time.Now()
 	why := ""
@@ -299,10 +317,18 @@ func (s *Shadows) ask(d *duplicate) {
 	ctx, cancel := context.WithTimeout(s.ctx, copyEnds)
 	defer cancel()
 	x := s.g.idle.Get().(*exchange)
-	x.begin(ctx, s.g, r, nobody{})
+	var sink Sink = nobody{}
+	if d.check != nil {
+		sink = listener{log: &d.check.log}
+	}
+	x.begin(ctx, s.g, r, sink)
 	x.copy, x.ticket.Copy = d, true
 	defer x.end()
 	x.run()
+	if d.check != nil {
+		x.checked(d.check)
+		return
+	}
 	switch f := x.record.Fault; {
 	case x.ticket.Tries > 0:
 		o := x.outcome()
@@ -329,7 +355,7 @@ func (s *Shadows) told(d *duplicate, o Outcome) {
 func (s *Shadows) known(d *duplicate) {
 	s.mu.Lock()
 	d.missing--
-	both := d.missing == 0
+	both := d.missing == 0 && d.check == nil
 	s.mu.Unlock()
 	if both {
 		s.watcher.Compare(&d.pair)
@@ -337,7 +363,9 @@ func (s *Shadows) known(d *duplicate) {
 }
 
 func (s *Shadows) unsent(d *duplicate, why string) {
-	s.watcher.Unsent(d.pair.Model, d.pair.Shadow, why)
+	if d.check == nil {
+		s.watcher.Unsent(d.pair.Model, d.pair.Shadow, why)
+	}
 }
 
 // outcome is what came of the exchange, whose record is written.

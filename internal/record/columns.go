@@ -115,6 +115,7 @@ var table = []Column{
 	texts(107, "cache_tier", func(r *Record) *string { return &r.CacheTier }),
 	texts(108, "cache_why_not", func(r *Record) *string { return &r.CacheWhy }),
 	ints(109, "cache_age", "us", func(r *Record) *int64 { return &r.CacheAge }),
+	ints(122, "cache_similarity", "thousandths", func(r *Record) *int64 { return &r.CacheSimilarity }),
 	texts(58, "arm", func(r *Record) *string { return &r.Arm }),
 	texts(57, "gave_up", func(r *Record) *string { return &r.GaveUp }),
 	ints(70, "complexity", "thousandths", func(r *Record) *int64 { return &r.Complexity }),

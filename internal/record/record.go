@@ -147,6 +147,8 @@ type Record struct {
 	CacheWhy  string
 	CacheAge  int64
 
+	CacheSimilarity int64 // thousandths; of a hit by another question
+
 	GaveUp string // why no other attempt was made, or why an answer was given that did not pass; empty where none was needed
 
 	// How hard the request looked, in thousandths, and what each signal contributed;

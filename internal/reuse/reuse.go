@@ -38,6 +38,7 @@ type Plan struct {
 	Read   bool   // an earlier one may be given
 	Join   bool   // one that is under way may be shared
 	Write  bool   // this one may be kept
+	Alike  bool   // one to another question that asks for the same may be looked for
 	WhyNot string // nothing of these
 }
 
@@ -50,7 +51,7 @@ func Decide(rules *fleet.Reuse, r *inference.Request, c *Control) Plan {
 	switch {
 	case rules == nil || rules.Exact == fleet.ExactOff:
 		return Plan{WhyNot: Off}
-	case rules.Exact == fleet.ExactAuto && !r.Cold && !rules.Repeats && !c.said(maxAge):
+	case rules.Exact == fleet.ExactAuto && !r.Cold && !rules.Repeats && !c.said(maxAge) && (rules.Semantic == fleet.SemanticOff || r.Dialect.Operation() != inference.Chat):
 		return Plan{WhyNot: Drawn}
 	case c.NoStore():
 		return Plan{WhyNot: Refused}
@@ -72,8 +73,19 @@ func Decide(rules *fleet.Reuse, r *inference.Request, c *Control) Plan {
 	if r.Bytes > MaxBody {
 		return Plan{WhyNot: TooLong}
 	}
-	read := !c.NoCache()
-	return Plan{Read: read, Join: read && !c.OnlyIfCached(), Write: true}
+	p := Plan{Read: !c.NoCache(), Write: true}
+	if rules.Semantic != fleet.SemanticOff && r.Dialect.Operation() == inference.Chat {
+		// Whoever lets answers to other questions stand in lets those to the same one;
+		// whoever only has them compared has said nothing of these.
+		again := rules.Exact == fleet.ExactOn || r.Cold || rules.Repeats || c.said(maxAge)
+		p.Alike = p.Read && r.Tools == 0
+		p.Read = p.Read && (again || rules.Semantic == fleet.SemanticOn)
+		if !p.Alike && !again && rules.Semantic == fleet.SemanticShadow {
+			return Plan{WhyNot: Drawn}
+		}
+	}
+	p.Join = p.Read && !c.OnlyIfCached()
+	return p
 }
 
 // Found is an earlier answer as decisions see it.
@@ -81,6 +93,8 @@ type Found struct {
 	Age  time.Duration
 	Left time.Duration // for which it is fresh still; below 0: for which it has not been
 	Took time.Duration // that it took to be made
+
+	Similarity float64 // of the question that it answered; 0: it is the same
 }
 
 // Use is what becomes of an earlier answer.

@@ -195,8 +195,14 @@ func possessives(in []token) []token {
 		for from > 0 && in[i-1].name && in[from-1].name {
 			from--
 		}
+		for back := 1; back <= 3 && i-1-back >= 0 && !function[in[i-back].text]; back++ {
+			if determiners[in[i-1-back].text] {
+				from = i - 1 - back
+				break
+			}
+		}
 		thing := i + 1
-		for thing+1 < len(in) && !in[thing].pause && attributive[in[thing].text] {
+		for thing+1 < len(in) && !in[thing].pause && !in[thing+1].exact && in[thing+1].text != "'s" && !function[in[thing+1].text] && !questionWords[in[thing+1].text] && thing < i+3 {
 			thing++
 		}
 		out := append([]token{}, in[:from]...)
@@ -219,6 +225,9 @@ const (
 )
 
 func modeOf(sentences [][]token, text string) mode {
+	if !english(sentences) {
+		return literal
+	}
 	m := free
 	count := 0
 	for _, s := range sentences {
@@ -228,7 +237,7 @@ func modeOf(sentences [][]token, text string) mode {
 				continue
 			}
 			switch {
-			case aboutWords[s[i].text]:
+			case aboutWords[s[i].text], i == 0 && edits[s[i].text], s[i].text == "say" && i > 0 && generic[s[i-1].text]:
 				return literal
 			case compares[s[i].text]:
 				m = careful
@@ -236,7 +245,7 @@ func modeOf(sentences [][]token, text string) mode {
 		}
 	}
 	// A line break, or a colon with text behind it, brings text to work on.
-	if count > longText || strings.Contains(strings.TrimSpace(text), "\n") || colon(text) && !asks(sentences) {
+	if count > longText || strings.Contains(strings.TrimSpace(text), "\n") || colon(text, sentences) {
 		return literal
 	}
 	return m
@@ -246,14 +255,20 @@ func modeOf(sentences [][]token, text string) mode {
 // longer carries matter of its own.
 const longText = 60
 
-// asks reports whether a text begins with a question word.
-func asks(sentences [][]token) bool {
-	return len(sentences) > 0 && (questionWords[sentences[0][0].text] || sentences[0][0].text == "which")
-}
-
-func colon(text string) bool {
+// colon reports whether a colon brings a text to work on: neither one in a question, as
+// in "Which is better: A or B?", nor one behind its topic, as in "India: What is ...".
+func colon(text string, sentences [][]token) bool {
 	i := strings.IndexByte(text, ':')
-	return i >= 0 && i+1 < len(text) && text[i+1] == ' ' && strings.TrimSpace(text[i+1:]) != ""
+	if i < 0 || i+1 >= len(text) || text[i+1] != ' ' {
+		return false
+	}
+	first := sentences[0][0].text
+	if questionWords[first] || first == "which" {
+		return false
+	}
+	after := split(text[i+1:])
+	asked := len(after) > 0 && (questionWords[after[0][0].text] || after[0][0].text == "which")
+	return len(after) > 0 && !(asked && len(strings.Fields(text[:i])) <= 3 && !edits[first] && !orders[first])
 }
 
 // canonical returns the terms of a text: what is left of it when everything is gone
@@ -262,16 +277,43 @@ func canonical(text string) (terms []token, m mode) {
 	sentences := split(text)
 	m = modeOf(sentences, text)
 	for _, s := range sentences {
-		s = apply(courtesies, contractions(s))
+		if len(s) == 1 && len(sentences) > 1 && (greetings[s[0].text] || s[0].text == "thanks") {
+			continue
+		}
+		s = apply(courtesies, greet(contractions(s)))
 		if len(s) == 0 {
 			continue
 		}
+		s = toMe(s)
 		if m != literal {
 			s = question(s, m)
 		}
 		terms = append(terms, s...)
 	}
 	return terms, m
+}
+
+// greet takes a greeting from the beginning of a sentence, as far as a pause sets it
+// off: "Hello world in Go" greets nobody.
+func greet(s []token) []token {
+	for i := 0; i < min(len(s)-1, 2); i++ {
+		if s[i].exact || !greetings[s[i].text] {
+			break
+		}
+		if s[i].pause {
+			return s[i+1:]
+		}
+	}
+	return s
+}
+
+// toMe takes "for me" from the end of what somebody is told to do.
+func toMe(s []token) []token {
+	n := len(s)
+	if n > 3 && orders[s[0].text] && (s[n-1].text == "me" || s[n-1].text == "us") && (s[n-2].text == "to" || s[n-2].text == "for") {
+		return s[:n-2]
+	}
+	return s
 }
 
 // question reads one sentence.
@@ -287,14 +329,39 @@ func question(s []token, m mode) []token {
 	s = apply(idioms, s)
 	s = polar(s)
 	who := subject(s)
+	def := kindOf(s)
 	s = apply(phrases, s)
+	if def != nothing && len(s) > 0 {
+		s[0].kind = def
+	}
 	if m == free {
 		s = apply(synonyms, s)
 	}
 	s = fragment(s)
-	s = purpose(symmetric(superlative(meaning(s))))
+	s = purpose(symmetric(relation(superlative(having(meaning(s))))))
 	s = anything(agree(s, who))
 	return drop(s, m)
+}
+
+// kind tells "what is a test" from "what are some tests": one wants to know what it is, the
+// other wants some.
+type kind uint8
+
+const (
+	nothing kind = iota
+	meant
+	listed
+)
+
+func kindOf(s []token) kind {
+	switch {
+	case len(s) < 3 || s[0].text != "what":
+	case s[1].text == "is" && (articles[s[2].text] && s[2].text != "the" || !function[s[2].text] && s[2].text != "one"):
+		return meant
+	case s[1].text == "are" && s[2].text == "some" && (len(s) < 4 || s[3].text != "of"):
+		return listed
+	}
+	return nothing
 }
 
 // polar marks a yes/no question by its auxiliary, which it puts first: whether X is
@@ -320,13 +387,112 @@ func polar(s []token) []token {
 	return s
 }
 
-// meaning turns "what does X mean" into "what is the meaning of X".
+// english reports whether a text is more English than anything else of which a few words
+// are known: the rules are for that language alone.
+func english(sentences [][]token) bool {
+	ours, others := 0, 0
+	for _, s := range sentences {
+		for i := range s {
+			switch w := s[i].text; {
+			case s[i].exact:
+			case foreign[w]:
+				others++
+			case function[w], questionWords[w], w == "is", w == "are", w == "which", orders[w], w == "please", w == "my", w == "of", w == "what's":
+				ours++
+			case !ascii(w):
+				others++
+			}
+		}
+	}
+	return ours > others
+}
+
+func ascii(s string) bool {
+	for i := range len(s) {
+		if s[i] >= 0x80 {
+			return false
+		}
+	}
+	return true
+}
+
+// having turns "what symptoms does X have" into "what symptoms of X".
+func having(s []token) []token {
+	n := len(s)
+	if n < 5 || s[n-1].text != "have" || s[0].text != "what" && s[0].text != "how" {
+		return s
+	}
+	for i := 2; i < n-2 && i < 6; i++ {
+		if s[i].text == "does" || s[i].text == "do" {
+			if persons[s[i+1].text] {
+				return s
+			}
+			out := append([]token{}, s[:n-1]...)
+			out[i].text, out[i].raw = "of", "of"
+			return out
+		}
+		if function[s[i].text] {
+			return s
+		}
+	}
+	return s
+}
+
+// relation turns "how far is A from B" and "how does A differ from B" into the distance
+// and the difference between the two.
+func relation(s []token) []token {
+	if len(s) < 5 || s[0].text != "how" {
+		return s
+	}
+	frame := func(from int, what string, at, to int) []token {
+		out := []token{{text: "what", raw: "what"}, {text: what, raw: what}, {text: "between", raw: "between"}}
+		out = append(out, s[from:at]...)
+		out = append(out, token{text: "and", raw: "and"})
+		return append(out, s[to:]...)
+	}
+	find := func(words ...string) int {
+		for i := 2; i+len(words) < len(s); i++ {
+			ok := true
+			for j, w := range words {
+				ok = ok && s[i+j].text == w
+			}
+			if ok {
+				return i
+			}
+		}
+		return -1
+	}
+	aux := func(i int) bool {
+		return s[i].text == "is" || s[i].text == "are" || s[i].text == "do" || s[i].text == "does"
+	}
+	if s[1].text == "far" && aux(2) {
+		if i := find("from"); i > 3 && s[3].text != "it" {
+			return frame(3, "distance", i, i+1)
+		}
+	}
+	if aux(1) {
+		if i := find("differ", "from"); i > 2 {
+			return frame(2, "difference", i, i+2)
+		}
+		if i := find("different", "from"); i > 2 {
+			return frame(2, "difference", i, i+2)
+		}
+	}
+	return s
+}
+
+// meaning turns "what does X mean" and "what does X stand for" into "what is the meaning
+// of X".
 func meaning(s []token) []token {
 	n := len(s)
+	if n > 4 && s[n-2].text == "stand" && s[n-1].text == "for" {
+		s = append(append([]token{}, s[:n-2]...), token{text: "mean", raw: "mean"})
+		n--
+	}
 	if n < 4 || s[0].text != "what" || s[n-1].text != "mean" || s[1].text != "does" && s[1].text != "do" {
 		return s
 	}
-	out := append([]token{s[0]}, token{text: "meaning", raw: "meaning"})
+	out := append([]token{s[0]}, token{text: "meaning", raw: "meaning"}, token{text: "of", raw: "of"})
 	return append(out, s[2:n-1]...)
 }
 
@@ -403,7 +569,7 @@ func compareTerms(a, b []token) int {
 
 // fragment says what of a question that leaves it out: "Meaning of life?"
 func fragment(s []token) []token {
-	if len(s) == 0 || !s[len(s)-1].asks || s[0].exact || function[s[0].text] && !articles[s[0].text] || s[0].text[0] == '?' {
+	if len(s) == 0 || !s[len(s)-1].asks || s[0].exact || orders[s[0].text] || function[s[0].text] && !articles[s[0].text] || s[0].text[0] == '?' {
 		return s
 	}
 	for i := range s {
@@ -472,6 +638,9 @@ func agree(s []token, who string) []token {
 		if own := strings.Fields(owners[who]); !t.exact && slices.Contains(own, t.text) {
 			continue
 		}
+		if own := strings.Fields(reflexives[who]); !t.exact && slices.Contains(own, t.text) {
+			t.text = "oneself"
+		}
 		out = append(out, t)
 	}
 	return out
@@ -500,7 +669,7 @@ func drop(s []token, m mode) []token {
 			continue
 		case m == careful && t.text == "differences":
 			t.text = "difference"
-		case t.text == "so" && wh:
+		case t.text == "so" && wh, t.text == "there" && len(s) > 1 && s[0].text == "how" && (s[1].text == "many" || s[1].text == "much"):
 			continue
 		}
 		if m == free && !t.name {

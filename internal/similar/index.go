@@ -66,6 +66,16 @@ func NewIndex(wide bool) *Index {
 	return &Index{wide: wide, byTerms: map[uint64][]*Entry{}, byOwner: map[uint64]int{}}
 }
 
+// Bytes returns what its questions take.
+func (x *Index) Bytes() int { return x.bytes }
+
+// Shrink lets one question go: one that nobody asked for of late.
+func (x *Index) Shrink(now time.Time) {
+	if len(x.entries) > 0 {
+		x.evict(now)
+	}
+}
+
 // Len returns how many questions it holds.
 func (x *Index) Len() int { return len(x.entries) }
 
@@ -118,7 +128,7 @@ func (x *Index) Add(e Entry, now time.Time) {
 		}
 	}
 	e.content = content(e.Question, e.Frame)
-	e.bytes = 512 + 2*len(e.Question.Text) + 4*len(e.Vector)
+	e.bytes = 512 + 3*len(e.Question.Text) + 80*len(e.Question.terms) + 4*len(e.Vector)
 	if e.bytes > MaxBytes/maxShare {
 		return
 	}
@@ -234,7 +244,7 @@ func root(t *token) string {
 	switch w {
 	case "one":
 		return "#1"
-	case "in", "on", "at", "of", "for", "about":
+	case "in", "on", "at", "of", "for", "about", "using", "with":
 		return "~"
 	}
 	w = singular(w)

@@ -93,6 +93,9 @@ func numberTokens(s string) []token {
 	if minus {
 		value = "-" + value
 	}
+	if v, err := strconv.ParseInt(value, 10, 32); err == nil && tail == "k" && v > 8 { // 4k and 8k are pictures
+		value, tail = value+"000", ""
+	}
 	to := []token{{text: "#" + value, raw: digits}}
 	if tail == "" {
 		return to

@@ -28,7 +28,8 @@ type Question struct {
 	terms    []token
 	plain    string // the terms, in one string
 	mode     mode
-	tokens   int // runs of letters and digits, and single signs
+	why      bool // and why, it asks at its end
+	tokens   int  // runs of letters and digits, and single signs
 	moving   string
 	personal bool
 	scripts  uint16
@@ -38,6 +39,9 @@ type Question struct {
 func Read(text string) *Question {
 	q := &Question{Text: text, tokens: Tokens(text), scripts: scriptsOf(text)}
 	q.terms, q.mode = canonical(text)
+	if n := len(q.terms); n > 3 && q.terms[n-1].text == "why" && q.mode == free {
+		q.terms, q.why = q.terms[:n-1], true
+	}
 	q.plain = joinTerms(q.terms)
 	q.moving = movingWord(text)
 	q.personal = Personal(text)
@@ -165,9 +169,15 @@ func sameEntities(a, b *Question) bool {
 // quotes as well.
 func plainQuote(t *token) bool { return t.quote && letters(t.raw) }
 
-// sameClass: both ask what, or how, or whether something can be.
+// sameClass: both ask what, or how, or whether something can be. An answer that also says
+// why stands in for one that need not.
 func sameClass(a, b *Question) bool {
-	return equalSets(a, b, func(t *token) bool {
+	for i := range min(len(a.terms), len(b.terms)) {
+		if x, y := a.terms[i].kind, b.terms[i].kind; x != y && x != nothing && y != nothing {
+			return false
+		}
+	}
+	return (b.why || !a.why) && equalSets(a, b, func(t *token) bool {
 		return !t.exact && (questionWords[t.text] || strings.HasPrefix(t.text, "?"))
 	}, text)
 }

@@ -24,7 +24,7 @@ func pairs(s string) map[string]string {
 // sets are groups of words that rules name in capitals.
 var sets = map[string]string{
 	"ONE":   "i we you one someone somebody anyone anybody",
-	"SELF":  "i we one someone somebody anyone anybody",
+	"SELF":  "i we one",
 	"MODAL": "can do does could should would will might may",
 	"IMP":   "tell explain give show help write list describe suggest recommend provide teach name summarize make create translate find generate define let compare draft compose outline clarify share recommend advise elaborate discuss",
 	"GOOD":  "best good great top nice ideal",
@@ -34,7 +34,7 @@ var sets = map[string]string{
 // courtesies is what is said around a request and not part of it.
 var courtesies = rules(`
 ^ please|kindly|pls|plz ->
-^ hi|hello|hey|greetings there|everyone|all|guys|team ->
+^ hi|hello|hey there|everyone|all|guys|team ->
 ^ can|could|would|will you please|kindly|possibly IMP -> =4
 ^ can|could|would|will you IMP -> =3
 ^ can|could|would|will|you please|kindly IMP -> =3
@@ -48,6 +48,9 @@ thanks in advance $ ->
 thank you in advance $ ->
 `)
 
+// greetings, with a pause behind them, are no part of what is asked.
+var greetings = set(`hi hello hey greetings there everyone all guys team so ok okay well now`)
+
 // short are short forms and slips that have one reading.
 var short = pairs(`can't=can_not cannot=can_not won't=will_not shan't=shall_not ain't=is_not let's=let_us
 dont=do_not doesnt=does_not didnt=did_not isnt=is_not arent=are_not wasnt=was_not werent=were_not
@@ -58,35 +61,56 @@ wanna=want_to gonna=going_to gotta=have_to i'd=i_would you'd=you_would we'd=we_w
 // copular are words after which 's is short for is.
 var copular = set(`what who where how when why it that there here he she which`)
 
-// attributive are words that stand between an owner and what it owns.
-var attributive = set(`best biggest largest smallest highest tallest longest first last next most main new current official favorite worst`)
+// determiners begin what owns something.
+var determiners = set(`a an the my your our his her their its this that these those`)
+
+// foreign are small words of other languages.
+var foreign = set(`der das und ist nicht ich wie ein eine zu dem mit auf für von warum kann
+le la les des est une un du que qui dans pour pas comment je et
+el los las es una del por para como qué cómo en y se
+il lo gli che di è non sono
+os uma não é de da em
+het een niet hoe ik wat`)
 
 // aboutWords are words of requests about words, or with a text to work on.
-var aboutWords = set(`translate translation translations spell spelling spelled spelt grammar grammatical grammatically
-rewrite rephrase paraphrase reword proofread correct corrected correction edit summarize summarise summary pronounce pronounced
-pronunciation synonym synonyms antonym antonyms rhyme rhymes plural singular sentence sentences phrase phrases word words
-letter letters syllable syllables capitalize capitalise punctuation typo idiom acronym abbreviation verb noun adjective adverb
-tense article regex string verbatim quote quotes paragraph text essay poem say called stand stands anagram palindrome
-hyphen apostrophe comma alphabet vocabulary dictionary`)
+var aboutWords = set(`translate translation spell spelling spelled spelt grammatical grammatically
+rewrite rephrase paraphrase reword proofread corrected correction summarize summarise summary pronounce pronounced
+synonym synonyms antonym antonyms rhyme rhymes plural singular sentence sentences phrase phrases word words
+syllable syllables capitalize capitalise punctuation typo idiom acronym abbreviation verb noun adjective adverb
+tense verbatim paragraph anagram palindrome hyphen apostrophe comma`)
+
+// edits begin a request with a text to work on.
+var edits = set(`fix correct edit convert format shorten extend polish check improve answer quote continue complete classify extract`)
 
 // compares are words of questions that set two things beside each other.
 var compares = set(`difference differences different differ differs compare compared comparison vs versus between distinguish better same similar
-or instead rather than equal equivalent`)
+or instead rather than equal equivalent correct`)
+
+// generic are persons who may be anybody.
+var generic = set(`i you we one to`)
 
 // owners are persons who may be anybody, with the possessives that are theirs.
 var owners = map[string]string{
 	"": "my your our", "i": "my", "we": "our", "you": "your", "one": "your my", "someone": "their", "somebody": "their", "anyone": "their", "anybody": "their",
 }
 
+// reflexives are the words for oneself.
+var reflexives = map[string]string{
+	"": "myself yourself ourselves oneself", "i": "myself", "we": "ourselves", "you": "yourself", "one": "oneself yourself",
+}
+
 // persons are those of whom more than one may be meant.
 var persons = set(`i we you he she they him her them me us his their hers theirs`)
 
 // auxiliaryAfter are words behind which do and does are mere auxiliaries.
-var auxiliaryAfter = set(`what who whom where when why how`)
+var auxiliaryAfter = set(`what who whom where when why how long far much many often old tall big fast`)
 
 // auxiliaries begin a yes/no question; the class is what may not be confused.
 var auxiliaries = pairs(`is=?be are=?be am=?be do=?do does=?do was=?was were=?was did=?did can=?can could=?can will=?will would=?would
 should=?should shall=?should must=?must may=?may might=?may has=?have have=?have had=?had`)
+
+// orders begin a request that is no question.
+var orders = set(sets["IMP"] + " tell how-to where-to")
 
 var questionWords = set(`what who whom whose where when why how how-to where-to`)
 
@@ -116,6 +140,9 @@ var idioms = rules(`
 ^ any idea|ideas about|of? -> know
 ^ tell|inform|remind me|us -> know
 ^ let me|us know -> know
+^ give|provide me|us a list of -> know
+^ list|give the -> know
+^ give|provide me|us -> know
 ^ help me|us understand -> know
 ^ know if|whether -> if?
 ^ which one|ones -> what
@@ -123,6 +150,7 @@ var idioms = rules(`
 which one|ones -> what
 which -> what
 ^ know what|which|who|whom|whose|where|when|why|how -> =2
+^ explain|describe how|why|what|when|where|which -> =2
 ^ know about ->  describe
 ^ know more|something|everything about -> describe
 ^ know ->  what
@@ -137,9 +165,16 @@ a little -> a-little
 ^ what MODAL ONE best? go about -> how-to
 ^ what it takes to -> how-to
 ^ what does it take to -> how-to
-^ what is|are|would|will|could be? some|one? of? the? a? most? GOOD|effective|efficient? possible? WAY to|for|of -> how-to
+^ what is|are|would|will|could be? some|one? of? the? a? most? GOOD|effective|efficient|right|proper? possible? WAY to|for|of -> how-to
 ^ what is|are the? steps|process|procedure to|for|of -> how-to
-^ what should|can|could|must|do ONE do to|for -> how-to
+^ what should|can|could|must ONE do to|for -> how-to
+^ what do SELF do to|for -> how-to
+^ what do|does ONE need|have to do to -> how-to
+^ what is the? best time to -> when best time to
+^ what some -> what
+^ what city is the? capital -> what capital
+capital city -> capital
+benefit|benefits of -> advantages of
 ^ what should|can|could be done to -> how-to
 ^ how do|can|would|will you feel|think|work|know|look|function|remember|store|handle|see|define|like|say|call -> how you =4
 ^ how can|do|does|could|should|might|may ONE be able to -> how-to
@@ -147,6 +182,7 @@ a little -> a-little
 ^ how can|do|does|could|should|might|may ONE best? -> how-to
 ^ how ONE can|could|should best? -> how-to
 ^ how would|will SELF best? -> how-to
+^ how do|can people -> how-to
 ^ how to best? -> how-to
 ^ steps|instructions to|for -> how-to
 ^ where can|do|does|could|should|might|may ONE -> where-to
@@ -166,6 +202,9 @@ a little -> a-little
 ^ ?can SELF -> ?can
 ^ ?should SELF -> ?should
 ^ what is meant by -> what
+^ define -> what definition of
+^ what does|do it cost -> how much it cost
+what happens|happen when|if you|i|we|one -> what happens if you
 ^ what do|does you|one|they mean by -> what
 ^ what|who|where|when|why|how do you think is|are -> =1 is
 in your opinion ->
@@ -175,13 +214,26 @@ ever ->
 and what|why|how|when|where|who -> =2
 could -> can
 it like being -> it like to be
-^ what is|are some|one? of? the? a? GOOD -> what best
+^ what is|are one of the GOOD -> what best
+^ what is the GOOD -> what best
+^ what are some? of? the? GOOD -> what best
 ^ what are some? of? the most -> what
-^ what is|are a? some|few|one of? the? -> what
+^ what would|will|could be the? GOOD -> what best
+^ what is one of the? -> what
+^ what are a? some|few of? the? -> what
 what should|can|could ONE -> what should
 all|most|many|some of -> =1
 have|has|need|needs to -> must
 in order to -> to
+so much $ ->
+learn how to -> learn to
+with no -> without
+book|books|novel|novels to read -> =1
+movie|movies|film|films|show|shows|series|anime to watch -> =1
+place|places to visit|see -> =1
+phone|phones|laptop|laptops|smartphone|smartphones|car|bike to buy -> =1
+basic|main|key|major|actual|exact|real difference|differences between -> difference between
+that is|are|was|were|can|will|would|has|have -> =2
 regarding|concerning -> about
 that ONE -> =2
 my|your|our own -> =1
@@ -192,6 +244,12 @@ know|tell|check|determine whether|if -> know if
 // not about words.
 var synonyms = rules(`
 begin -> start
+reduce|loose weight -> lose weight
+south|north|latin|central america -> =1 =2
+america -> usa
+major -> main
+quickest -> fastest
+quit|quitting smoking -> stop smoking
 get over -> overcome
 handle -> deal with
 cope with -> deal with
@@ -246,7 +304,7 @@ func spelling(w string) string {
 // singular.
 var asTheyAre = set(`news goods glasses customs arms means physics mathematics economics politics ethics statistics us is this his its as was has
 does always perhaps yes bus gas lens series species windows pants jeans scissors athletics gymnastics thanks besides sometimes towards
-upwards downwards forwards backwards afterwards indoors outdoors overseas nowadays spirits grounds remains savings times works rights
+upwards downwards forwards backwards afterwards indoors outdoors overseas nowadays spirits grounds remains savings times rights friends
 manners premises peoples states hers ours yours theirs aids securities sas aws ios dos css https rss dns sms gps`)
 
 // singular cuts the ending of a plural, or of a verb in the third person.

@@ -15,6 +15,7 @@ type token struct {
 	name  bool   // written with a capital inside a sentence
 	pause bool   // a comma or the like follows
 	asks  bool   // a question mark follows
+	kind  kind   // of a "what"
 }
 
 // shout reports whether a token is a word in capitals, so rather a name than what its

@@ -38,7 +38,7 @@ func opposites(s string) map[string][]string {
 
 // near2 are prepositions of which one stands for the other before the same word.
 var near2 = map[string]bool{
-	"in on": true, "at in": true, "at on": true, "in of": true, "for of": true, "about of": true, "about on": true, "of on": true, "at of": true, "for on": true,
+	"in on": true, "at in": true, "at on": true, "in of": true, "for of": true, "about of": true, "about on": true, "of on": true, "at of": true, "for on": true, "using with": true,
 }
 
 // notGerunds end in -ing and are no form of the verb they look like.

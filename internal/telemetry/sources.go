@@ -35,6 +35,7 @@ type Sources struct {
 	Fits           func(yield func(class string, step, first float64, decides bool)) // of engines: by how much predictions are off
 	Scrapes        func(yield func(upstream string, good, bad, restarts uint64))
 	Cache          func(yield func(layer string, c Cached))
+	Similar        func(yield func(model string, s Similar))
 	SharedCache    func(yield func(what string, n uint64))       // counts, of the store that gateways share
 	Collections    func() (behind time.Duration, recall float64) // of documents: the one furthest behind its source, and the least share that searches find
 	SharedResting  func() (resting, is bool)                     // whether that store failed of late; is false where there is none
@@ -47,6 +48,13 @@ type Cached struct {
 	Gone                     map[string]uint64 // entries that left, by why
 	Tokens                   uint64            // that hits saved
 	USD, Seconds             float64           // that hits saved
+}
+
+// Similar is what became of answers to similar questions of a model. Compared and False
+// outlive the process.
+type Similar struct {
+	Hits, Misses, Compared, False uint64
+	Serving, Shadow, Stopped      int // indices
 }
 
 // Engine is what a replica says of itself, and for how long nothing newer is known.
@@ -124,6 +132,9 @@ var (
 	cacheTokens    = gauge("cache_saved_tokens_total", "Tokens that hits saved.", "layer")
 	cacheUSD       = gauge("cache_saved_usd_total", "Cost that hits saved.", "layer")
 	cacheSeconds   = gauge("cache_saved_seconds_total", "Time of engines that hits saved.", "layer")
+	similarLooks   = gauge("similar_requests_total", "Looks for an answer to a similar question.", "model", "outcome")
+	similarChecks  = gauge("similar_compared_total", "Answers to similar questions that were compared with new ones.", "model", "verdict")
+	similarIndices = gauge("similar_indices", "Indices of questions, by what they do.", "model", "state")
 	sharedCache    = gauge("cache_shared_total", "What happened with the store that gateways share.", "what")
 	sharedResting  = gauge("cache_shared_resting", "Whether that store failed of late, and nobody asks for a while.")
 	unheard        = gauge("peer_refused_total", "Messages of gateways that were not listened to.")
@@ -138,7 +149,7 @@ func (s *Sources) Describe(out chan<- *prometheus.Desc) {
 		conversations, keptBytes, keepFailures, peers, blocks, unheard, cellUp, cellRTT, cellRoom,
 		questions, engineRequests, engineKV, engineAge, scrapes, engineRestarts, gpuUse, gpuMemory,
 		gpuPower, gpuThrottled, gpuErrors, fitError, fitDecides, cacheEntries, cacheBytes, cacheLooks, cacheGone, cacheTokens,
-		cacheUSD, cacheSeconds, sharedCache, sharedResting, retrievalIs, retrievalBad,
+		cacheUSD, cacheSeconds, similarLooks, similarChecks, similarIndices, sharedCache, sharedResting, retrievalIs, retrievalBad,
 	} {
 		out <- d
 	}
@@ -282,6 +293,17 @@ func (s *Sources) Collect(out chan<- prometheus.Metric) {
 			counter(cacheTokens, c.Tokens, layer)
 			out <- prometheus.MustNewConstMetric(cacheUSD, prometheus.CounterValue, c.USD, layer)
 			out <- prometheus.MustNewConstMetric(cacheSeconds, prometheus.CounterValue, c.Seconds, layer)
+		})
+	}
+	if s.Similar != nil {
+		s.Similar(func(model string, n Similar) {
+			counter(similarLooks, n.Hits, model, "hit")
+			counter(similarLooks, n.Misses, model, "miss")
+			counter(similarChecks, n.Compared-n.False, model, "same")
+			counter(similarChecks, n.False, model, "false")
+			gauge(similarIndices, float64(n.Serving), model, "serving")
+			gauge(similarIndices, float64(n.Shadow), model, "shadow")
+			gauge(similarIndices, float64(n.Stopped), model, "stopped")
 		})
 	}
 	if s.SharedCache != nil {

@@ -17,6 +17,44 @@ type CacheReport struct {
 	Memory int64        `json:"memory_bytes"` // that all layers share, now
 	Layers []CacheLayer `json:"layers"`
 	Shared *CacheShared `json:"shared,omitempty"` // absent where gateways share nothing
+
+	Semantic []CacheSemantic `json:"semantic,omitempty"` // by scope and model
+}
+
+// CacheSemantic is what became of answers to similar questions of a model in a scope.
+// Hits, misses and what was saved count since the process began, the rest for as long as
+// the same rules held.
+type CacheSemantic struct {
+	Scope     string  `json:"scope"`
+	Model     string  `json:"model"`
+	Mode      string  `json:"mode"`      // off, shadow, on
+	State     string  `json:"state"`     // idle, shadow, serving, stopped
+	Questions int     `json:"questions"` // that are kept
+	Hits      uint64  `json:"hits"`
+	Misses    uint64  `json:"misses"`
+	Ratio     float64 `json:"hit_ratio"`
+	Tokens    int64   `json:"tokens_saved"`
+	CostUSD   float64 `json:"cost_usd_saved"`
+	Seconds   float64 `json:"seconds_saved"`
+
+	Candidates uint64      `json:"candidates"`
+	Compared   uint64      `json:"compared"`       // with a new answer
+	False      uint64      `json:"false"`          // of these, that said something else
+	Exact      uint64      `json:"exact_compared"` // exact hits, for the comparison's own error
+	ExactFalse uint64      `json:"exact_false"`
+	FalseRate  float64     `json:"false_rate"` // less the comparison's own error, as far as it is certain
+	Lower      float64     `json:"false_rate_lower"`
+	Upper      float64     `json:"false_rate_upper"` // at most 0.01 while answers are given
+	StoppedAt  time.Time   `json:"stopped_at,omitzero"`
+	Curve      []CacheStep `json:"curve,omitempty"`
+}
+
+// CacheStep are the candidates of a range of similarity, from the one here to the next
+// step's.
+type CacheStep struct {
+	Similarity float64 `json:"similarity"`
+	Compared   uint64  `json:"compared"`
+	False      uint64  `json:"false"`
 }
 
 // CacheLayer is one kind of what is kept.
