@@ -14,7 +14,7 @@ type Knowledge struct {
 	Ranker      string        // bm25, dense or hybrid; empty: the collection's own
 	Passages    int           // that the model gets to read at most; 0: as ground says
 	Tokens      int           // of them; 0: as ground says
-	Whole       int           // tokens up to which collections are read whole; 0: as Tokens
+	Whole       int           // tokens up to which collections are read whole; 0: as Tokens, below 0: never
 	Rewriter    *Rewriter     // nil: what is searched for is found by rules alone
 }
 

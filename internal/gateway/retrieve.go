@@ -332,8 +332,8 @@ func (x *exchange) wanted(text string) Question {
 		if k.Tokens > 0 {
 			q.Whole = k.Tokens
 		}
-		if k.Whole > 0 {
-			q.Whole = k.Whole
+		if k.Whole != 0 {
+			q.Whole = max(k.Whole, 0)
 		}
 	}
 	if asks := x.req.Knowledge; asks != nil {

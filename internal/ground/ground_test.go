@@ -291,6 +291,7 @@ func TestJudge(t *testing.T) {
 		{"two sentences at once", "Thirty days of leave, asked for in writing two weeks ahead.", .9, 1, 0, 1},
 		{"from nowhere", "The moon orbits our planet every month or thereabouts.", 0, .1, 0, 1},
 		{"half", "Hotels are paid up to 120 euros a night [1]. The moon orbits our planet every month.", .3, .7, .5, 2},
+		{"a list of sources says nothing", "Hotels are paid up to 120 euros a night [1].\n\nSources:\n1. some-file-of-travel.md (Everything about the travel rules)", 1, 1, 1, 1},
 		{"too short to say anything", "Yes.", 0, 0, 0, 0},
 		{"nothing", "", 0, 0, 0, 0},
 	} {

@@ -32,6 +32,7 @@ const (
 
 // Judge looks at an answer beside its passages.
 func Judge(answer string, passages []inference.Passage) Verdict {
+	answer = withoutSources(answer)
 	w := newWeights(passages)
 	found := marks(answer, len(passages))
 	var (
@@ -67,6 +68,21 @@ func Judge(answer string, passages []inference.Passage) Verdict {
 		v.Support, v.Cited = sum/total, float64(cited)/float64(v.Said)
 	}
 	return v
+}
+
+// withoutSources takes a list of sources off the end of an answer: it says nothing of the
+// matter.
+func withoutSources(answer string) string {
+	for _, head := range [...]string{"Sources", "References"} {
+		i := strings.LastIndex(answer, "\n"+head)
+		if i < 0 {
+			continue
+		}
+		if line, _, _ := strings.Cut(answer[i+1:], "\n"); strings.HasSuffix(strings.TrimSpace(line), ":") {
+			return answer[:i]
+		}
+	}
+	return answer
 }
 
 // unmarked takes the marks out of a sentence: a number of a passage is no word of it.
