@@ -96,9 +96,10 @@ func (e *Engine) Open(ctx context.Context, c *engine.Call) (engine.Stream, error
 	}, nil
 }
 
-// framed returns the passages that stand before the last thing the user said, and what
-// he said.
-func framed(messages []inference.Message) ([]ground.Told, string, bool) {
+// framed returns the passages that stand before something the user said, and what he said
+// last.
+func framed(messages []inference.Message) (told []ground.Told, question string, ok bool) {
+	asked := false
 	for _, m := range slices.Backward(messages) {
 		if m.Role != inference.User {
 			continue
@@ -109,8 +110,17 @@ func framed(messages []inference.Message) ([]ground.Told, string, bool) {
 				whole.WriteString(p.Text)
 			}
 		}
-		if whole.Len() > 0 {
-			return ground.Unframe(whole.String())
+		if whole.Len() == 0 {
+			continue
+		}
+		found, said, here := ground.Unframe(whole.String())
+		switch {
+		case here && asked:
+			return found, question, true
+		case here:
+			return found, said, true
+		case !asked:
+			asked, question = true, whole.String()
 		}
 	}
 	return nil, "", false

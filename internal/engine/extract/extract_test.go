@@ -330,8 +330,12 @@ func TestQuotesWhatItWasGiven(t *testing.T) {
 		"How many euros is a hotel paid a night?": "A hotel is paid up to 120 euros a night. [2]\n\nSources, quoted word for word:\n2. travel.md (Travel > Hotels)",
 		"Who won the football match?":             nothing,
 	} {
-		for _, m := range []inference.Message{said(inference.User, told+question), said(inference.User, told, question)} {
-			s, err := e.Open(context.Background(), call(inference.Request{}, inference.Conversation{Messages: []inference.Message{m}}))
+		for _, talk := range [][]inference.Message{
+			{said(inference.User, told+question)},
+			{said(inference.User, told, question)},
+			{said(inference.User, told, "Who cooks lunch?"), said(inference.Assistant, "Nobody."), said(inference.User, question)},
+		} {
+			s, err := e.Open(context.Background(), call(inference.Request{}, inference.Conversation{Messages: talk}))
 			if err != nil {
 				t.Fatal(err)
 			}
