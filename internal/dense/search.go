@@ -17,7 +17,7 @@ type View struct {
 
 // few is how many allowed rows are compared exactly without a scan, if they are
 // also less than a twentieth of the segment.
-const few = 2000
+const few = 20_000
 
 // Pool returns how many rows of the scan are compared exactly at least, for k hits:
 // 200, or 20 a hit. Of the hits beyond the fiftieth it takes two each: where so many
