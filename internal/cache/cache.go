@@ -75,7 +75,7 @@ func (e *Entry) until() time.Time {
 const (
 	// overhead is charged for each entry beside its value: its node, its place in a
 	// map, its key, its ghost. It is measured by TestOverhead.
-	overhead = 256
+	overhead = 400
 	perMark  = 24 // bytes
 
 	perShard  = 16 << 20 // bytes of budget
@@ -105,20 +105,33 @@ type Cache struct {
 	memory atomic.Int64 // as it was asked for
 }
 
-// item is an entry in its shard.
+// item is an entry in its shard, in half of the room that an Entry takes: moments are ns
+// since 1970, 0 for none.
 type item struct {
-	Entry
-	scope tenant.Scope
-	layer Layer
-	mark  Mark // of its scope, when it was put
+	value                  []byte
+	stored, expires, until int64
+	took                   time.Duration
+	cost                   int64
+	tokens                 int
+	marks                  []Mark
+	scope                  *scoped
+	n, all                 uint64 // of the scope's epoch and of everything's, when it was put
+	layer                  Layer
+}
+
+func (i *item) entry() Entry {
+	return Entry{
+		Value: i.value, Stored: moment(i.stored), Expires: moment(i.expires), Until: moment(i.until),
+		Took: i.took, Cost: i.cost, Tokens: i.tokens, Marks: i.marks,
+	}
 }
 
 // current reports whether nothing moved that i depends on.
 func (i *item) current() bool {
-	if !i.mark.Current() {
+	if of := (Mark{i.scope.epoch, i.n, i.all}); !of.Current() {
 		return false
 	}
-	for _, m := range i.Marks {
+	for _, m := range i.marks {
 		if !m.Current() {
 			return false
 		}
@@ -127,7 +140,21 @@ func (i *item) current() bool {
 }
 
 func (i *item) size() int64 {
-	return int64(len(i.Value)) + overhead + int64(len(i.Marks))*perMark
+	return int64(len(i.value)) + overhead + int64(len(i.marks))*perMark
+}
+
+func moment(ns int64) time.Time {
+	if ns == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, ns)
+}
+
+func nanos(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixNano()
 }
 
 type shard struct {
@@ -230,19 +257,6 @@ func (c *Cache) Get(l Layer, s tenant.Scope, k Key, now time.Time) (Entry, bool)
 	return e, ok
 }
 
-// Look is Get for who asks again if nothing is there, by Get or Fetch: a miss is not
-// counted.
-func (c *Cache) Look(l Layer, s tenant.Scope, k Key, now time.Time) (Entry, bool) {
-	sh := c.shard(k)
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	e, ok := sh.look(l, s, k, now)
-	if ok {
-		sh.layers[l].asked(&e, true)
-	}
-	return e, ok
-}
-
 // Glance returns what Get does and counts nothing: whether what is found is used shows
 // later.
 func (c *Cache) Glance(l Layer, s tenant.Scope, k Key, now time.Time) (Entry, bool) {
@@ -266,14 +280,14 @@ func (n *counts) asked(e *Entry, ok bool) {
 func (s *shard) look(l Layer, sc tenant.Scope, k Key, now time.Time) (Entry, bool) {
 	i, ok := s.kept.Get(k, now)
 	switch {
-	case !ok || i.layer != l || i.scope != sc || sc.IsZero():
+	case !ok || i.layer != l || i.scope.Scope != sc || sc.IsZero():
 		return Entry{}, false
 	case !i.current():
 		s.layers[l].dead++
 		s.kept.Remove(k)
 		return Entry{}, false
 	}
-	return i.Entry, true
+	return i.entry(), true
 }
 
 // Peek is Get for who looks again where nothing is: a hit counts, a miss does not.
@@ -293,16 +307,19 @@ func (c *Cache) Peek(l Layer, s tenant.Scope, k Key, now time.Time) (Entry, bool
 // kept.
 func (c *Cache) Put(l Layer, s tenant.Scope, k Key, e Entry, now time.Time) {
 	if !s.IsZero() && c.keep(l, s, k, e, now) && c.level != nil {
-		of := ofScope(s)
-		e.Marks = append(e.Marks[:len(e.Marks):len(e.Marks)], c.Mark(of.Kind, of.Name))
+		of := c.epochs.scope(s).epoch
+		e.Marks = append(e.Marks[:len(e.Marks):len(e.Marks)], Mark{of, of.n.Load(), c.epochs.all.Load()})
 		c.level.put(write{at: c.level.seal.place(l, s, k), entry: e})
 	}
 }
 
 // keep is Put into memory; it reports whether the entry is kept.
 func (c *Cache) keep(l Layer, s tenant.Scope, k Key, e Entry, now time.Time) bool {
-	of := ofScope(s)
-	i := &item{Entry: e, scope: s, layer: l, mark: c.Mark(of.Kind, of.Name)}
+	of := c.epochs.scope(s)
+	i := &item{
+		value: e.Value, stored: nanos(e.Stored), expires: nanos(e.Expires), until: nanos(e.Until), took: e.Took, cost: e.Cost,
+		tokens: e.Tokens, marks: e.Marks, scope: of, n: of.epoch.n.Load(), all: c.epochs.all.Load(), layer: l,
+	}
 	sh := c.shard(k)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()

@@ -85,17 +85,18 @@ type Epochs interface {
 // epochs are all that were asked for. Their names come from the configuration, from
 // keys and from collections, never from a request.
 type epochs struct {
-	mu    sync.RWMutex
-	named map[EpochName]*epoch
-	all   atomic.Uint64
-	kept  Epochs
+	mu     sync.RWMutex
+	named  map[EpochName]*epoch
+	scopes map[tenant.Scope]*scoped
+	all    atomic.Uint64
+	kept   Epochs
 
 	level  *level               // nil: nobody is to be told
 	untold map[EpochName]uint64 // bumps that other gateways do not know of
 }
 
 func (e *epochs) open(ctx context.Context, kept Epochs, v *level) error {
-	e.named, e.kept, e.level, e.untold = map[EpochName]*epoch{}, kept, v, map[EpochName]uint64{}
+	e.named, e.scopes, e.kept, e.level, e.untold = map[EpochName]*epoch{}, map[tenant.Scope]*scoped{}, kept, v, map[EpochName]uint64{}
 	if kept == nil {
 		return nil
 	}
@@ -132,6 +133,30 @@ func (e *epochs) count(name EpochName) *atomic.Uint64 {
 		return &e.all
 	}
 	return &e.of(name).n
+}
+
+// scoped is a scope, once for all its entries, and its epoch.
+type scoped struct {
+	tenant.Scope
+	epoch *epoch
+}
+
+// scope returns what stands for a scope.
+func (e *epochs) scope(s tenant.Scope) *scoped {
+	e.mu.RLock()
+	sc := e.scopes[s]
+	e.mu.RUnlock()
+	if sc != nil {
+		return sc
+	}
+	of := e.of(ofScope(s))
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if sc = e.scopes[s]; sc == nil {
+		sc = &scoped{s, of}
+		e.scopes[s] = sc
+	}
+	return sc
 }
 
 func (e *epochs) bump(name EpochName) error {

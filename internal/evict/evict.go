@@ -54,11 +54,20 @@ type node[K comparable, V any] struct {
 	key        K
 	value      V
 	size       int64
-	until      time.Time // zero: no end
-	prev, next int32     // prev came later, next earlier
+	until      int64 // ns since 1970; 0: no end
+	prev, next int32 // prev came later, next earlier
 	asked      uint8
 	inMain     bool
 	used       bool
+}
+
+func (n *node[K, V]) over(now time.Time) bool { return n.until != 0 && now.UnixNano() >= n.until }
+
+func nanos(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixNano()
 }
 
 // queue is a list of nodes: the newest is its head, the oldest its tail.
@@ -96,7 +105,7 @@ func (c *Cache[K, V]) Get(key K, now time.Time) (value V, ok bool) {
 		return value, false
 	}
 	n := &c.nodes[i]
-	if !n.until.IsZero() && !now.Before(n.until) {
+	if n.over(now) {
 		c.leave(i, Expired)
 		return value, false
 	}
@@ -124,7 +133,7 @@ func (c *Cache[K, V]) Put(key K, value V, size int64, until, now time.Time) bool
 	} else {
 		c.free = c.nodes[i].next
 	}
-	c.nodes[i] = node[K, V]{key: key, value: value, size: size, until: until, asked: asked, inMain: inMain, used: true}
+	c.nodes[i] = node[K, V]{key: key, value: value, size: size, until: nanos(until), asked: asked, inMain: inMain, used: true}
 	c.places[key] = i
 	c.enter(i)
 	for c.Bytes() > c.budget {
@@ -174,7 +183,7 @@ func (c *Cache[K, V]) Sweep(from, n int, now time.Time, gone func(K, V) bool) (n
 	for i := from; i < end; i++ {
 		switch n := &c.nodes[i]; {
 		case !n.used:
-		case !n.until.IsZero() && !now.Before(n.until):
+		case n.over(now):
 			c.leave(int32(i), Expired)
 		case gone(n.key, n.value):
 			c.leave(int32(i), Removed)
@@ -242,7 +251,7 @@ func (c *Cache[K, V]) evict(now time.Time) {
 		if i := c.small.tail; i != nowhere && (c.small.bytes > c.budget/smallShare || c.main.tail == nowhere) {
 			n := &c.nodes[i]
 			switch {
-			case !n.until.IsZero() && !now.Before(n.until):
+			case n.over(now):
 				c.leave(i, Expired)
 				return
 			case n.asked > worth:
@@ -259,7 +268,7 @@ func (c *Cache[K, V]) evict(now time.Time) {
 		i := c.main.tail
 		n := &c.nodes[i]
 		switch {
-		case !n.until.IsZero() && !now.Before(n.until):
+		case n.over(now):
 			c.leave(i, Expired)
 			return
 		case n.asked > 0:
@@ -276,15 +285,10 @@ func (c *Cache[K, V]) evict(now time.Time) {
 // ghosts are keys that left the small queue, the latest of them, without their values.
 type ghosts[K comparable] struct {
 	at    map[K]uint64 // numbers, by key
-	order []ghost[K]   // a ring; one counts while at has its number
-	first int
+	order []K          // a ring; one counts while at has its number
+	first int          // in order, of the oldest
 	n     int
-	next  uint64
-}
-
-type ghost[K comparable] struct {
-	key    K
-	number uint64
+	next  uint64 // number of the next one; the oldest has next-n
 }
 
 // take reports whether a key is remembered, and forgets it.
@@ -300,21 +304,21 @@ func (g *ghosts[K]) add(key K, most int) {
 		g.drop()
 	}
 	if g.n == len(g.order) {
-		grown := make([]ghost[K], max(fewGhosts, 2*g.n))
+		grown := make([]K, max(fewGhosts, g.n+g.n/4))
 		k := copy(grown, g.order[g.first:])
 		copy(grown[k:], g.order[:g.first])
 		g.order, g.first = grown, 0
 	}
-	g.next++
-	g.order[(g.first+g.n)%len(g.order)] = ghost[K]{key, g.next}
-	g.n++
+	g.order[(g.first+g.n)%len(g.order)] = key
 	g.at[key] = g.next
+	g.n++
+	g.next++
 }
 
 func (g *ghosts[K]) drop() {
 	old := g.order[g.first]
-	g.first, g.n = (g.first+1)%len(g.order), g.n-1
-	if g.at[old.key] == old.number {
-		delete(g.at, old.key)
+	if n, ok := g.at[old]; ok && n == g.next-uint64(g.n) {
+		delete(g.at, old)
 	}
+	g.first, g.n = (g.first+1)%len(g.order), g.n-1
 }

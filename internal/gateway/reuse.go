@@ -337,7 +337,7 @@ func (x *exchange) lost() flow.Event {
 	r := x.reuse
 	r.flight.leave(r.seat, context.Canceled)
 	r.flight = nil
-	if ev, ok := x.recalled(time.Now(), x.g.answers.Look); ok {
+	if ev, ok := x.recalled(time.Now(), x.g.answers.Peek); ok {
 		return ev
 	}
 	return flow.Event{Kind: flow.Missed}
