@@ -160,12 +160,11 @@ var noHTTP = []string{"gateway", "wire", "engine", "engine/*", "api/openai", "ap
 // dialers open connections; everyone else is given a way to.
 var dialers = []string{
 	"wire",
-	"discover/local",        // its own guard lets it reach loopback alone
-	"store/redis",           // its library names net.Dialer, and is given a way to dial
-	"store/redis/redistest", // asks whether the server it starts listens yet
-	"test/bench",            // a load and a proxy that share nothing with what they measure
-	"test/prefixes",         // a client, that shares nothing with it
-	"test/regions",          // callers that share nothing with it either
+	"discover/local", // its own guard lets it reach loopback alone
+	"store/redis",    // its library names net.Dialer, and is given a way to dial
+	"test/bench",     // a load and a proxy that share nothing with what they measure
+	"test/prefixes",  // a client, that shares nothing with it
+	"test/regions",   // callers that share nothing with it either
 }
 
 // exported names the variables that other packages may see though they are no

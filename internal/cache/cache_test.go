@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -67,7 +68,7 @@ func TestKeep(t *testing.T) {
 
 func TestNothingForNobody(t *testing.T) {
 	c := made(t, 1<<20)
-	if _, err := c.Key(Answers, tenant.Scope{}); err != ErrNoScope {
+	if _, err := c.Key(Answers, tenant.Scope{}); !errors.Is(err, ErrNoScope) {
 		t.Errorf("a key for nobody: %v", err)
 	}
 	s := scopeOf(t, "acme", tenant.Project)

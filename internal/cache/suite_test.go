@@ -3,6 +3,7 @@ package cache_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"strings"
@@ -306,7 +307,7 @@ func TestUntold(t *testing.T) {
 		}
 		ka, kb := put(a, "a"), put(b, "b")
 		store.Break(true)
-		if err := a.PurgeModel("m"); err != cache.ErrUntold {
+		if err := a.PurgeModel("m"); !errors.Is(err, cache.ErrUntold) {
 			t.Errorf("untold: %v", err)
 		}
 		if _, ok := a.Get(cache.Answers, s, ka, time.Now()); ok {
@@ -316,7 +317,7 @@ func TestUntold(t *testing.T) {
 			t.Error("not purged there yet, and not found")
 		}
 		between := put(a, "between") // after a's purge, before it hears of b's
-		if err := b.PurgeModel("m"); err != cache.ErrUntold {
+		if err := b.PurgeModel("m"); !errors.Is(err, cache.ErrUntold) {
 			t.Errorf("untold: %v", err)
 		}
 		store.Break(false)

@@ -46,6 +46,7 @@ func (d *Doc) canonical(dst []byte, n uint32, depth int, leave func(int, Value) 
 		}
 	case Number:
 		return appendNumber(dst, d.src[x.start:x.end])
+	case Absent, Null, Bool:
 	}
 	return append(dst, d.src[x.start:x.end]...)
 }

@@ -58,6 +58,7 @@ func (c *Caller) Scope(reach Reach) (s Scope, ok bool) {
 		ok = c.Tenant != ""
 	case Public:
 		ok = true
+	case reaches: // refused above
 	}
 	if !ok {
 		return Scope{}, false
@@ -88,6 +89,7 @@ func (s Scope) String() string {
 		return "project:" + s.tenant + "/" + s.project
 	case Organisation:
 		return "organisation:" + s.tenant
+	case Public, reaches:
 	}
 	return s.reach.String()
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"headworks/internal/store/redis"
+	"headworks/internal/wire"
 )
 
 // Servers returns the servers that this machine has, by name.
@@ -45,7 +46,7 @@ type Server struct {
 // Start starts a server of that path, which ends with the test.
 func Start(t *testing.T, path string, args ...string) *Server {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,14 +62,15 @@ func Start(t *testing.T, path string, args ...string) *Server {
 // Again starts the server after Kill, at the same address, without what it knew.
 func (s *Server) Again() {
 	s.t.Helper()
-	s.run = exec.Command(s.path, s.args...)
+	s.run = exec.CommandContext(context.Background(), s.path, s.args...) // Kill ends it
 	s.run.Stderr = os.Stderr
 	if err := s.run.Start(); err != nil {
 		s.t.Fatal(err)
 	}
 	for range 500 {
-		c, err := net.Dial("tcp", s.Addr)
-		if err == nil {
+		if d, err := wire.NewDialer([]string{s.Addr}, 0); err != nil {
+			s.t.Fatal(err)
+		} else if c, err := d.Dial(context.Background(), "tcp", s.Addr); err == nil {
 			c.Close()
 			return
 		}
@@ -89,10 +91,11 @@ func (s *Server) Kill() {
 // Store returns a store at the server, which is closed with the test.
 func (s *Server) Store(t *testing.T) *redis.Store {
 	t.Helper()
-	var d net.Dialer
-	store := redis.New(redis.Options{Addr: s.Addr, Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
-		return d.DialContext(ctx, network, addr)
-	}})
+	d, err := wire.NewDialer([]string{s.Addr}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	store := redis.New(redis.Options{Addr: s.Addr, Dial: d.Dial})
 	t.Cleanup(store.Close)
 	return store
 }
