@@ -47,7 +47,7 @@ func TestMetricsAreWhatTheDocumentationLists(t *testing.T) {
 	source = strings.Replace(source, "models:", "  watched: {kind: vllm, urls: ["+watched.URL+"], metrics: /vllm-dp.prom, gpu: ["+watched.URL+"/dcgm.prom]}\nmodels:", 1)
 	far := "peers: {secret: a-secret-of-all-cells}\ncells: {far-away: {urls: [http://127.0.0.1:9]}}\ndns: {listen: \"127.0.0.1:0\", name: llm.example.com, cells: {far-away: [127.0.0.1]}}\n"
 	source = strings.Replace(source, "canary: {", "shadow: {model: shade, share: 100%}, canary: {", 1)
-	source = strings.Replace(source, "models:\n", "models:\n  shade: {targets: [{upstream: lab, model: other, price: {input: 1, output: 1}}]}\n", 1)
+	source = strings.Replace(source, "models:\n", "models:\n  shade: {cache: {semantic: shadow}, targets: [{upstream: lab, model: other, price: {input: 1, output: 1}}]}\n", 1)
 	source = strings.Replace(source, "models:\n", "  quotes: {kind: local-extract}\nmodels:\n  manual: {targets: [{upstream: quotes, model: docs}]}\n", 1)
 	i := serve(t, far+source)
 	key := i.create(t, `{"name":"canary-key","tenant":"canary-tenant","project":"canary-project"}`)
@@ -63,6 +63,7 @@ func TestMetricsAreWhatTheDocumentationLists(t *testing.T) {
 	for range 2 { // the second is given the answer to the first
 		i.send(t, "POST", i.BaseURL()+"/chat/completions", pinned, `{"model":"shade","temperature":0,"messages":[{"role":"user","content":"`+strings.Repeat("again ", 1<<10)+`"}]}`)
 	}
+	i.send(t, "POST", i.BaseURL()+"/chat/completions", pinned, `{"model":"shade","messages":[{"role":"user","content":"How do I paint the door of my garage?"}]}`)
 	i.send(t, "POST", i.BaseURL()+"/chat/completions", pinned, `{"model":"m","messages":[{"role":"user","content":"`+strings.Repeat("long ", 1<<18)+`"}]}`)
 	cut := i.stream(t, pinned, "cuts/canary-asked")
 	left := i.stream(t, pinned, "cuts/canary-asked")
@@ -72,7 +73,7 @@ func TestMetricsAreWhatTheDocumentationLists(t *testing.T) {
 	if rest := cut.rest(t); !strings.Contains(rest, "upstream_stream_interrupted") {
 		t.Errorf("a cut stream: %q", rest)
 	}
-	eventually(t, "all requests are counted", func() bool { return metric(t, i, "headworks_requests_total") == 17 })
+	eventually(t, "all requests are counted", func() bool { return metric(t, i, "headworks_requests_total") == 18 })
 	eventually(t, "engines and GPUs are asked", func() bool {
 		return metric(t, i, "headworks_engine_requests") == 10 && metric(t, i, "headworks_gpu_errors") == 1
 	})

@@ -24,12 +24,7 @@ func (a *alternative) holds(t *token) bool {
 	if t.exact || t.shout() {
 		return false
 	}
-	for _, w := range a.words {
-		if w == t.text {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(a.words, t.text)
 }
 
 // rules reads a table: one rule a line, "from -> to".
@@ -41,12 +36,12 @@ func rules(table string) []rule {
 			continue
 		}
 		var r rule
-		for _, field := range strings.Fields(from) {
-			switch {
-			case field == "^":
+		for field := range strings.FieldsSeq(from) {
+			switch field {
+			case "^":
 				r.head = true
 				continue
-			case field == "$":
+			case "$":
 				r.tail = true
 				continue
 			}

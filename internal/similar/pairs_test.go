@@ -122,7 +122,7 @@ func TestChanged(t *testing.T) {
 	t.Logf("%d changes of %d questions, no false hit", changed, len(texts))
 }
 
-// TestQQP measures, where HEADWORKS_QQP names the file similiar_qqp_full.json of GPTCache
+// TestQQP measures, where HEADWORKS_QQP names the file of labelled pairs of GPTCache
 // (examples/benchmark, MIT; questions of Quora): 5,000 questions are kept, 2,500 that its
 // people held for the same as one of them are asked, and 2,500 others.
 func TestQQP(t *testing.T) {

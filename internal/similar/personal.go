@@ -13,7 +13,7 @@ func Personal(text string) bool {
 	lower := strings.ToLower(strings.ReplaceAll(text, "’", "'"))
 	fields := strings.Fields(lower)
 	for i, f := range fields {
-		w := strings.Trim(f, opening+closing)
+		w := strings.Trim(f, around)
 		at := strings.IndexByte(w, '@')
 		if at > 0 && strings.IndexByte(w[at:], '.') > 1 {
 			return true
@@ -40,7 +40,7 @@ func Personal(text string) bool {
 
 func near(words []string, n int, set map[string]bool) bool {
 	for _, w := range words[:min(n, len(words))] {
-		if set[strings.TrimSuffix(strings.Trim(w, opening+closing), "'s")] {
+		if set[strings.TrimSuffix(strings.Trim(w, around), "'s")] {
 			return true
 		}
 	}

@@ -89,9 +89,15 @@ func Compare(a, b *Question) Guard {
 		guard Guard
 		holds func(a, b *Question) bool
 	}{
-		{Time, timeless}, {Language, sameLanguage},
-		{Number, sameNumbers}, {Negation, sameNegation}, {Antonym, noAntonyms},
-		{Entity, sameEntities}, {Class, sameClass}, {Stem, sameStems}, {Order, sameOrder},
+		{Time, timeless},
+		{Language, sameLanguage},
+		{Number, sameNumbers},
+		{Negation, sameNegation},
+		{Antonym, noAntonyms},
+		{Entity, sameEntities},
+		{Class, sameClass},
+		{Stem, sameStems},
+		{Order, sameOrder},
 	} {
 		if !g.holds(a, b) {
 			return g.guard

@@ -5,7 +5,7 @@ import "strings"
 // set makes a set of words.
 func set(s string) map[string]bool {
 	m := map[string]bool{}
-	for _, w := range strings.Fields(s) {
+	for w := range strings.FieldsSeq(s) {
 		m[w] = true
 	}
 	return m
@@ -14,7 +14,7 @@ func set(s string) map[string]bool {
 // pairs makes a table of "from=to" words.
 func pairs(s string) map[string]string {
 	m := map[string]string{}
-	for _, p := range strings.Fields(s) {
+	for p := range strings.FieldsSeq(s) {
 		from, to, _ := strings.Cut(p, "=")
 		m[from] = strings.ReplaceAll(to, "_", " ")
 	}

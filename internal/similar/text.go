@@ -106,6 +106,7 @@ func quoted(s string) (inside, after string, ok bool) {
 
 const (
 	opening = "([{<\"'“‘«¿¡"
+	around  = "([{<\"'“‘«¿¡)]}>”’»,.;:!?…。？！，、" // both
 	closing = ")]}>\"'”’»,.;:!?…。？！，、"
 )
 

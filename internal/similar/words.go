@@ -55,7 +55,7 @@ var movingAfter = set(`week weeks month months year years weekend season morning
 func movingWord(text string) string {
 	before := ""
 	for f := range strings.FieldsSeq(strings.ToLower(text)) {
-		w := strings.Trim(f, opening+closing)
+		w := strings.Trim(f, around)
 		w = strings.TrimSuffix(strings.ReplaceAll(w, "’", "'"), "'s")
 		if movingWords[w] {
 			return w
