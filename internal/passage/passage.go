@@ -83,6 +83,26 @@ type Passage struct {
 	Vector  []float32 // nil: it has none
 }
 
+// Heading is what stands over the passage: the title, and the headings above it.
+func (p *Passage) Heading() string {
+	switch {
+	case p.Title == "":
+		return p.Path
+	case p.Path == "":
+		return p.Title
+	}
+	return p.Title + " > " + p.Path
+}
+
+// Indexed is what an index of words reads of the passage: what stands over it and its
+// text.
+func (p *Passage) Indexed() string {
+	if head := p.Heading(); head != "" {
+		return head + "\n\n" + p.Text
+	}
+	return p.Text
+}
+
 // Whole is a document with its passages.
 type Whole struct {
 	Document

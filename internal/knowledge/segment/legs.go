@@ -137,17 +137,6 @@ func (w *watch) note(recall float64) {
 	w.of.Note(recall)
 }
 
-// heading returns what stands over a passage in the index of words.
-func heading(p *passage.Passage) string {
-	switch {
-	case p.Title == "":
-		return p.Path
-	case p.Path == "":
-		return p.Title
-	}
-	return p.Title + " > " + p.Path
-}
-
 // languageOf returns how the words of a space are read.
 func languageOf(of passage.Space) words.Language {
 	l, _ := words.ParseLanguage(of.Language) // of another name nothing is made
@@ -155,13 +144,7 @@ func languageOf(of passage.Space) words.Language {
 }
 
 // terms returns the terms of a passage: of what stands over it and of its text.
-func terms(l words.Language, p *passage.Passage) bm25.Terms {
-	head := heading(p)
-	if head == "" {
-		return l.Text(p.Text)
-	}
-	return l.Text(head + "\n\n" + p.Text)
-}
+func terms(l words.Language, p *passage.Passage) bm25.Terms { return l.Text(p.Indexed()) }
 
 // indices are what writes the two of a segment.
 type indices struct {
