@@ -43,7 +43,7 @@ func TestFollow(t *testing.T) {
 		_, _ = io.WriteString(w, "<title>"+r.URL.Path[1:]+"</title><main><p>"+text+"</main>")
 	}))
 	defer server.Close()
-	l, err := openLibrary(t.Context(), t.TempDir(), alone{}, nil, nil, slog.New(slog.DiscardHandler))
+	l, err := openLibrary(t.Context(), t.TempDir(), "", alone{}, nil, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,13 +27,16 @@ import (
 	"headworks/internal/passage"
 	"headworks/internal/relevance"
 	"headworks/internal/source"
+	"headworks/internal/store/pgvector"
 	"headworks/internal/store/sqlite"
 )
 
 // library is the collections of documents in a data folder.
 type library struct {
 	knowledge *knowledge.Knowledge
-	store     *segment.Store
+	register  knowledge.Register
+	segments  *segment.Store // nil: the passages are in PostgreSQL
+	shelf     io.Closer      // where they are
 	reader    *format.Reader
 	files     *os.Root
 	follows   bool // collections follow their sources here
@@ -45,11 +48,22 @@ const (
 	compiledFolder = "compiled"  // and what reading PDF needs, which may be thrown away
 )
 
-func openLibrary(ctx context.Context, dir string, e knowledge.Embedders, r knowledge.Reranker, bump func(string) error, log *slog.Logger) (l *library, err error) {
+// openLibrary opens the collections of a data folder, or of a PostgreSQL by its URL.
+func openLibrary(ctx context.Context, dir, at string, e knowledge.Embedders, r knowledge.Reranker, bump func(string) error, log *slog.Logger) (l *library, err error) {
 	l = &library{reader: format.New(format.Default()), log: log}
 	l.reader.KeepIn(filepath.Join(dir, compiledFolder))
-	if l.store, err = segment.Open(ctx, filepath.Join(dir, libraryFolder), log); err != nil {
-		return nil, errors.Join(err, l.reader.Close())
+	var store knowledge.Store
+	if at == "" {
+		if l.segments, err = segment.Open(ctx, filepath.Join(dir, libraryFolder), log); err != nil {
+			return nil, errors.Join(err, l.reader.Close())
+		}
+		store, l.register, l.shelf = l.segments, l.segments, l.segments
+	} else {
+		far, err := pgvector.Open(ctx, at)
+		if err != nil {
+			return nil, errors.Join(err, l.reader.Close())
+		}
+		store, l.register, l.shelf = far, far, far
 	}
 	files := filepath.Join(dir, libraryFolder, "files")
 	if err = os.MkdirAll(files, 0o700); err == nil {
@@ -57,7 +71,7 @@ func openLibrary(ctx context.Context, dir string, e knowledge.Embedders, r knowl
 	}
 	if err == nil {
 		l.knowledge, err = knowledge.Open(ctx, knowledge.Options{
-			Store: l.store, Register: l.store, Embedders: e, Reader: l.reader, Sources: places{}, Files: l.files, Reranker: r, Bump: bump, Promote: l.promote, Log: log,
+			Store: store, Register: l.register, Embedders: e, Reader: l.reader, Sources: places{}, Files: l.files, Reranker: r, Bump: bump, Promote: l.promote, Log: log,
 		})
 	}
 	if err != nil {
@@ -115,14 +129,19 @@ func (l *library) run(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		_, err := l.store.Tidy(ctx, time.Now())
+		var err error
+		if l.segments != nil {
+			_, err = l.segments.Tidy(ctx, time.Now())
+		} else {
+			err = l.knowledge.Refresh(ctx)
+		}
 		err = errors.Join(err, l.knowledge.Expired(ctx))
 		if failing != (err != nil) && ctx.Err() == nil {
 			failing = err != nil
 			if failing {
-				l.log.Error("segments of collections cannot be merged; searches go on", "cause", err.Error())
+				l.log.Error("collections cannot be looked after; searches go on", "cause", err.Error())
 			} else {
-				l.log.Info("segments of collections can be merged again")
+				l.log.Info("collections are looked after again")
 			}
 		}
 	}
@@ -135,11 +154,20 @@ func (l *library) watched(now time.Time) (behind time.Duration, recall float64) 
 	for _, c := range l.knowledge.List(knowledge.ByOperator()) {
 		b, _ := c.Late(now)
 		behind = max(behind, b)
-		if r, known := l.store.Recall(c.Space()); known {
+		if r, known := l.recall(c.Space()); known {
 			recall = min(recall, r)
 		}
 	}
 	return behind, recall
+}
+
+// recall returns what share of the nearest vectors searches of a space find, where that
+// is measured.
+func (l *library) recall(of passage.Space) (r float64, known bool) {
+	if l.segments == nil {
+		return 0, false
+	}
+	return l.segments.Recall(of)
 }
 
 // leastRecall is below which an operator is told: searches compare exactly by then.
@@ -153,7 +181,7 @@ func (c *conditions) library(l *library) {
 			c.raise(alert.Ticket, "knowledge:behind:"+of.ID, fmt.Sprintf("the collection %s is %s behind its source", scope["collection"], behind.Round(time.Second)),
 				cmp.Or(of.Sync.Trouble, "its synchronisation takes longer than the time between two"), "headworks knowledge sync "+of.ID, scope)
 		}
-		if r, known := l.store.Recall(of.Space()); known && r < leastRecall {
+		if r, known := l.recall(of.Space()); known && r < leastRecall {
 			c.raise(alert.Ticket, "knowledge:recall:"+of.ID, fmt.Sprintf("searches of the collection %s find %.0f %% of the nearest vectors", scope["collection"], 100*r),
 				"its vectors lie so that a bit a dimension does not tell them apart; all are compared now, which takes longer", "headworks knowledge list --json", scope)
 		}
@@ -180,7 +208,7 @@ func (l *library) follow(ctx context.Context) {
 
 // Close lets go of the folder.
 func (l *library) Close() error {
-	err := errors.Join(l.store.Close(), l.reader.Close())
+	err := errors.Join(l.shelf.Close(), l.reader.Close())
 	if l.files != nil {
 		err = errors.Join(err, l.files.Close())
 	}
@@ -188,7 +216,7 @@ func (l *library) Close() error {
 }
 
 func (l *library) golden() *golden.Sets {
-	return &golden.Sets{Register: l.store, Knowledge: l.knowledge}
+	return &golden.Sets{Register: l.register, Knowledge: l.knowledge}
 }
 
 func (l *library) surface() *admin.Library {
@@ -202,7 +230,7 @@ var ErrLibraryInUse = segment.ErrInUse
 // is ErrLibraryInUse where one has it.
 func Library(ctx context.Context, dir string, log io.Writer) (http.Handler, io.Closer, error) {
 	logger := slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	l, err := openLibrary(ctx, dir, alone{}, nil, epochs{filepath.Join(dir, storeFile)}.bump, logger)
+	l, err := openLibrary(ctx, dir, "", alone{}, nil, epochs{filepath.Join(dir, storeFile)}.bump, logger)
 	if err != nil {
 		return nil, nil, err
 	}

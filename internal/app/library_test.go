@@ -31,7 +31,7 @@ func TestCACM(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := openLibrary(t.Context(), t.TempDir(), alone{}, nil, nil, slog.New(slog.DiscardHandler))
+	l, err := openLibrary(t.Context(), t.TempDir(), "", alone{}, nil, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

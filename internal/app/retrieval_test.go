@@ -28,7 +28,7 @@ func TestTune(t *testing.T) {
 	if err := os.WriteFile(file, []byte(documents.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	l, err := openLibrary(t.Context(), t.TempDir(), alone{}, nil, nil, slog.New(slog.DiscardHandler))
+	l, err := openLibrary(t.Context(), t.TempDir(), "", alone{}, nil, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +92,7 @@ func TestTitleAlone(t *testing.T) {
 	if err := os.WriteFile(file, []byte(`{"id":"a","title":"Travel rules","text":""}`+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	l, err := openLibrary(t.Context(), t.TempDir(), alone{}, nil, nil, slog.New(slog.DiscardHandler))
+	l, err := openLibrary(t.Context(), t.TempDir(), "", alone{}, nil, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +133,7 @@ func TestLanguageOfACollection(t *testing.T) {
 		return len(a.Hits)
 	}
 	for _, again := range []bool{false, true} {
-		l, err := openLibrary(t.Context(), folder, alone{}, nil, nil, slog.New(slog.DiscardHandler))
+		l, err := openLibrary(t.Context(), folder, "", alone{}, nil, nil, slog.New(slog.DiscardHandler))
 		if err != nil {
 			t.Fatal(err)
 		}

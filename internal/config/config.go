@@ -36,6 +36,7 @@ type Config struct {
 	Shared       string                              `json:"shared,omitzero" jsonschema:"where what several processes share is kept: none, or a Redis or Valkey, as redis://host:6379/0"`
 	SharedSecret tenant.Secret                       `json:"shared_password,omitzero" jsonschema:"the password of shared, best as a reference"`
 	Cache        Cache                               `json:"cache,omitzero" jsonschema:"what keeps answers and what else was computed once"`
+	Knowledge    Knowledge                           `json:"knowledge,omitzero" jsonschema:"where collections of documents are kept"`
 	Upstreams    map[string]Upstream                 `json:"upstreams,omitzero" jsonschema:"engines and providers, by name"`
 	Models       map[string]Model                    `json:"models,omitzero" jsonschema:"what callers ask for, by name"`
 	Tiers        map[string]Tier                     `json:"tiers,omitzero" jsonschema:"what a class of callers may use, by name"`
@@ -665,7 +666,7 @@ func Guard(running, next *Config) *Problem {
 func Restart(changes []Change) []string {
 	var paths []string
 	for _, c := range changes {
-		if slices.Contains([]string{"listen", "tls.cert", "tls.key", "admin.listen", "admin.tls.cert", "admin.tls.key", "data", "state", "shared", "shared_password", "cache.secret", "cache.encrypt", "peers.listen", "peers.tls.cert", "peers.tls.key", "peers.tls.ca", "dns.listen"}, c.Path) {
+		if slices.Contains([]string{"listen", "tls.cert", "tls.key", "admin.listen", "admin.tls.cert", "admin.tls.key", "data", "state", "shared", "shared_password", "cache.secret", "cache.encrypt", "knowledge.postgres", "peers.listen", "peers.tls.cert", "peers.tls.key", "peers.tls.ca", "dns.listen"}, c.Path) {
 			paths = append(paths, c.Path)
 		}
 	}

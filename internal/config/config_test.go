@@ -140,6 +140,7 @@ shared_password none
 cache.memory 256MiB
 cache.secret none
 cache.encrypt on
+knowledge.postgres none
 upstreams none
 models none
 tiers none

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"headworks/internal/tenant"
 )
 
 // What becomes of an answer whose documents cannot be searched.
@@ -16,6 +18,12 @@ const (
 
 // DocsCollection is the collection that is the documentation inside the program.
 const DocsCollection = "headworks-docs"
+
+// Knowledge is where collections of documents are kept: in the data folder, or in a
+// PostgreSQL that several gateways share.
+type Knowledge struct {
+	Postgres tenant.Secret `json:"postgres,omitzero" jsonschema:"URL of a PostgreSQL with pgvector 0.8 or later, as postgres://user:password@host:5432/database, best as a reference; in the data folder unless given"`
+}
 
 // Grounding is which documents a model answers from, and how.
 type Grounding struct {

@@ -110,6 +110,7 @@ type Knowledge struct {
 	adding sync.Map // *sync.Mutex by collection: one ingestion at a time
 	mu     sync.RWMutex
 	known  map[string]*Collection // by ID; each is replaced, never changed
+	moves  uint64                 // how often known changed here
 	desk   desk
 }
 
@@ -203,7 +204,26 @@ func (k *Knowledge) keep(ctx context.Context, c *Collection) error {
 	}
 	k.mu.Lock()
 	k.known[c.ID] = c
+	k.moves++
 	k.mu.Unlock()
+	return nil
+}
+
+// Refresh takes over what other processes registered, where several share a Register.
+// What changes here meanwhile is taken over the next time.
+func (k *Knowledge) Refresh(ctx context.Context) error {
+	k.mu.RLock()
+	before := k.moves
+	k.mu.RUnlock()
+	known := map[string]*Collection{}
+	if err := recall(ctx, k.o.Register, collectionKind, func(c *Collection) { known[c.ID] = c }); err != nil {
+		return err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.moves == before {
+		k.known = known
+	}
 	return nil
 }
 
@@ -588,6 +608,7 @@ func (k *Knowledge) drop(ctx context.Context, c *Collection) error {
 	}
 	k.mu.Lock()
 	delete(k.known, c.ID)
+	k.moves++
 	k.mu.Unlock()
 	if err := errors.Join(k.forgetFiles(ctx, c.ID), k.o.Register.Set(ctx, itemsKind, c.ID, nil)); err != nil {
 		return err
