@@ -767,4 +767,3 @@ func vector(v []float32) any {
 	}
 	return string(append(b, ']'))
 }
-
