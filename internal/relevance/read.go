@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"math"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -88,42 +86,6 @@ func ReadJudgements(data []byte) (Judgements, error) {
 func names(fields []string) bool {
 	_, err := strconv.ParseFloat(fields[len(fields)-1], 64)
 	return err != nil && strings.Contains(strings.ToLower(fields[0]), "query")
-}
-
-// ReadRun reads a TREC run, "question Q0 document place score name" a line. The
-// place is not looked at.
-func ReadRun(data []byte) (Run, error) {
-	run := Run{}
-	n := 0
-	for line := range lines(data) {
-		n++
-		fields := strings.Fields(string(line))
-		if len(fields) == 0 {
-			continue
-		}
-		if len(fields) < 5 {
-			return nil, fault.New(fault.InvalidRequest, fmt.Sprintf("Line %d of the run has %d fields. Write: question, Q0, document, place, score, name.", n, len(fields)))
-		}
-		score, err := strconv.ParseFloat(fields[4], 64)
-		if err != nil || math.IsNaN(score) {
-			return nil, fault.New(fault.InvalidRequest, fmt.Sprintf("Line %d of the run has something that is no score in its fifth field.", n))
-		}
-		run[fields[0]] = append(run[fields[0]], Ranked{fields[2], score})
-	}
-	for _, list := range run {
-		sortRanked(list)
-	}
-	return run, nil
-}
-
-// AppendRun appends a run as TREC writes it, under a name of one word.
-func AppendRun(p []byte, run Run, name string) []byte {
-	for _, query := range slices.Sorted(maps.Keys(run)) {
-		for i, r := range run[query] {
-			p = fmt.Appendf(p, "%s Q0 %s %d %s %s\n", query, r.Document, i+1, strconv.FormatFloat(r.Score, 'g', -1, 64), name)
-		}
-	}
-	return p
 }
 
 // lines yields the lines of a file without their ends, and without the mark that

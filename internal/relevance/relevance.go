@@ -35,24 +35,6 @@ type Ranked struct {
 // Run is a ranking for each question.
 type Run map[string][]Ranked
 
-// Fold turns a ranking of pieces into one of their documents: each has the score of
-// its best piece. A document named twice is one in the same way.
-func Fold(pieces []Ranked, document func(piece string) string) []Ranked {
-	best := make(map[string]float64, len(pieces))
-	for _, p := range pieces {
-		d := document(p.Document)
-		if score, seen := best[d]; !seen || p.Score > score {
-			best[d] = p.Score
-		}
-	}
-	folded := make([]Ranked, 0, len(best))
-	for d, score := range best {
-		folded = append(folded, Ranked{d, score})
-	}
-	sortRanked(folded)
-	return folded
-}
-
 func sortRanked(list []Ranked) {
 	slices.SortFunc(list, func(a, b Ranked) int {
 		return cmp.Or(cmp.Compare(b.Score, a.Score), cmp.Compare(a.Document, b.Document))

@@ -87,14 +87,6 @@ func TestEvaluate(t *testing.T) {
 	}
 }
 
-func TestFold(t *testing.T) {
-	pieces := []Ranked{{"b#1", 5}, {"a#1", 4}, {"a#2", 7}, {"c#1", 5}}
-	got := Fold(pieces, func(piece string) string { return piece[:1] })
-	if want := []Ranked{{"a", 7}, {"b", 5}, {"c", 5}}; !slices.Equal(got, want) {
-		t.Errorf("got %v, want %v", got, want)
-	}
-}
-
 func TestBootstrap(t *testing.T) {
 	scores := Scores{}
 	for i := range 100 {
@@ -195,22 +187,6 @@ func TestReadJudgements(t *testing.T) {
 	}
 }
 
-func TestRuns(t *testing.T) {
-	run, err := ReadRun([]byte("2 Q0 b 1 3.5 x\n1 Q0 a 2 1 x\n1 Q0 c 1 2 x\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	const want = "1 Q0 c 1 2 us\n1 Q0 a 2 1 us\n2 Q0 b 1 3.5 us\n"
-	if got := string(AppendRun(nil, run, "us")); got != want {
-		t.Errorf("got\n%swant\n%s", got, want)
-	}
-	for _, bad := range []string{"1 Q0 a 1", "1 Q0 a 1 x y", "1 Q0 a 1 NaN y"} {
-		if _, err := ReadRun([]byte(bad)); err == nil {
-			t.Errorf("%q is read", bad)
-		}
-	}
-}
-
 func FuzzReadQueries(f *testing.F) {
 	f.Add([]byte(`{"id":"1","text":"a question"}`))
 	f.Add([]byte("{\"_id\":2,\"text\":\"b\"}\n\n"))
@@ -241,21 +217,6 @@ func FuzzReadJudgements(f *testing.F) {
 			if query == "" || len(grades) == 0 {
 				t.Fatalf("%q has %v", query, grades)
 			}
-		}
-	})
-}
-
-// A run that is written is read as it was.
-func FuzzReadRun(f *testing.F) {
-	f.Add([]byte("1 Q0 a 1 2.5 x\n1 Q0 b 2 2.5 x\n"))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		run, err := ReadRun(data)
-		if err != nil {
-			return
-		}
-		again, err := ReadRun(AppendRun(nil, run, "x"))
-		if err != nil || !reflect.DeepEqual(run, again) {
-			t.Fatalf("%v is read again as %v, %v", run, again, err)
 		}
 	})
 }
