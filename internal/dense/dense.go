@@ -183,23 +183,6 @@ func (s *Segment) Verify() error {
 	return nil
 }
 
-// Split cuts a segment into at most n parts of about as many rows. Each can be
-// searched for itself, and rank.Merge makes one list of what they give.
-func (s *Segment) Split(n int) []*Segment {
-	n = max(1, min(n, s.rows))
-	parts := make([]*Segment, n)
-	for i := range parts {
-		from, to := i*s.rows/n, (i+1)*s.rows/n
-		part := *s
-		part.rows = to - from
-		part.ids = s.ids[4*from : 4*to]
-		part.codes = s.codes[8*s.words*from : 8*s.words*to]
-		part.floats = s.floats[4*s.dim*from : 4*s.dim*to]
-		parts[i] = &part
-	}
-	return parts
-}
-
 // normalise puts the direction of v into unit.
 func normalise(unit, v []float32) error {
 	if len(v) != len(unit) {
