@@ -15,6 +15,8 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+
+	"headworks/internal/chunk"
 )
 
 // Version names the rules of this package. What was learnt of the quality of hits
@@ -29,7 +31,7 @@ type Question struct {
 	plain    string // the terms, in one string
 	mode     mode
 	why      bool // and why, it asks at its end
-	tokens   int  // runs of letters and digits, and single signs
+	tokens   int  // as chunk.Tokens estimates them
 	moving   string
 	personal bool
 	scripts  uint16
@@ -37,7 +39,7 @@ type Question struct {
 
 // Read reads a text.
 func Read(text string) *Question {
-	q := &Question{Text: text, tokens: Tokens(text), scripts: scriptsOf(text)}
+	q := &Question{Text: text, tokens: chunk.Tokens(text), scripts: scriptsOf(text)}
 	q.terms, q.mode = canonical(text)
 	if n := len(q.terms); n > 3 && q.terms[n-1].text == "why" && q.mode == free {
 		q.terms, q.why = q.terms[:n-1], true
@@ -338,26 +340,6 @@ func list(q *Question, kind func(*token) bool, name func(*token) string) []strin
 	}
 	slices.Sort(all)
 	return all
-}
-
-// Tokens estimates how many tokens a model makes of a text: one for a run of letters
-// or digits and for each further six characters of it, one for each sign.
-func Tokens(text string) int {
-	n, run := 0, 0
-	for _, r := range text {
-		switch {
-		case unicode.IsLetter(r), unicode.IsDigit(r), unicode.IsMark(r):
-			if run%6 == 0 {
-				n++
-			}
-			run++
-			continue
-		case !unicode.IsSpace(r):
-			n++
-		}
-		run = 0
-	}
-	return n
 }
 
 // scriptsOf returns which scripts a text is written in.
