@@ -342,9 +342,14 @@ func (m *Monitor) tried(r *record.Record, now time.Time) (failed bool) {
 }
 
 // changes gives the detectors of a model what they look at. Each has a false alarm a
-// week of its own, so that another model does not make it less watchful.
+// week of its own, so that another model does not make it less watchful. An answer that
+// was made for another request is traffic and counts for the objectives, but it says
+// nothing new of the model.
 func (m *Monitor) changes(d *modelled, r *record.Record, now time.Time, caller uint64) {
 	m.seasons(d, r, now)
+	if r.Given() {
+		return
+	}
 	rate := func(k kind, bad bool) {
 		if c, ok := d.rates[k].See(now, caller, bad, 1); ok {
 			m.changed(d.key, k, 0, c, now)

@@ -212,6 +212,39 @@ func TestChangesAreTold(t *testing.T) {
 	}
 }
 
+// TestGivenAnswers: answers that were made for other requests are traffic and count for
+// the objectives, and say nothing of how their model changes.
+func TestGivenAnswers(t *testing.T) {
+	for _, test := range []struct {
+		state string
+		rises bool
+	}{{"hit", false}, {"joined", false}, {"miss", true}} {
+		w := newWorld(12)
+		w.run(2, 3*time.Hour, nil)
+		w.told = nil
+		began, n := w.now, int64(0)
+		w.run(2, 10*time.Minute, func(r *record.Record) {
+			r.Cache, r.TTFT, r.Output = test.state, 2_000_000, 5000
+			n++
+		})
+		rises := map[string]bool{}
+		for _, n := range w.told {
+			for _, what := range []string{names[firstToken], names[answerLength]} {
+				if strings.Contains(n.Alert.Title, what+" rose") {
+					rises[what] = true
+				}
+			}
+		}
+		if want := map[bool]int{true: 2}[test.rises]; len(rises) != want {
+			t.Errorf("%s: %v rose, want %d", test.state, rises, want)
+		}
+		b := w.served[key{model: "assistant", tier: "pro"}].budgets[firstToken]
+		if all := b.Within(w.now, w.now.Sub(began)).All; all < n {
+			t.Errorf("%s: of %d first tokens the objective knows %d", test.state, n, all)
+		}
+	}
+}
+
 // TestBounds: however many models there are, so much is kept and the rest is counted.
 func TestBounds(t *testing.T) {
 	w := newWorld(10)

@@ -131,7 +131,12 @@ type Earlier struct {
 }
 
 // Given reports whether the answer is one that was made for another request.
-func (e *Earlier) Given() bool { return e != nil && (e.State == "hit" || e.State == "joined") }
+func (e *Earlier) Given() bool { return e != nil && given(e.State) }
+
+// Given reports whether the answer is one that was made for another request.
+func (r *Record) Given() bool { return given(r.Cache) }
+
+func given(state string) bool { return state == "hit" || state == "joined" }
 
 // Judged is what a request looked like to whoever chose the best target for it.
 type Judged struct {
