@@ -334,7 +334,12 @@ func (a *App) open() error {
 	if err := a.openCache(a.config); err != nil {
 		return err
 	}
-	changed := func(collection string) error { return a.cache.Bump(cache.Knowledge, collection) }
+	changed := func(collection string) error {
+		if err := a.cache.Bump(cache.Knowledge, collection); !errors.Is(err, cache.ErrUntold) {
+			return err
+		}
+		return nil // others hear of it once the shared store answers, and the cache says so
+	}
 	if a.library, err = openLibrary(context.Background(), dir, a.config.Knowledge.Postgres.Reveal(), upstreams{app: a}, upstreams{app: a}, changed, a.log); err != nil {
 		return inUse(dir, err)
 	}
