@@ -19,14 +19,18 @@ import (
 func newKnowledgeEvalCommand(t *terminal) *cobra.Command {
 	var e admin.Evaluation
 	var queries, qrels string
+	var o wholly
 	c := &cobra.Command{
 		Use: "eval NAME", Short: "Measure how well a collection answers questions whose documents are known", Args: cobra.ExactArgs(1),
 		Long: "Searches a collection for judged questions and measures the rankings, down to their\n" +
 			"thousandth document. Questions without judgements are skipped, and what is not judged\n" +
-			"is not relevant. Without --queries the set counts that was kept with --save.",
+			"is not relevant. Without --queries the set counts that was kept with --save.\n" +
+			"With --compare whole a model is asked each question twice: with what is found, and\n" +
+			"with all of the collection in its context. That costs money.",
 		Example: "  headworks knowledge eval handbook --queries q.jsonl --qrels qrels.txt --save\n" +
 			"  headworks knowledge eval handbook --against handbook-v2\n" +
-			"  headworks knowledge eval handbook --synthetic",
+			"  headworks knowledge eval handbook --synthetic\n" +
+			"  headworks knowledge eval handbook --queries q.jsonl --qrels qrels.txt --compare whole --model assistant --sample 50",
 		RunE: func(c *cobra.Command, args []string) error {
 			if (queries == "") != (qrels == "") {
 				return &exit{exitUsage, errors.New("--queries and --qrels belong together: questions, and which documents answer them")}
@@ -43,6 +47,13 @@ func newKnowledgeEvalCommand(t *terminal) *cobra.Command {
 					return err
 				}
 				*f.into = string(b)
+			}
+			if c.Flags().Changed("compare") {
+				o.collection, o.queries = args[0], queries
+				return t.whole(c.Context(), &o, &e)
+			}
+			if err := o.alone(c.Flags()); err != nil {
+				return err
 			}
 			return t.library(c.Context(), func(a *client.Admin) error {
 				r, err := a.Evaluate(c.Context(), args[0], e)
@@ -67,6 +78,7 @@ func newKnowledgeEvalCommand(t *terminal) *cobra.Command {
 	f.BoolVar(&e.Synthetic, "synthetic", false, "make a set of the documents, for lack of one that somebody judged")
 	f.BoolVar(&e.Tune, "tune", false, "find what vectors shall count beside words, from 50 judged questions on, and keep to it")
 	f.StringVar(&e.Against, "against", "", "another collection, which may take the place of this one unless it loses more than 2 points of nDCG@10")
+	o.flags(f)
 	return c
 }
 

@@ -24,6 +24,7 @@ import (
 //	error_after=N     sends an error event after N words, then [DONE]
 //	no_done=1         finishes without [DONE]
 //	done_after=N      sends [DONE] after N words, without a finish
+//	token=N           a whole answer counts a token of the prompt for N bytes of the request
 //
 // What it is asked for by GET, such as /metrics, is the file of that name in the
 // script's folder.
@@ -70,8 +71,12 @@ func say(w http.ResponseWriter, r *http.Request, how map[string]int) {
 		return
 	}
 	if !bytes.Contains(body, []byte(`"stream":true`)) {
+		prompt := 3
+		if n := how["token"]; n > 0 {
+			prompt = len(body) / n
+		}
 		w.Header().Set("Content-Type", "application/json")
-		fmt.Fprintf(w, `{"id":"c1","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":%q},"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":8,"total_tokens":11}}`, strings.Join(words, " "))
+		fmt.Fprintf(w, `{"id":"c1","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":%q},"finish_reason":"stop"}],"usage":{"prompt_tokens":%d,"completion_tokens":8,"total_tokens":%d}}`, strings.Join(words, " "), prompt, prompt+8)
 		return
 	}
 	w.Header().Set("Content-Type", "text/event-stream")

@@ -22,6 +22,7 @@ const maxAnswer = 16 << 20
 // Asker asks many questions, each for a whole answer, over connections that stay.
 type Asker struct {
 	Pinned bool // targets are upstream/model, and no other upstream may answer
+	Anew   bool // no earlier answer stands in, and none is kept
 
 	api API
 	web *http.Client
@@ -73,6 +74,9 @@ func (a *Asker) Ask(ctx context.Context, target string, messages []eval.Message,
 		req.Header.Set("Authorization", "Bearer "+a.api.Key)
 	}
 	req.Header.Set("Content-Type", "application/json")
+	if a.Anew {
+		req.Header.Set("Cache-Control", "no-store")
+	}
 	began := time.Now()
 	resp, err := a.web.Do(req)
 	if err != nil {
@@ -95,6 +99,7 @@ func (a *Asker) Ask(ctx context.Context, target string, messages []eval.Message,
 	answer := eval.Answer{
 		Text: c.Choices[0].Message.Content, Finish: c.Choices[0].Finish, Took: took,
 		Upstream: resp.Header.Get("x-headworks-upstream"), Simulated: resp.Header.Get("x-headworks-simulated") == "true",
+		Request: resp.Header.Get("x-request-id"),
 	}
 	if c.Usage != nil {
 		answer.Input, answer.Output = c.Usage.Input, c.Usage.Output

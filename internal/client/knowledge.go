@@ -122,6 +122,11 @@ func (a *Admin) Evaluate(ctx context.Context, name string, e admin.Evaluation) (
 	return get[golden.Report](ctx, a, "POST", shelfPath(name)+"/eval", e)
 }
 
+// Corpus returns all that a collection says, or as much as has so many tokens.
+func (a *Admin) Corpus(ctx context.Context, name string, tokens int) (admin.Corpus, error) {
+	return get[admin.Corpus](ctx, a, "GET", fmt.Sprintf("%s/text?tokens=%d", shelfPath(name), tokens), nil)
+}
+
 // Search searches a collection.
 func (a *Admin) Search(ctx context.Context, name string, s admin.Search) (knowledge.Answer, error) {
 	return get[knowledge.Answer](ctx, a, "POST", shelfPath(name)+"/search", s)

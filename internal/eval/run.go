@@ -19,7 +19,8 @@ type Answer struct {
 	Priced   bool  // Cost is known
 	Took     time.Duration
 
-	Simulated bool // nothing ran a model
+	Request   string // its id, where the answer has one
+	Simulated bool   // nothing ran a model
 }
 
 // Asker asks a target. A failure is an error that tells whether and when to ask again
@@ -134,7 +135,7 @@ func (p *Plan) mark(ctx context.Context, it *Item, target string) (m Mark, known
 	for k, v := range it.Request {
 		fields[k] = v
 	}
-	a, err := p.ask(ctx, target, it.Ask(), fields)
+	a, err := p.Ask(ctx, target, it.Ask(), fields)
 	if err != nil {
 		m.Failed = err.Error()
 		return m, false
@@ -148,7 +149,7 @@ func (p *Plan) mark(ctx context.Context, it *Item, target string) (m Mark, known
 		return m, false
 	}
 	m.Judged = true
-	v, err := p.ask(ctx, p.Judge, verdict(it, a.Text), map[string]any{"temperature": 0})
+	v, err := p.Ask(ctx, p.Judge, verdict(it, a.Text), map[string]any{"temperature": 0})
 	if err != nil {
 		m.Failed = "the judge: " + err.Error()
 		return m, false
@@ -167,8 +168,8 @@ const (
 	longest  = 30 * time.Second
 )
 
-// ask asks, and asks again where the target is busy.
-func (p *Plan) ask(ctx context.Context, target string, messages []Message, fields map[string]any) (Answer, error) {
+// Ask asks a target, and asks again where it is busy.
+func (p *Plan) Ask(ctx context.Context, target string, messages []Message, fields map[string]any) (Answer, error) {
 	for try := 1; ; try++ {
 		a, err := p.Asker.Ask(ctx, target, messages, fields)
 		busy, again := errors.AsType[*Busy](err)

@@ -64,6 +64,28 @@ func bootstrap(list []Measures, seed uint64) Intervals {
 	return out
 }
 
+// Mean returns the mean of values, one of each question, and how sure it is: the 95 %
+// interval of the means over questions drawn anew with replacement. Of no values both
+// are 0.
+func Mean(values []float64, seed uint64) (mean float64, within Interval) {
+	if len(values) == 0 {
+		return 0, within
+	}
+	sum := func(at func(i int) int) (sum float64) {
+		for i := range values {
+			sum += values[at(i)]
+		}
+		return sum / float64(len(values))
+	}
+	draw := rand.New(rand.NewPCG(seed, uint64(len(values))))
+	means := make([]float64, resamples)
+	for i := range means {
+		means[i] = sum(func(int) int { return draw.IntN(len(values)) })
+	}
+	slices.Sort(means)
+	return sum(func(i int) int { return i }), Interval{means[resamples*25/1000], means[resamples*975/1000-1]}
+}
+
 // Difference is one run beside another.
 type Difference struct {
 	Queries   int       `json:"queries"`   // measured in both

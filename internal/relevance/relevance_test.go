@@ -220,3 +220,24 @@ func FuzzReadJudgements(f *testing.F) {
 		}
 	})
 }
+
+func TestMean(t *testing.T) {
+	mean, within := Mean([]float64{1, 2, 3, 6}, 1)
+	if mean != 3 || within.Low < 1 || within.Low >= 3 || within.High <= 3 || within.High > 6 {
+		t.Errorf("%v within %v", mean, within)
+	}
+	if _, again := Mean([]float64{1, 2, 3, 6}, 1); again != within {
+		t.Errorf("%v, then %v", within, again)
+	}
+	if mean, within := Mean([]float64{4, 4, 4}, 1); mean != 4 || within != (Interval{4, 4}) {
+		t.Errorf("of equal ones %v within %v", mean, within)
+	}
+	if mean, within := Mean(nil, 1); mean != 0 || within != (Interval{}) {
+		t.Errorf("of none %v within %v", mean, within)
+	}
+	// It is the interval that the measures have.
+	scores := Scores{"a": {AP: .1}, "b": {AP: .9}, "c": {AP: .4}}
+	if _, one := Mean([]float64{.1, .9, .4}, 7); one != scores.Bootstrap(7).AP {
+		t.Errorf("%v, and measures have %v", one, scores.Bootstrap(7).AP)
+	}
+}

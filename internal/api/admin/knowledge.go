@@ -117,6 +117,7 @@ func (l *Library) handlers() map[string]func(w http.ResponseWriter, r *http.Requ
 		"POST /api/knowledge/{name}/search":      l.search,
 		"POST /api/knowledge/{name}/acl":         l.allow,
 		evaluatePattern:                          l.evaluate,
+		"GET /api/knowledge/{name}/text":         l.text,
 		"POST /api/knowledge/{name}/documents":   l.deposit,
 		"POST /api/knowledge/{name}/sync":        l.follow,
 		"POST /api/knowledge/{name}/embedder":    l.move,

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"time"
@@ -75,6 +76,22 @@ func (s *Set) judged() (all []relevance.Query) {
 		}
 	}
 	return all
+}
+
+// Draw returns so many of the judged questions, by a seed, in their order; all of them of
+// 0, and where there are no more.
+func (s *Set) Draw(n int, by uint64) []relevance.Query {
+	all := s.judged()
+	if n <= 0 || n >= len(all) {
+		return all
+	}
+	drawn := rand.New(rand.NewPCG(by, 0)).Perm(len(all))[:n]
+	slices.Sort(drawn)
+	some := make([]relevance.Query, n)
+	for i, at := range drawn {
+		some[i] = all[at]
+	}
+	return some
 }
 
 // Report is what a collection is worth.
