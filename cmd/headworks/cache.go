@@ -42,12 +42,15 @@ func cacheReport(w io.Writer, r *admin.CacheReport) {
 	var rows [][]string
 	for _, l := range r.Layers {
 		used += l.Bytes
-		if l.Hits+l.Misses+l.Kept == 0 && l.Entries == 0 {
-			continue
-		}
 		rows = append(rows, []string{
 			l.Layer, fmt.Sprint(l.Entries), size(l.Bytes), fmt.Sprint(l.Hits), fmt.Sprint(l.Misses), fmt.Sprintf("%.1f%%", 100*l.Ratio),
 			fmt.Sprint(l.Evicted), fmt.Sprint(l.Dead), fmt.Sprint(l.Tokens), fmt.Sprintf("%.4f", l.CostUSD), fmt.Sprintf("%.1f", l.Seconds),
+		})
+	}
+	if p := r.Prompt; p.Answers > 0 {
+		rows = append(rows, []string{
+			"prompts (upstreams')", "", "", fmt.Sprint(p.Hits), fmt.Sprint(p.Answers - p.Hits), fmt.Sprintf("%.1f%%", 100*p.Ratio),
+			"", "", fmt.Sprint(p.Read), fmt.Sprintf("%.4f", p.CostUSD), "",
 		})
 	}
 	fmt.Fprintf(w, "%s of %s, since %s\n", size(used), size(r.Memory), r.Since.Local().Format(time.DateTime))

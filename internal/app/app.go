@@ -344,6 +344,7 @@ func (a *App) open() error {
 		return inUse(dir, err)
 	}
 	a.library.follows = true
+	a.library.knowledge.Keep(results{a.cache})
 	a.keys = newKeyring(a.store, pepper, token, a.ledger, a.local)
 	a.answers = &shelf{store: a.store, log: a.log}
 	a.metrics = telemetry.New(telemetry.Coarse, a.sources())

@@ -129,6 +129,11 @@ type caching struct{ app *App }
 func (x caching) CacheReport() admin.CacheReport {
 	r := x.app.cache.Report()
 	out := admin.CacheReport{Memory: r.Memory, Since: x.app.since, Semantic: x.app.semantics()}
+	p := x.app.gateway.Prompts()
+	out.Prompt = admin.CachePrompts{Answers: p.Answers, Hits: p.Hits, Read: p.Read, Written: p.Written, CostUSD: float64(p.Saved) / 1e6}
+	if p.Answers > 0 {
+		out.Prompt.Ratio = float64(p.Hits) / float64(p.Answers)
+	}
 	for l := range cache.Layers {
 		n := &r.Layers[l]
 		row := admin.CacheLayer{

@@ -165,6 +165,7 @@ func (u upstreams) ask(ctx context.Context, r *gateway.Request, doc *scan.Doc, s
 	own := tenant.Caller{KeyID: "knowledge", Key: "knowledge", Tenant: "headworks", Tier: tenant.Tier{Class: tenant.Batch}}
 	if by != nil {
 		own.Residency, own.Tier.Class = by.Residency, by.Tier.Class
+		r.For = by // one tenant's questions tell no other one's by how long they take
 	}
 	r.Caller, r.Surface, r.Arrived, r.Doc, r.Shape = u.app.keys.resolver.Own(own), "knowledge", now, doc, shape
 	var got capture

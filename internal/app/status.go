@@ -90,7 +90,8 @@ func (a *App) sources() telemetry.Sources {
 				})
 			}
 		},
-		Similar: a.similarities,
+		Similar:      a.similarities,
+		PromptCaches: func() float64 { return float64(a.gateway.Prompts().Saved) / 1e6 },
 		SharedCache: func(yield func(string, uint64)) {
 			if s := a.cache.Report().Shared; s != nil {
 				yield("look", s.Loads)

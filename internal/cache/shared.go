@@ -33,6 +33,7 @@ const (
 	patience   = 20 * time.Millisecond // that a look into the shared store may take
 	writeTime  = time.Second           // that a write may take
 	maxLooks   = 1024                  // at once
+	maxAtOnce  = 16                    // of them, of one who looks for many
 	maxQueue   = 1024                  // writes that wait
 	maxLife    = 30 * 24 * time.Hour   // of what has no end of its own
 	maxWaiting = 16 << 20              // bytes of them
@@ -270,6 +271,31 @@ func (c *Cache) Fetch(ctx context.Context, l Layer, s tenant.Scope, k Key, now t
 	}
 	n.remote++
 	return e, true
+}
+
+// FetchAll is Fetch of many keys, of which those that are not in memory are looked for at
+// once, within 40 ms for all together. Found says which there are.
+func (c *Cache) FetchAll(ctx context.Context, l Layer, s tenant.Scope, keys []Key, now time.Time) (entries []Entry, found []bool) {
+	entries, found = make([]Entry, len(keys)), make([]bool, len(keys))
+	if c.level == nil {
+		for i, k := range keys {
+			entries[i], found[i] = c.Get(l, s, k, now)
+		}
+		return entries, found
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*patience) // a slow store is known for one after the first 20 ms
+	defer cancel()
+	var looking sync.WaitGroup
+	next := atomic.Int64{}
+	for range min(len(keys), maxAtOnce) {
+		looking.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(keys); i = int(next.Add(1)) - 1 {
+				entries[i], found[i] = c.Fetch(ctx, l, s, keys[i], now)
+			}
+		})
+	}
+	looking.Wait()
+	return entries, found
 }
 
 // raise is Raise, unless the store failed of late.

@@ -168,6 +168,7 @@ type Gateway struct {
 	leases   Leases    // nil: no other gateway is asked
 	holder   string    // of leases
 	rooms    sync.Pool // of *[]byte, for keys
+	prompts  prompts
 
 	resemblances *Resemblances // nil: an answer stands in for no other question
 

@@ -145,6 +145,9 @@ func (x *exchange) fillUsage(u inference.Usage) {
 	if x.ticket.Target == nil {
 		return
 	}
+	if u.Known && u.Input > 0 && x.copy == nil && x.req.Dialect.Operation() == inference.Chat {
+		x.g.prompts.count(x.ticket.Target.Price, u)
+	}
 	cost, known := price.Cost(x.ticket.Target.Price, u)
 	x.fillTolls(u, cost, known)
 	if u.Input > 0 || u.Output > 0 {

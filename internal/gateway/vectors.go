@@ -126,9 +126,10 @@ func (v *vectors) look(x *exchange, use reuse.VectorPlan) {
 	if !use.Read {
 		return
 	}
-	for i, k := range v.keys {
-		e, ok := x.g.answers.Fetch(x.ctx, cache.Embeddings, v.scope, k, v.from)
-		if !ok || !use.Admits(v.from.Sub(e.Stored)) {
+	entries, found := x.g.answers.FetchAll(x.ctx, cache.Embeddings, v.scope, v.keys, v.from)
+	for i := range entries {
+		e := &entries[i]
+		if !found[i] || !use.Admits(v.from.Sub(e.Stored)) {
 			continue
 		}
 		model, kept, ok := readVector(e.Value)

@@ -112,6 +112,8 @@ type Knowledge struct {
 	known  map[string]*Collection // by ID; each is replaced, never changed
 	moves  uint64                 // how often known changed here
 	desk   desk
+
+	results Results // nil: every search is made
 }
 
 // Owner is whose a collection is. The zero Owner is the operator.

@@ -136,19 +136,21 @@ func (k *Knowledge) SearchAs(ctx context.Context, by Who, who passage.Audience, 
 		}
 		s.of = append(s.of, c)
 	}
-	found, err := s.run(ctx)
+	found, err := s.recalled(func() ([]found, error) {
+		all, err := s.run(ctx)
+		if err == nil && q.Rerank != "" {
+			all, err = s.reranked(ctx, all)
+		}
+		return all, err
+	})
 	if err != nil {
 		return a, err
 	}
-	if q.Bare && q.Rerank == "" {
+	if q.Bare {
 		a.Hits = s.bare(found[:min(q.K, len(found))])
-	} else if a.Hits, err = s.load(ctx, found); err != nil {
+	} else if a.Hits, err = s.load(ctx, found, q.K); err != nil {
 		return a, err
 	}
-	if q.Rerank != "" && len(a.Hits) > 1 {
-		s.rerank(ctx, a.Hits)
-	}
-	a.Hits = a.Hits[:min(q.K, len(a.Hits))]
 	a.Degraded = strings.Join(slices.Compact(s.degraded), "; ")
 	return a, nil
 }
@@ -394,11 +396,7 @@ func (s *search) bare(some []found) []Hit {
 }
 
 // load reads the best of what was found. What went meanwhile is left out.
-func (s *search) load(ctx context.Context, all []found) ([]Hit, error) {
-	want := s.q.K
-	if s.q.Rerank != "" {
-		want = max(want, rerankHits)
-	}
+func (s *search) load(ctx context.Context, all []found, want int) ([]Hit, error) {
 	hits := make([]Hit, 0, min(want, len(all)))
 	for len(all) > 0 && len(hits) < want {
 		n := min(want-len(hits), len(all))
@@ -445,6 +443,25 @@ func (s *search) loadSome(ctx context.Context, some []found) ([]Hit, error) {
 		})
 	}
 	return hits, nil
+}
+
+// reranked puts what was found in the order that a model gives it.
+func (s *search) reranked(ctx context.Context, all []found) ([]found, error) {
+	hits, err := s.load(ctx, all, max(s.q.K, rerankHits))
+	if err != nil || len(hits) < 2 {
+		return all, err
+	}
+	s.rerank(ctx, hits)
+	by := make(map[string]*found, len(all))
+	for i := range all {
+		by[all[i].Passage.String()] = &all[i]
+	}
+	ordered := make([]found, len(hits))
+	for i := range hits {
+		ordered[i] = *by[hits[i].Chunk]
+		ordered[i].score = hits[i].Score
+	}
+	return ordered, nil
 }
 
 // rerank puts the best hits in another order, or leaves them and says so.

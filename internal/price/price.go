@@ -8,6 +8,16 @@ import (
 	"headworks/internal/inference"
 )
 
+// Saved returns what the upstream's prompt cache made cheaper, in micro-USD: what the
+// answer would have cost without it, less what it did cost. It is below 0 where writing
+// cost more than reading saved.
+func Saved(p inference.Price, u inference.Usage) (int64, bool) {
+	with, known := Cost(p, u)
+	u.CacheRead, u.CacheWrite, u.CacheWriteHour = 0, 0, 0
+	without, _ := Cost(p, u)
+	return without - with, known
+}
+
 // Cost returns what an answer cost in micro-USD, and whether its price is known.
 // Tokens read from or written to the upstream's prompt cache have prices of
 // their own; what is left of the input is charged as input.

@@ -36,6 +36,7 @@ type Sources struct {
 	Scrapes        func(yield func(upstream string, good, bad, restarts uint64))
 	Cache          func(yield func(layer string, c Cached))
 	Similar        func(yield func(model string, s Similar))
+	PromptCaches   func() (savedUSD float64)                     // of upstreams
 	SharedCache    func(yield func(what string, n uint64))       // counts, of the store that gateways share
 	Collections    func() (behind time.Duration, recall float64) // of documents: the one furthest behind its source, and the least share that searches find
 	SharedResting  func() (resting, is bool)                     // whether that store failed of late; is false where there is none
@@ -135,6 +136,7 @@ var (
 	similarLooks   = gauge("similar_requests_total", "Looks for an answer to a similar question.", "model", "outcome")
 	similarChecks  = gauge("similar_compared_total", "Answers to similar questions that were compared with new ones.", "model", "verdict")
 	similarIndices = gauge("similar_indices", "Indices of questions, by what they do.", "model", "state")
+	promptUSD      = gauge("prompt_cache_saved_usd", "What reading from upstreams' caches of prompts saved, less what writing to them cost more.")
 	sharedCache    = gauge("cache_shared_total", "What happened with the store that gateways share.", "what")
 	sharedResting  = gauge("cache_shared_resting", "Whether that store failed of late, and nobody asks for a while.")
 	unheard        = gauge("peer_refused_total", "Messages of gateways that were not listened to.")
@@ -149,7 +151,7 @@ func (s *Sources) Describe(out chan<- *prometheus.Desc) {
 		conversations, keptBytes, keepFailures, peers, blocks, unheard, cellUp, cellRTT, cellRoom,
 		questions, engineRequests, engineKV, engineAge, scrapes, engineRestarts, gpuUse, gpuMemory,
 		gpuPower, gpuThrottled, gpuErrors, fitError, fitDecides, cacheEntries, cacheBytes, cacheLooks, cacheGone, cacheTokens,
-		cacheUSD, cacheSeconds, similarLooks, similarChecks, similarIndices, sharedCache, sharedResting, retrievalIs, retrievalBad,
+		cacheUSD, cacheSeconds, promptUSD, similarLooks, similarChecks, similarIndices, sharedCache, sharedResting, retrievalIs, retrievalBad,
 	} {
 		out <- d
 	}
@@ -305,6 +307,9 @@ func (s *Sources) Collect(out chan<- prometheus.Metric) {
 			gauge(similarIndices, float64(n.Shadow), model, "shadow")
 			gauge(similarIndices, float64(n.Stopped), model, "stopped")
 		})
+	}
+	if s.PromptCaches != nil {
+		out <- prometheus.MustNewConstMetric(promptUSD, prometheus.GaugeValue, s.PromptCaches())
 	}
 	if s.SharedCache != nil {
 		s.SharedCache(func(what string, n uint64) { counter(sharedCache, n, what) })

@@ -19,6 +19,8 @@ type CacheReport struct {
 	Shared *CacheShared `json:"shared,omitempty"` // absent where gateways share nothing
 
 	Semantic []CacheSemantic `json:"semantic,omitempty"` // by scope and model
+
+	Prompt CachePrompts `json:"prompt_caches"`
 }
 
 // CacheSemantic is what became of answers to similar questions of a model in a scope.
@@ -55,6 +57,16 @@ type CacheStep struct {
 	Similarity float64 `json:"similarity"`
 	Compared   uint64  `json:"compared"`
 	False      uint64  `json:"false"`
+}
+
+// CachePrompts is what upstreams' own caches of prompts were good for, as they tell.
+type CachePrompts struct {
+	Answers uint64  `json:"answers"` // whose upstream counted the tokens of the prompt
+	Hits    uint64  `json:"hits"`    // of which some were read from its cache
+	Ratio   float64 `json:"hit_ratio"`
+	Read    int64   `json:"tokens_read"`
+	Written int64   `json:"tokens_written"`
+	CostUSD float64 `json:"cost_usd_saved"` // what reading saved, less what writing cost more
 }
 
 // CacheLayer is one kind of what is kept.

@@ -133,6 +133,7 @@ func Run(t *testing.T, make func(t *testing.T) *cache.Cache) {
 		}
 	})
 	t.Run("nothing crosses", func(t *testing.T) { Crossings(t, make(t)) })
+	works(t, make)
 	t.Run("within its budget", func(t *testing.T) {
 		c, s, now := make(t), scope(t, alice, tenant.Project), time.Now()
 		value := filled(100 << 10)
