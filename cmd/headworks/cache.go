@@ -42,6 +42,9 @@ func cacheReport(w io.Writer, r *admin.CacheReport) {
 	var rows [][]string
 	for _, l := range r.Layers {
 		used += l.Bytes
+		if l.Layer == "similar" {
+			l = similar(l, r.Semantic)
+		}
 		rows = append(rows, []string{
 			l.Layer, fmt.Sprint(l.Entries), size(l.Bytes), fmt.Sprint(l.Hits), fmt.Sprint(l.Misses), fmt.Sprintf("%.1f%%", 100*l.Ratio),
 			fmt.Sprint(l.Evicted), fmt.Sprint(l.Dead), fmt.Sprint(l.Tokens), fmt.Sprintf("%.4f", l.CostUSD), fmt.Sprintf("%.1f", l.Seconds),
@@ -79,6 +82,19 @@ func cacheReport(w io.Writer, r *admin.CacheReport) {
 		fmt.Fprintf(w, "the shared store %s: %d looks, %d failures, %d writes given up, %d entries that no gateway wrote\n",
 			state, s.Looks, s.Failures, s.Dropped, s.Tampered)
 	}
+}
+
+// similar is the row of answers to similar questions, which count by scope and model.
+func similar(l admin.CacheLayer, all []admin.CacheSemantic) admin.CacheLayer {
+	for _, s := range all {
+		l.Entries += int64(s.Questions)
+		l.Hits, l.Misses = l.Hits+s.Hits, l.Misses+s.Misses
+		l.Tokens, l.CostUSD, l.Seconds = l.Tokens+s.Tokens, l.CostUSD+s.CostUSD, l.Seconds+s.Seconds
+	}
+	if asked := l.Hits + l.Misses; asked > 0 {
+		l.Ratio = float64(l.Hits) / float64(asked)
+	}
+	return l
 }
 
 // size shows bytes.

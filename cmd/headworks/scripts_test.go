@@ -2,9 +2,11 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -41,10 +43,29 @@ func TestScripts(t *testing.T) {
 			"eventually": eventually,
 			"exits":      exits,
 			"jsonline":   jsonline,
+			"post":       post,
 			"start":      start,
 			"upstream":   upstream,
 		},
 	})
+}
+
+// post KEY PATH FILE ANSWER sends a file to the instance as JSON, and writes the status,
+// the headers and the body of its answer into another.
+func post(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 4 {
+		ts.Fatalf("usage: post KEY PATH FILE ANSWER")
+	}
+	r, err := http.NewRequest(http.MethodPost, strings.TrimSuffix(ts.Getenv("BASE_URL"), "/v1")+args[1], strings.NewReader(ts.ReadFile(args[2])))
+	ts.Check(err)
+	r.Header.Set("Authorization", "Bearer "+args[0])
+	r.Header.Set("Content-Type", "application/json")
+	res, err := http.DefaultClient.Do(r)
+	ts.Check(err)
+	defer res.Body.Close()
+	var all bytes.Buffer
+	ts.Check(res.Write(&all))
+	ts.Check(os.WriteFile(ts.MkAbs(args[3]), all.Bytes(), 0o600))
 }
 
 // exits CODE COMMAND... runs a command that ends with that code.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -9,6 +10,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -25,6 +27,9 @@ import (
 //	no_done=1         finishes without [DONE]
 //	done_after=N      sends [DONE] after N words, without a finish
 //	token=N           a whole answer counts a token of the prompt for N bytes of the request
+//	calls=N           answers N calls, and 500 from then on
+//
+// Of texts it makes vectors: how many bytes they have, and how many words.
 //
 // What it is asked for by GET, such as /metrics, is the file of that name in the
 // script's folder.
@@ -39,9 +44,18 @@ func upstream(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(err)
 		how[name] = n
 	}
+	var calls atomic.Int64
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodGet {
 			http.ServeFile(w, r, ts.MkAbs(path.Base(r.URL.Path)))
+			return
+		}
+		if most, ok := how["calls"]; ok && int(calls.Add(1)) > most {
+			say(w, r, map[string]int{"status": http.StatusInternalServerError})
+			return
+		}
+		if strings.HasSuffix(r.URL.Path, "/embeddings") {
+			embed(w, r)
 			return
 		}
 		say(w, r, how)
@@ -53,6 +67,28 @@ func upstream(ts *testscript.TestScript, neg bool, args []string) {
 
 // upstreams is the variable that lists what upstream has set, for start to hand on.
 const upstreams = "UPSTREAMS"
+
+func embed(w http.ResponseWriter, r *http.Request) {
+	var asked struct {
+		Input []string `json:"input"`
+	}
+	if err := json.NewDecoder(r.Body).Decode(&asked); err != nil {
+		http.Error(w, "no texts", http.StatusBadRequest)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	fmt.Fprint(w, `{"object":"list","model":"m","data":[`)
+	tokens := 0
+	for i, text := range asked.Input {
+		if i > 0 {
+			fmt.Fprint(w, ",")
+		}
+		n := len(strings.Fields(text))
+		tokens += n
+		fmt.Fprintf(w, `{"object":"embedding","index":%d,"embedding":[%d,%d,0.5]}`, i, len(text), n)
+	}
+	fmt.Fprintf(w, `],"usage":{"prompt_tokens":%d,"total_tokens":%d}}`, tokens, tokens)
+}
 
 var words = strings.Fields("one two three four five six seven eight")
 
