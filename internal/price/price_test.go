@@ -64,3 +64,26 @@ func TestMoreTokensNeverCostLess(t *testing.T) {
 		}
 	})
 }
+
+// What an upstream's cache of prompts saved is what reading was cheaper by, less what
+// writing cost more.
+func TestSaved(t *testing.T) {
+	p := inference.Price{Known: true, Input: 4, Output: 10, CacheRead: 0.4, CacheWrite: 5, CacheWriteHour: 8}
+	for name, tt := range map[string]struct {
+		u    inference.Usage
+		want int64
+	}{
+		"nothing":             {inference.Usage{Input: 1000, Output: 50}, 0},
+		"read":                {inference.Usage{Input: 1000, CacheRead: 800, Output: 50}, 2880},
+		"written":             {inference.Usage{Input: 1000, CacheWrite: 800}, -800},
+		"written for an hour": {inference.Usage{Input: 1000, CacheWrite: 800, CacheWriteHour: 800}, -3200},
+		"both":                {inference.Usage{Input: 2000, CacheRead: 1000, CacheWrite: 800}, 2800},
+	} {
+		if got, known := Saved(p, tt.u); got != tt.want || !known {
+			t.Errorf("%s: %d, %v, want %d", name, got, known, tt.want)
+		}
+	}
+	if _, known := Saved(inference.Price{}, inference.Usage{CacheRead: 5}); known {
+		t.Error("known without a price")
+	}
+}
