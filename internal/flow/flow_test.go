@@ -659,6 +659,33 @@ func TestLightTrafficFindsOut(t *testing.T) {
 	t.Error("twenty requests, and none found out")
 }
 
+// TestNothingSentTellsNothing: an answer for which nothing was sent does not make a
+// replica well that was put out, nor is it a try.
+func TestNothingSentTellsNothing(t *testing.T) {
+	for _, unsent := range []bool{true, false} {
+		r := newRig(t, admit.Limits{}, false, 1)
+		r.p.Health.Failed(0, "", r.s.Upstreams[0].Replicas, fault.New(fault.Connect, "test"), r.now, r.now, 0.5)
+		r.now = r.now.Add(5 * time.Second)
+		for range 3 {
+			r.t = r.begin(false)
+			r.want(r.step(Event{Kind: Arrived}), Send)
+			if why := r.t.Attempts[0].Why; unsent && why != "half open: this request finds out" {
+				t.Errorf("sent there because: %q", why)
+			}
+			r.want(r.step(Event{Kind: Finished, Unsent: unsent}), Done)
+			if a := r.t.Attempts[0]; a.Free != unsent || a.Fault != fault.None {
+				t.Errorf("%+v", a)
+			}
+			if r.p.Gate.InFlight() != 0 || r.p.InFlight(0) != (Load{}) {
+				t.Errorf("%d inside, %+v there", r.p.Gate.InFlight(), r.p.InFlight(0))
+			}
+		}
+		if out := r.p.Health.Failures(0) > 0; out != unsent {
+			t.Errorf("unsent %v: %d failures are remembered", unsent, r.p.Health.Failures(0))
+		}
+	}
+}
+
 // TestFailedWithoutAFault: a driver at fault does not make a failure a success.
 func TestFailedWithoutAFault(t *testing.T) {
 	for _, from := range []state{held, opened, committed} {

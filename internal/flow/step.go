@@ -50,7 +50,7 @@ func (p *Policy) Step(t *Ticket, ev Event, s *fleet.Snapshot, now time.Time) Act
 	if t.spent = t.spent || !ev.Sent.IsZero(); ev.Sent.After(t.sent) {
 		t.sent = ev.Sent // the upstream's time begins when it has the whole
 	}
-	if ev.Kind == Finished {
+	if ev.Kind == Finished && !ev.Unsent {
 		p.learnWhole(t, &ev, now)
 	}
 	judged := p.recess(t, now)

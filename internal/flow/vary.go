@@ -110,7 +110,7 @@ func (t *Ticket) tell(f *fault.Error, now time.Time) {
 	if t.Target.Away {
 		return // its own canary knows
 	}
-	o := canary.Outcome{Judged: f == nil || blames(f.Kind), Failed: f != nil}
+	o := canary.Outcome{Judged: f == nil && !t.unsent || f != nil && blames(f.Kind), Failed: f != nil}
 	switch {
 	case !t.began.IsZero():
 		o.TTFT = t.began.Sub(t.from())

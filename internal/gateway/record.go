@@ -20,6 +20,9 @@ func (x *exchange) fillHead() {
 	t := &x.ticket
 	h := &x.head
 	h.ID, h.Config, h.Attempts = x.req.ID, x.world.Config, t.Tries
+	if v := x.vectors; v != nil && v.known == len(v.texts) {
+		h.Attempts-- // the last was none: nothing was sent
+	}
 	h.Region = x.world.Region
 	if t.Model != nil {
 		h.Model = t.Model.Name
