@@ -62,7 +62,7 @@ func TestAlerts(t *testing.T) {
 	if _, err := i.admin.Unsilence(t.Context(), s.ID); err == nil || !strings.Contains(err.Error(), "no such silence") {
 		t.Error(err)
 	}
-	for _, wrong := range []admin.NewSilence{{For: "1h"}, {Match: map[string]string{"a": "b"}, For: "soon"}, {Match: map[string]string{"a": "b"}, For: "1000h"}} {
+	for _, wrong := range []admin.NewSilence{{For: "1h"}, {Match: map[string]string{"model": "b"}, For: "soon"}, {Match: map[string]string{"model": "b"}, For: "1000h"}, {Match: map[string]string{"modell": "b"}, For: "1h"}} {
 		if _, err := i.admin.Silence(t.Context(), wrong); err == nil {
 			t.Errorf("%+v is taken", wrong)
 		}

@@ -409,9 +409,9 @@ func (k *Knowledge) find(by Who, name string) (*Collection, error) {
 	var best *Collection
 	rank := func(c *Collection) int {
 		switch {
-		case c.Owner == by.owner():
+		case c.Owner == Owner{}: // a name of the operator's is nobody else's to take
 			return 0
-		case c.Owner == Owner{}:
+		case c.Owner == by.owner():
 			return 1
 		}
 		return 2

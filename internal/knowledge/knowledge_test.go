@@ -303,7 +303,7 @@ func TestReaders(t *testing.T) {
 		{bolt, "open", "of open"},
 		{hr, "acme", "of acme"},
 		{bolt, "acme", "not_found"},
-		{web, "acme", "of " + own.ID}, // his own comes first
+		{web, "acme", "of acme"}, // a name of the operator's is nobody else's to take
 		{web, own.ID, "of " + own.ID},
 		{caller("k9", "acme", "web"), own.ID, "of " + own.ID},
 		{hr, own.ID, "not_found"},

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"headworks/internal/alert"
@@ -41,6 +42,9 @@ type NewSilence struct {
 	For    string            `json:"for"` // such as 2h
 	Reason string            `json:"reason,omitempty"`
 }
+
+// scopes are the fields by which alerts may be silenced.
+var scopes = []string{"fingerprint", "signal", "model", "tier", "upstream", "replica", "region", "collection"}
 
 const (
 	maxSilences = 100
@@ -83,6 +87,11 @@ func (s *Surface) silence(_ http.ResponseWriter, r *http.Request) (any, error) {
 		return nil, fault.New(fault.InvalidRequest, "match says which alerts: fields of their scope, such as upstream, model, tier, signal, or fingerprint")
 	case len(s.Alerts.Silences()) >= maxSilences:
 		return nil, fault.New(fault.InvalidRequest, "there are 100 silences already; end one first")
+	}
+	for field := range n.Match {
+		if !slices.Contains(scopes, field) {
+			return nil, fault.New(fault.InvalidRequest, field+" is no field of an alert's scope; those are "+strings.Join(scopes, ", "))
+		}
 	}
 	now := time.Now()
 	made := alert.Silence{ID: "si_" + rand.Text()[:12], Match: n.Match, Until: now.Add(span), Reason: n.Reason}

@@ -124,7 +124,7 @@ func (s *surface) read(x *wire.Exchange, v api.Visit) (*ask, error) {
 	}
 	var d scan.Doc
 	if err := d.Scan(body, nil); err != nil {
-		return nil, err
+		return nil, fault.Wrap(fault.InvalidJSON, "the body is not JSON with a single reading: "+err.Error(), err)
 	}
 	if a.body = d.Root(); a.body.Kind() != scan.Object {
 		return nil, fault.New(fault.InvalidRequest, "the body is not a JSON object")
