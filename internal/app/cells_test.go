@@ -218,8 +218,20 @@ func TestCells(t *testing.T) {
 }
 
 // TestCellLost: a request that a cell has and does not answer goes to another one when
-// that cell is lost, and the cell is asked again once it is back.
+// that cell is lost, and the cell is asked again once it is back. A cell is lost too
+// where the machine is so slow that three reports in a row are late; what happens then
+// is no answer to the question, which is asked anew.
 func TestCellLost(t *testing.T) {
+	for range 5 {
+		if lostCell(t) {
+			return
+		}
+	}
+	t.Error("the other cell was lost each time")
+}
+
+// lostCell reports whether only the cell was lost that the test cut off.
+func lostCell(t *testing.T) bool {
 	town := newTown(t, "", "b")
 	a := town.cells["a"]
 	town.labs["a"].Close()
@@ -237,17 +249,27 @@ func TestCellLost(t *testing.T) {
 		}()
 	}
 	eventually(t, "b has the requests", func() bool { return town.labs["b"].asked() == 3 })
+	lost := func() int { return strings.Count(a.log.String(), `"msg":"a cell is down"`) }
+	was := lost()
 	town.cables["c"].set(true)
 	eventually(t, "c is back", func() bool { return town.states("a", cell.Up) == 2 })
 	town.cables["b"].set(false)
+	var wrong []string
 	for range 3 {
 		if r := <-answers; r.status != 200 || r.header.Get("X-Headworks-Region") != "c" || r.header.Get("X-Headworks-Attempts") == "1" {
-			t.Errorf("%d %v after %s attempts from %s: %s", r.status, r.err, r.header.Get("X-Headworks-Attempts"), r.header.Get("X-Headworks-Region"), r.body)
+			wrong = append(wrong, fmt.Sprintf("%d %v after %s attempts from %s: %s", r.status, r.err, r.header.Get("X-Headworks-Attempts"), r.header.Get("X-Headworks-Region"), r.body))
 		}
+	}
+	if len(wrong) > 0 && lost() > was+1 {
+		return false
+	}
+	for _, w := range wrong {
+		t.Error(w)
 	}
 	town.labs["b"].release()
 	town.cables["b"].set(true)
 	eventually(t, "b is back", func() bool { return town.states("a", cell.Up) == 2 })
+	return true
 }
 
 // TestCellResidency: a request goes to cells of its regions alone.
