@@ -25,7 +25,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience bounds what takes milliseconds unless something is broken. No test
 // passes for having waited so long.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // eventually waits until ok.
 func eventually(t *testing.T, what string, ok func() bool) {
