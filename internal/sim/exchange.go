@@ -105,6 +105,9 @@ func (s *run) step(x *exchange, ev flow.Event) {
 		case flow.Reuse:
 			ev = s.recall(x, a.Join)
 			continue
+		case flow.Resemble: // there are no texts here
+			ev = flow.Event{Kind: flow.Missed}
+			continue
 		case flow.Retrieve: // what is read of documents is part of a trace's prompts
 			ev = flow.Event{Kind: flow.Retrieved}
 			continue

@@ -82,6 +82,25 @@ func TestReused(t *testing.T) {
 	}
 }
 
+// TestOtherWords: where answers to other questions may stand in, the simulator, which has
+// no texts, finds none, and every request goes on.
+func TestOtherWords(t *testing.T) {
+	const requests = 100
+	w, load := asking(20, requests, 200*time.Millisecond)
+	for i := range w.Fleet.Models {
+		w.Fleet.Models[i].Reuse.Semantic = fleet.SemanticOn
+	}
+	n := 0
+	sim.Run(w, flow.NewPolicy(admit.Limits{}), load, func(r *record.Record) {
+		if n++; r.End != record.OK || r.CacheTier == flow.SemanticTier {
+			t.Errorf("%v by %s: %v", r.End, r.CacheTier, r.Fault)
+		}
+	})
+	if n != requests {
+		t.Errorf("%d of %d requests ended", n, requests)
+	}
+}
+
 // TestLittleMemory: where there is room for few answers, the others are made again.
 func TestLittleMemory(t *testing.T) {
 	w, load := asking(100, 1000, 2*time.Second)
