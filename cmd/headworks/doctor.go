@@ -135,7 +135,7 @@ func (t *terminal) patient(ctx context.Context, file string) (*doctor.Patient, *
 	if p.Settings != nil && p.Status == nil {
 		p.Taken = map[string]string{}
 		for _, addr := range []string{p.Settings.Listen, p.Settings.Admin} {
-			ln, err := net.Listen("tcp", addr)
+			ln, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 			if err != nil {
 				p.Taken[addr] = app.Holder(addr)
 				continue
@@ -362,8 +362,12 @@ func pack(file string, p *doctor.Patient, d *diagnosis) (holds []string, err err
 		name string
 		v    any
 	}{
-		{"findings.json", d.Findings}, {"status.json", p.Status}, {"alerts.json", p.Alerts}, {"objectives.json", p.Objectives},
-		{"requests.json", p.Recent}, {"machine.json", map[string]any{"version": p.Version, "disk": p.Disk, "open_files": p.Open, "memory": p.RAM, "settings": p.Settings}},
+		{"findings.json", d.Findings},
+		{"status.json", p.Status},
+		{"alerts.json", p.Alerts},
+		{"objectives.json", p.Objectives},
+		{"requests.json", p.Recent},
+		{"machine.json", map[string]any{"version": p.Version, "disk": p.Disk, "open_files": p.Open, "memory": p.RAM, "settings": p.Settings}},
 	} {
 		w, err := z.Create(part.name)
 		if err == nil {

@@ -31,8 +31,12 @@ func TestBudgetCounts(t *testing.T) {
 			all = append(all, seen{now, c})
 		}
 		for _, w := range []struct{ span, slot time.Duration }{
-			{5 * time.Minute, time.Minute}, {time.Hour, time.Minute}, {6 * time.Hour, time.Minute},
-			{24 * time.Hour, 10 * time.Minute}, {72 * time.Hour, 10 * time.Minute}, {Month, time.Hour},
+			{5 * time.Minute, time.Minute},
+			{time.Hour, time.Minute},
+			{6 * time.Hour, time.Minute},
+			{24 * time.Hour, 10 * time.Minute},
+			{72 * time.Hour, 10 * time.Minute},
+			{Month, time.Hour},
 		} {
 			got := b.Within(now, w.span)
 			var least, most int64

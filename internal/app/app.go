@@ -222,8 +222,10 @@ func (a *App) warnings() *log.Logger { return slog.NewLogLogger(a.log.Handler(),
 
 // routes returns the paths of all surfaces.
 func (a *App) routes() [][]api.Route {
-	return [][]api.Route{openai.Routes(), anthropic.Routes(), gemini.Routes(), ollama.Routes(), responses.Routes(a.answers, a.answers.keeps),
-		vectorstores.Routes(a.library.knowledge, func() int64 { return a.limits.Load().Body })}
+	return [][]api.Route{
+		openai.Routes(), anthropic.Routes(), gemini.Routes(), ollama.Routes(), responses.Routes(a.answers, a.answers.keeps),
+		vectorstores.Routes(a.library.knowledge, func() int64 { return a.limits.Load().Body }),
+	}
 }
 
 // failed writes down the cause of a fault that is the operator's to mend. The record

@@ -1,7 +1,6 @@
 package app
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"fmt"
@@ -196,10 +195,8 @@ func (*capture) Alive() error { return nil }
 
 // End implements gateway.Sink.
 func (w *capture) End(_ *gateway.Head, c *engine.Chunk, f *fault.Error) error {
-	if f != nil {
-		w.failed = f
-		return nil
+	if w.failed = f; f == nil {
+		w.body = append(w.body, c.Raw...)
 	}
-	w.body = append(w.body, bytes.Clone(c.Raw)...)
 	return nil
 }

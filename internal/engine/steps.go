@@ -20,8 +20,9 @@ func Spoken(d inference.Dialect) (p Protocol, ok bool) {
 		return Generate(nil), true
 	case inference.Ollama:
 		return OllamaChat(nil), true
+	default:
+		return Protocol{}, false
 	}
-	return Protocol{}, false
 }
 
 // Steps returns the steps that the events of a whole answer tell. The errors are those

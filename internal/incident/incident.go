@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -99,9 +100,7 @@ func (x *Incident) copy() Incident {
 	c := *x
 	c.Firing, c.Timeline = slices.Clone(x.Firing), slices.Clone(x.Timeline)
 	c.Roles = map[string]string{}
-	for k, v := range x.Roles {
-		c.Roles[k] = v
-	}
+	maps.Copy(c.Roles, x.Roles)
 	return c
 }
 

@@ -7,8 +7,10 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -27,7 +29,6 @@ type Web struct {
 	client *http.Client
 	body   func(l *Letter) (any, error)
 	sign   tenant.Secret
-	taken  int // status besides 200 to 299; 0: none
 }
 
 func newWeb(at tenant.Secret, body func(l *Letter) (any, error)) (*Web, error) {
@@ -94,7 +95,7 @@ func (w *Web) Send(ctx context.Context, l *Letter) error {
 // plain leaves out of an error what names the URL.
 func plain(err error) string {
 	for {
-		u, ok := err.(*url.Error)
+		u, ok := errors.AsType[*url.Error](err)
 		if !ok {
 			break
 		}
@@ -132,9 +133,7 @@ func NewAlertmanager(at tenant.Secret) (*Web, error) {
 			status = "resolved"
 		}
 		labels := map[string]string{"alertname": firstOf(a.Scope["signal"], "headworks"), "severity": a.Urgency}
-		for k, v := range a.Scope {
-			labels[k] = v
-		}
+		maps.Copy(labels, a.Scope)
 		notes := map[string]string{"summary": a.Title, "description": words(a), "next": a.Next}
 		type item struct {
 			Status      string            `json:"status"`

@@ -82,7 +82,7 @@ func (m *Mail) Send(ctx context.Context, l *Letter) error {
 	if err != nil {
 		return said(err)
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }() // what was sent is sent, or failed below
 	if ok, _ := c.Extension("STARTTLS"); ok {
 		if err := c.StartTLS(m.roots); err != nil {
 			return errors.New("the mail server's certificate is not good: " + err.Error())

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -321,9 +322,7 @@ func (p *Post) Failing() map[string]string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	all := make(map[string]string, len(p.failing))
-	for name, why := range p.failing {
-		all[name] = why
-	}
+	maps.Copy(all, p.failing)
 	return all
 }
 

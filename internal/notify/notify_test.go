@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -257,7 +258,7 @@ func TestWeb(t *testing.T) {
 		status = code
 		err := s.Send(t.Context(), &Letter{Notice: notice})
 		<-got
-		if _, refused := err.(*refusal); err == nil || refused == again || strings.Contains(err.Error(), "secret-path") {
+		if _, refused := errors.AsType[*refusal](err); err == nil || refused == again || strings.Contains(err.Error(), "secret-path") {
 			t.Errorf("%d: %v", code, err)
 		}
 	}

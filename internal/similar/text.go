@@ -43,7 +43,7 @@ func split(text string) (sentences [][]token) {
 			continue
 		}
 		if inside, after, ok := quoted(rest); ok {
-			for _, w := range strings.Fields(inside) {
+			for w := range strings.FieldsSeq(inside) {
 				now = append(now, token{text: strings.ToLower(w), raw: w, exact: true, quote: true})
 			}
 			rest = after

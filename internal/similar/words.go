@@ -27,7 +27,7 @@ profit/loss supply/demand peace/war victory/defeat success/failure succeed/fail`
 
 func opposites(s string) map[string][]string {
 	m := map[string][]string{}
-	for _, p := range strings.Fields(s) {
+	for p := range strings.FieldsSeq(s) {
 		a, b, _ := strings.Cut(p, "/")
 		a, b = base(a), base(b)
 		m[a] = append(m[a], b)

@@ -505,7 +505,6 @@ func (s *surface) search(a *ask, id string) ([]byte, error) {
 	switch v.Kind() {
 	case scan.String:
 		asked = []string{v.Text()}
-	default:
 	case scan.Array:
 		for each := range v.All() {
 			if each.Kind() != scan.String {
@@ -513,6 +512,7 @@ func (s *surface) search(a *ask, id string) ([]byte, error) {
 			}
 			asked = append(asked, each.Text())
 		}
+	default: // so nothing is asked
 	}
 	if q.Text = strings.Join(asked, " "); strings.TrimSpace(q.Text) == "" {
 		return nil, dialect.Invalid("query", "query must be a text or a list of texts")
