@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -214,6 +215,51 @@ func TestCells(t *testing.T) {
 	}
 	if after := town.asked(); after != before {
 		t.Errorf("engines were asked %s times, and %s before", after, before)
+	}
+}
+
+// TestCellSearch: two cells whose models rest on the same documents search for a request
+// once, and the second one does where the first could not.
+func TestCellSearch(t *testing.T) {
+	town := newTown(t, "", "")
+	town.labs["a"].Close()
+	town.labs["c"].Close()
+	plain := "  m: {targets"
+	for _, c := range []struct {
+		name, knowledge, asks string
+		here, there           string // collections that the record of a cell has
+	}{
+		{"searched", "{collections: [headworks-docs]}", "", `"headworks-docs"`, `""`},
+		{"not to be searched here", "{collections: [nowhere], mode: optional}", "", `"nowhere"`, `"nowhere"`},
+		{"the caller wants none", "{collections: [headworks-docs]}", `,"headworks":{"knowledge":false}`, `""`, `""`},
+	} {
+		next := "  m: {knowledge: " + c.knowledge + ", targets"
+		for _, i := range town.cells {
+			was, err := os.ReadFile(i.file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			i.write(t, strings.Replace(string(was), plain, next, 1))
+			if _, err := i.Reload(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		plain = next
+		r := town.cells["a"].send(t, "POST", town.cells["a"].BaseURL()+"/chat/completions", pinned, `{"model":"m"`+c.asks+`,"messages":[{"role":"user","content":"how do I add a model?"}]}`)
+		if r.status != 200 {
+			t.Fatalf("%s: %d %s", c.name, r.status, r.body)
+		}
+		trace := strings.TrimPrefix(r.header.Get("X-Request-Id"), "req_") // of both records
+		for at, want := range map[string]string{"a": c.here, "b": c.there} {
+			var kept string
+			eventually(t, c.name+": a record of "+at, func() bool {
+				kept = town.cells[at].ask(t, "GET", "/api/requests?limit=1", "").body
+				return strings.Contains(kept, trace)
+			})
+			if !strings.Contains(kept, `"collections":`+want+`,`) {
+				t.Errorf("%s: the collections of %s are not %s: %s", c.name, at, want, kept)
+			}
+		}
 	}
 }
 

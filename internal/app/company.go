@@ -203,7 +203,7 @@ func (c *company) Vouched(pass []byte, path string, now time.Time) (who *tenant.
 	}
 	t := p.Caller
 	who, err = c.app.keys.resolver.Vouched(tenant.Caller{
-		KeyID: t.ID, Key: t.Key, Tenant: t.Tenant, Project: t.Project, Cell: p.From,
+		KeyID: t.ID, Key: t.Key, Tenant: t.Tenant, Project: t.Project, Cell: p.From, Searched: p.Searched,
 		Tier: tenant.Tier{
 			Name: t.Tier, Class: tenant.Class(t.Class), Concurrency: t.Concurrency,
 			Wish: tenant.Wish{
@@ -225,7 +225,7 @@ func (c *company) vouch(call *engine.Call, to, target string, body []byte) (fiel
 		sum = cell.Sum(body)
 	}
 	value, err = cell.Seal(c.known(), &cell.Pass{
-		From: c.app.gateway.World().Region, For: to, Sent: time.Now().UnixMilli(), Path: path, Sum: sum,
+		From: c.app.gateway.World().Region, For: to, Sent: time.Now().UnixMilli(), Path: path, Sum: sum, Searched: call.Searched,
 		Caller: &cell.Caller{
 			ID: who.KeyID, Key: who.Key, Tenant: who.Tenant, Project: who.Project,
 			Tier: who.Tier.Name, Class: uint8(who.Tier.Class), Concurrency: who.Tier.Concurrency, Model: call.Model,

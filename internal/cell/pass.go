@@ -26,6 +26,10 @@ type Pass struct {
 	Path    string  `json:"to"`
 	Sum     string  `json:"sum,omitempty"`    // of the body; empty: there is none, or it is a form, which goes on as it comes
 	Caller  *Caller `json:"caller,omitempty"` // on whose behalf; nil: the cell asks for itself
+
+	// Searched says that documents were searched for the request, or that its caller
+	// wants none, or others than the model's.
+	Searched bool `json:"searched,omitempty"`
 }
 
 // Caller is on whose behalf a cell asks: a name, and never the key itself.

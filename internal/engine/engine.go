@@ -74,6 +74,10 @@ type Call struct {
 	Wish   tenant.Wish // what he wants of the answer and may
 	Place  place.Place
 
+	// Searched says that what was to be done with documents is done: who gets the body
+	// searches none.
+	Searched bool
+
 	// Trace is the W3C traceparent to send on; empty for none.
 	Trace string
 }

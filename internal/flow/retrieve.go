@@ -37,9 +37,18 @@ type Grounding struct {
 	WhyNot      string  // nothing could be searched; empty: it could
 }
 
-// seek begins a search where the model or the caller wants one. False where nobody does.
+// Searched reports whether another cell that gets the request has nothing to search for
+// it: documents were searched, whatever was found, or the caller said which he wants, and
+// that cell is not told. Where the model's could not be searched, the other cell may.
+func (t *Ticket) Searched() bool {
+	asks := t.Request.Knowledge
+	return t.Ground != nil && t.Ground.WhyNot == "" || asks != nil && (asks.None || len(asks.Collections) > 0)
+}
+
+// seek begins a search where the model or the caller wants one. False where nobody does,
+// and where the cell that sent the request did so.
 func (p *Policy) seek(t *Ticket, s *fleet.Snapshot, now time.Time) (Action, bool) {
-	if t.Model.Knowledge == nil && t.Request.Knowledge == nil || t.Copy {
+	if t.Model.Knowledge == nil && t.Request.Knowledge == nil || t.Copy || t.Caller.Searched {
 		return Action{}, false
 	}
 	var asks inference.Knowledge

@@ -9,6 +9,7 @@ import (
 	"headworks/internal/fault"
 	"headworks/internal/fleet"
 	"headworks/internal/inference"
+	"headworks/internal/tenant"
 )
 
 // Whose collections are searched, and what becomes of the answer where they cannot be.
@@ -103,5 +104,43 @@ func TestRewriterIsCounted(t *testing.T) {
 		if n := r.p.Load(at).Requests; n != 0 {
 			t.Errorf("%v: %d requests still counted", ev.Kind, n)
 		}
+	}
+}
+
+// What another cell searched for is not searched for again, and what it could not is.
+func TestASearchIsOfOneCell(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		asks *inference.Knowledge
+		ev   Event
+		want bool
+	}{
+		{name: "found", ev: Event{Kind: Retrieved, Ground: &Grounding{Passages: 2}}, want: true},
+		{name: "nothing found", ev: Event{Kind: Retrieved}, want: true},
+		{name: "not searched", ev: Event{Kind: Retrieved, Fault: fault.New(fault.NoKnowledge, "test")}},
+		{name: "the caller says which", asks: &inference.Knowledge{Collections: []string{"own"}, Mode: inference.Optional}, ev: Event{Kind: Retrieved, Fault: fault.New(fault.NoKnowledge, "test")}, want: true},
+		{name: "the caller wants none", asks: &inference.Knowledge{None: true}, want: true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			docs := &fleet.Knowledge{Collections: []string{"docs"}, Timeout: time.Second}
+			first := newRig(t, admit.Limits{}, true, 1)
+			first.s.Models[0].Knowledge, first.req.Knowledge = docs, test.asks
+			if a := first.step(Event{Kind: Arrived}); test.ev.Kind == Retrieved {
+				first.want(a, Retrieve)
+				a = first.step(test.ev)
+				first.want(a, Send)
+			}
+			if first.t.Searched() != test.want {
+				t.Errorf("the second cell is told %v", first.t.Searched())
+			}
+			second := newRig(t, admit.Limits{}, true, 1)
+			second.s.Models[0].Knowledge = docs
+			second.t.Caller = &tenant.Caller{Cell: "us", Searched: test.want}
+			want := Retrieve
+			if test.want {
+				want = Send
+			}
+			second.want(second.step(Event{Kind: Arrived}), want)
+		})
 	}
 }

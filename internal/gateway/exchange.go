@@ -226,6 +226,7 @@ func (x *exchange) send(a *flow.Action) flow.Event {
 		Request: &x.req.Request, Replica: a.Replica, Model: a.Target.Model,
 		Body: x.req.Body, Doc: x.req.Doc, Form: x.req.Form, Conversation: x.req.Conversation,
 		Whole: x.ticket.Model.Loss == fleet.Rejected, Header: x.req.Header, Caller: x.req.Caller, Place: x.ticket.From, Wish: x.req.Caller.Tier.Grant(x.req.Wish), Trace: x.req.Trace,
+		Searched: x.ticket.Searched(),
 	}
 	x.prepare()
 	x.sign = x.g.signs.at(a.Replica.ID)

@@ -33,7 +33,7 @@ func (r *Resolver) Vouched(told tenant.Caller, now time.Time) (*tenant.Caller, e
 		}
 	}
 	c := *own
-	c.Cell, c.Models = told.Cell, told.Models
+	c.Cell, c.Searched, c.Models = told.Cell, told.Searched, told.Models
 	c.Tier.Wish = own.Tier.Grant(told.Tier.Wish)
 	switch {
 	case !c.Residency.Bound:

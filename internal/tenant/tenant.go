@@ -149,6 +149,9 @@ type Caller struct {
 	// where the caller came himself. Such a request goes to no other cell.
 	Cell string
 
+	// Searched says that Cell did with documents what was to be done for the request.
+	Searched bool
+
 	Region    string // where it is; empty: found out with each request
 	Zone      string // of Region
 	Residency Residency
