@@ -342,7 +342,7 @@ func (a *App) open() error {
 		}
 		return nil // others hear of it once the shared store answers, and the cache says so
 	}
-	if a.library, err = openLibrary(context.Background(), dir, a.config.Knowledge.Postgres.Reveal(), upstreams{app: a}, upstreams{app: a}, changed, a.log); err != nil {
+	if a.library, err = openLibrary(context.Background(), dir, a.config.Knowledge, upstreams{app: a}, upstreams{app: a}, changed, a.log); err != nil {
 		return inUse(dir, err)
 	}
 	a.library.follows = true
@@ -445,7 +445,7 @@ func (a *App) listenTo(c *config.Config) {
 	if err := level.UnmarshalText([]byte(c.Log.Level)); err == nil { // the configuration was checked
 		a.level.Set(level)
 	}
-	secrets := []tenant.Secret{a.local, a.keys.token.Secret, c.Peers.Secret, c.Knowledge.Postgres, c.Cache.Secret, c.SharedSecret}
+	secrets := []tenant.Secret{a.local, a.keys.token.Secret, c.Peers.Secret, c.Knowledge.Postgres, c.Knowledge.WeaviateKey, c.Cache.Secret, c.SharedSecret}
 	for _, k := range c.Keys {
 		secrets = append(secrets, tenant.NewSecret(k.Secret.Reveal()))
 	}

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"headworks/internal/config"
 	"headworks/internal/knowledge"
 	"headworks/internal/passage"
 )
@@ -43,7 +44,7 @@ func TestFollow(t *testing.T) {
 		_, _ = io.WriteString(w, "<title>"+r.URL.Path[1:]+"</title><main><p>"+text+"</main>")
 	}))
 	defer server.Close()
-	l, err := openLibrary(t.Context(), t.TempDir(), "", alone{}, nil, nil, slog.New(slog.DiscardHandler))
+	l, err := openLibrary(t.Context(), t.TempDir(), config.Knowledge{}, alone{}, nil, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,6 +18,7 @@ import (
 	"headworks/internal/alert"
 	"headworks/internal/api/admin"
 	"headworks/internal/cache"
+	"headworks/internal/config"
 	"headworks/internal/engine/lexical"
 	"headworks/internal/fault"
 	"headworks/internal/format"
@@ -29,13 +30,14 @@ import (
 	"headworks/internal/source"
 	"headworks/internal/store/pgvector"
 	"headworks/internal/store/sqlite"
+	"headworks/internal/store/weaviate"
 )
 
 // library is the collections of documents in a data folder.
 type library struct {
 	knowledge *knowledge.Knowledge
 	register  knowledge.Register
-	segments  *segment.Store // nil: the passages are in PostgreSQL
+	segments  *segment.Store // nil: the passages are with a server
 	shelf     io.Closer      // where they are
 	reader    *format.Reader
 	files     *os.Root
@@ -48,22 +50,29 @@ const (
 	compiledFolder = "compiled"  // and what reading PDF needs, which may be thrown away
 )
 
-// openLibrary opens the collections of a data folder, or of a PostgreSQL by its URL.
-func openLibrary(ctx context.Context, dir, at string, e knowledge.Embedders, r knowledge.Reranker, bump func(string) error, log *slog.Logger) (l *library, err error) {
+// openLibrary opens the collections of a data folder, or of the server that keeps them.
+func openLibrary(ctx context.Context, dir string, at config.Knowledge, e knowledge.Embedders, r knowledge.Reranker, bump func(string) error, log *slog.Logger) (l *library, err error) {
 	l = &library{reader: format.New(format.Default()), log: log}
 	l.reader.KeepIn(filepath.Join(dir, compiledFolder))
 	var store knowledge.Store
-	if at == "" {
-		if l.segments, err = segment.Open(ctx, filepath.Join(dir, libraryFolder), log); err != nil {
-			return nil, errors.Join(err, l.reader.Close())
-		}
-		store, l.register, l.shelf = l.segments, l.segments, l.segments
-	} else {
-		far, err := pgvector.Open(ctx, at)
+	switch {
+	case !at.Postgres.Empty():
+		far, err := pgvector.Open(ctx, at.Postgres.Reveal())
 		if err != nil {
 			return nil, errors.Join(err, l.reader.Close())
 		}
 		store, l.register, l.shelf = far, far, far
+	case at.Weaviate != "":
+		far, err := weaviate.Open(ctx, at.Weaviate, at.WeaviateKey)
+		if err != nil {
+			return nil, errors.Join(err, l.reader.Close())
+		}
+		store, l.register, l.shelf = far, far, far
+	default:
+		if l.segments, err = segment.Open(ctx, filepath.Join(dir, libraryFolder), log); err != nil {
+			return nil, errors.Join(err, l.reader.Close())
+		}
+		store, l.register, l.shelf = l.segments, l.segments, l.segments
 	}
 	files := filepath.Join(dir, libraryFolder, "files")
 	if err = os.MkdirAll(files, 0o700); err == nil {
@@ -230,7 +239,7 @@ var ErrLibraryInUse = segment.ErrInUse
 // is ErrLibraryInUse where one has it.
 func Library(ctx context.Context, dir string, log io.Writer) (http.Handler, io.Closer, error) {
 	logger := slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	l, err := openLibrary(ctx, dir, "", alone{}, nil, epochs{filepath.Join(dir, storeFile)}.bump, logger)
+	l, err := openLibrary(ctx, dir, config.Knowledge{}, alone{}, nil, epochs{filepath.Join(dir, storeFile)}.bump, logger)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"headworks/internal/config"
 	"headworks/internal/knowledge"
 	"headworks/internal/passage"
 	"headworks/internal/relevance"
@@ -31,7 +32,7 @@ func TestCACM(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := openLibrary(t.Context(), t.TempDir(), "", alone{}, nil, nil, slog.New(slog.DiscardHandler))
+	l, err := openLibrary(t.Context(), t.TempDir(), config.Knowledge{}, alone{}, nil, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"headworks/internal/config"
 	"headworks/internal/knowledge"
 	"headworks/internal/knowledge/golden"
 	"headworks/internal/passage"
@@ -28,7 +29,7 @@ func TestTune(t *testing.T) {
 	if err := os.WriteFile(file, []byte(documents.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	l, err := openLibrary(t.Context(), t.TempDir(), "", alone{}, nil, nil, slog.New(slog.DiscardHandler))
+	l, err := openLibrary(t.Context(), t.TempDir(), config.Knowledge{}, alone{}, nil, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +93,7 @@ func TestTitleAlone(t *testing.T) {
 	if err := os.WriteFile(file, []byte(`{"id":"a","title":"Travel rules","text":""}`+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	l, err := openLibrary(t.Context(), t.TempDir(), "", alone{}, nil, nil, slog.New(slog.DiscardHandler))
+	l, err := openLibrary(t.Context(), t.TempDir(), config.Knowledge{}, alone{}, nil, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +134,7 @@ func TestLanguageOfACollection(t *testing.T) {
 		return len(a.Hits)
 	}
 	for _, again := range []bool{false, true} {
-		l, err := openLibrary(t.Context(), folder, "", alone{}, nil, nil, slog.New(slog.DiscardHandler))
+		l, err := openLibrary(t.Context(), folder, config.Knowledge{}, alone{}, nil, nil, slog.New(slog.DiscardHandler))
 		if err != nil {
 			t.Fatal(err)
 		}

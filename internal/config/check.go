@@ -33,6 +33,7 @@ func (r *reader) check() {
 	r.dns()
 	r.sinks()
 	r.shared()
+	r.library()
 	for _, name := range slices.Sorted(maps.Keys(c.Upstreams)) {
 		r.upstream(join("upstreams", name), name, c.Upstreams[name])
 	}

@@ -666,7 +666,7 @@ func Guard(running, next *Config) *Problem {
 func Restart(changes []Change) []string {
 	var paths []string
 	for _, c := range changes {
-		if slices.Contains([]string{"listen", "tls.cert", "tls.key", "admin.listen", "admin.tls.cert", "admin.tls.key", "data", "state", "shared", "shared_password", "cache.secret", "cache.encrypt", "knowledge.postgres", "peers.listen", "peers.tls.cert", "peers.tls.key", "peers.tls.ca", "dns.listen"}, c.Path) {
+		if slices.Contains([]string{"listen", "tls.cert", "tls.key", "admin.listen", "admin.tls.cert", "admin.tls.key", "data", "state", "shared", "shared_password", "cache.secret", "cache.encrypt", "knowledge.postgres", "knowledge.weaviate", "knowledge.weaviate_key", "peers.listen", "peers.tls.cert", "peers.tls.key", "peers.tls.ca", "dns.listen"}, c.Path) {
 			paths = append(paths, c.Path)
 		}
 	}

@@ -141,6 +141,8 @@ cache.memory 256MiB
 cache.secret none
 cache.encrypt on
 knowledge.postgres none
+knowledge.weaviate none
+knowledge.weaviate_key none
 upstreams none
 models none
 tiers none

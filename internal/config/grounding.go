@@ -2,6 +2,7 @@ package config
 
 import (
 	"maps"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,9 +21,11 @@ const (
 const DocsCollection = "headworks-docs"
 
 // Knowledge is where collections of documents are kept: in the data folder, or in a
-// PostgreSQL that several gateways share.
+// PostgreSQL or a Weaviate that several gateways share.
 type Knowledge struct {
-	Postgres tenant.Secret `json:"postgres,omitzero" jsonschema:"URL of a PostgreSQL with pgvector 0.8 or later, as postgres://user:password@host:5432/database, best as a reference; in the data folder unless given"`
+	Postgres    tenant.Secret `json:"postgres,omitzero" jsonschema:"URL of a PostgreSQL with pgvector 0.8 or later, as postgres://user:password@host:5432/database, best as a reference; in the data folder unless given"`
+	Weaviate    string        `json:"weaviate,omitzero" jsonschema:"URL of a Weaviate of version 1.35 or later, as https://weaviate.example.com:8080, in place of a PostgreSQL"`
+	WeaviateKey tenant.Secret `json:"weaviate_key,omitzero" jsonschema:"the key of that Weaviate, best as a reference"`
 }
 
 // Grounding is which documents a model answers from, and how.
@@ -82,5 +85,27 @@ func (r *reader) grounding(path string, g *Grounding) {
 	}
 	if w.Timeout < time.Millisecond || w.Timeout > time.Minute {
 		r.at(join(path, "rewrite.timeout"), BadValue, "answers wait for it, so it is 1ms at least and 1m at most")
+	}
+}
+
+// library checks where collections are kept.
+func (r *reader) library() {
+	k := &r.cfg.Knowledge
+	u, err := url.Parse(k.Weaviate)
+	switch {
+	case k.Weaviate == "" && !k.WeaviateKey.Empty():
+		r.at("knowledge.weaviate_key", BadValue, "there is no Weaviate that is asked with it; give knowledge.weaviate too")
+		return
+	case k.Weaviate == "":
+		return
+	case !k.Postgres.Empty():
+		r.at("knowledge.weaviate", BadValue, "collections are kept in one place: give knowledge.postgres or knowledge.weaviate")
+	case err == nil && u.User != nil:
+		r.at("knowledge.weaviate", BadValue, "a password in the address would be shown wherever the address is; give a key as weaviate_key")
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.RawQuery != "" || u.Fragment != "":
+		r.at("knowledge.weaviate", BadValue, "no address of a Weaviate; write it as https://weaviate.example.com:8080")
+	}
+	if !k.WeaviateKey.Empty() {
+		r.clean("knowledge.weaviate_key", k.WeaviateKey)
 	}
 }

@@ -56,6 +56,27 @@ func TestSharedStore(t *testing.T) {
 	}
 }
 
+// Collections are kept in one place, and its address holds no key.
+func TestKnowledge(t *testing.T) {
+	for source, words := range map[string]string{
+		"knowledge: {weaviate: \"https://w.example.com:8080\", weaviate_key: geheim}\n": "",
+		"knowledge: {weaviate: \"http://[::1]:8080\"}\n":                                "",
+		"knowledge: {postgres: \"postgres://u:p@db/x\"}\n":                              "",
+		"knowledge: {postgres: \"postgres://u:p@db/x\", weaviate: \"http://w\"}\n":      "one place",
+		"knowledge: {weaviate: w.example.com}\n":                                        "no address of a Weaviate",
+		"knowledge: {weaviate: \"http://u:p@w\"}\n":                                     "give a key as weaviate_key",
+		"knowledge: {weaviate: \"http://w?x=1\"}\n":                                     "no address of a Weaviate",
+		"knowledge: {weaviate_key: geheim}\n":                                           "give knowledge.weaviate too",
+		"knowledge: {weaviate: \"http://w\", weaviate_key: \"a b\"}\n":                  "space",
+	} {
+		_, report := Parse("f.yaml", []byte(source), lookup(nil))
+		text := report.Text("")
+		if report.OK() != (words == "") || !strings.Contains(text, words) || strings.Contains(text, ":p@") {
+			t.Errorf("%q: %s", source, text)
+		}
+	}
+}
+
 // A tenant shares within itself unless the file says more.
 func TestShare(t *testing.T) {
 	c, report := Parse("f.yaml", []byte("tenants: {a: {}, b: {share: public}, c: {share: organisation}}\n"), lookup(nil))
