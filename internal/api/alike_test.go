@@ -134,12 +134,12 @@ func TestAlike(t *testing.T) {
 	miss("no-store", "acme", asking(same), "Cache-Control", "no-store")
 	miss("of today", "acme", asking("How do I paint the door of my garage today?"))
 	miss("about somebody", "acme", asking("How do I paint the door of my garage? Mail me at a@example.org"))
-	miss("too old", "acme", asking("How should I paint the door of my garage?"), "Cache-Control", "max-age=0")
+	miss("too old", "acme", asking("How to paint the door of my garage?"), "Cache-Control", "max-age=0")
 	if got := rs.Report(); len(got) != 2 || got[0].Scope != "project:acme/p" || got[1].Scope != "project:other/p" {
 		t.Errorf("got %+v", got)
 	}
 	for range 2 { // what was given is not kept as an answer to what was asked
-		if h, _ := k.say(t, "acme", asking("How might I paint the door of my garage?")); !strings.HasPrefix(h.Get("x-headworks-cache"), "hit; tier=semantic") {
+		if h, _ := k.say(t, "acme", asking("What is the right way to paint the door of my garage?")); !strings.HasPrefix(h.Get("x-headworks-cache"), "hit; tier=semantic") {
 			t.Errorf("once more: %q", h.Get("x-headworks-cache"))
 		}
 	}
@@ -151,7 +151,7 @@ func TestAlike(t *testing.T) {
 // In shadow nothing is given: the caller gets the new answer, and both are compared.
 func TestAlikeInShadow(t *testing.T) {
 	k, rs, _ := alike(t, fleet.SemanticShadow, nil, nil)
-	for i, text := range []string{"How do I paint the door of my garage?", "What is the best way to paint my garage's door?", "How should I paint the door of my garage?"} {
+	for i, text := range []string{"How do I paint the door of my garage?", "What is the best way to paint my garage's door?", "How to paint the door of my garage?"} {
 		if h, _ := k.say(t, "acme", asking(text)); strings.HasPrefix(h.Get("x-headworks-cache"), "hit") {
 			t.Errorf("%d: %q", i, h.Get("x-headworks-cache"))
 		}
@@ -185,7 +185,7 @@ func TestAlikeOnTrial(t *testing.T) {
 	if hit("How can I paint the door of my garage?") {
 		t.Error("given before the trial is over")
 	}
-	if !hit("How should I paint the door of my garage?") {
+	if !hit("How to paint the door of my garage?") {
 		t.Error("not given after the trial")
 	}
 	if n := len(a.all); n != 0 {
@@ -228,7 +228,7 @@ func TestAlikeStops(t *testing.T) {
 	if len(got) != 1 || got[0].Scope != "project:acme/p" || got[0].Model != "ours" || !got[0].Trial.Stopped || got[0].Trial.False == 0 {
 		t.Fatalf("told %+v", got)
 	}
-	if h, body := k.say(t, "acme", asking("How should I paint the door of my garage?")); h.Get("x-headworks-cache") != "miss" || !strings.Contains(body, "red") {
+	if h, body := k.say(t, "acme", asking("How to paint the door of my garage?")); h.Get("x-headworks-cache") != "miss" || !strings.Contains(body, "red") {
 		t.Errorf("after it stopped: %q, %s", h.Get("x-headworks-cache"), body)
 	}
 	if r := rs.Report(); len(r) != 1 || r[0].Trial.Serving {

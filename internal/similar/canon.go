@@ -21,7 +21,7 @@ type alternative struct {
 }
 
 func (a *alternative) holds(t *token) bool {
-	if t.exact || t.shout() {
+	if t.exact || t.shout() || t.name && !places[t.text] {
 		return false
 	}
 	return slices.Contains(a.words, t.text)
@@ -201,6 +201,7 @@ func possessives(in []token) []token {
 			thing++
 		}
 		out := append([]token{}, in[:from]...)
+		out = append(out, token{text: "the", raw: "the"})
 		out = append(out, in[i+1:thing+1]...)
 		out = append(out, token{text: "of", raw: "of"})
 		out = append(out, in[from:i]...)
@@ -315,7 +316,7 @@ func toMe(s []token) []token {
 func question(s []token, m mode) []token {
 	if m == free {
 		for i := range s {
-			if !s[i].exact {
+			if !s[i].exact && !s[i].name {
 				s[i].text = spelling(s[i].text)
 			}
 		}
@@ -326,7 +327,7 @@ func question(s []token, m mode) []token {
 	who := subject(s)
 	def := kindOf(s)
 	s = apply(phrases, s)
-	if def != nothing && len(s) > 0 {
+	if def != nothing && len(s) > 0 && questionWords[s[0].text] && s[0].text != "how-to" {
 		s[0].kind = def
 	}
 	if m == free {
@@ -334,27 +335,45 @@ func question(s []token, m mode) []token {
 	}
 	s = fragment(s)
 	s = purpose(symmetric(relation(superlative(having(meaning(s))))))
-	s = anything(agree(s, who))
+	s = agree(s, who)
 	return drop(s, m)
 }
 
+// which tells "the doctor" from "a doctor".
+type which uint8
+
+const (
+	unsaid which = iota
+	known
+	some
+)
+
 // kind tells "what is a test" from "what are some tests": one wants to know what it is, the
-// other wants some.
+// other wants some; and "what is the best city" from "what are the best cities".
 type kind uint8
 
 const (
 	nothing kind = iota
 	meant
 	listed
+	single
+	several
 )
 
 func kindOf(s []token) kind {
 	switch {
-	case len(s) < 3 || s[0].text != "what":
-	case s[1].text == "is" && (articles[s[2].text] && s[2].text != "the" || !function[s[2].text] && s[2].text != "one"):
+	case len(s) < 3 || s[0].text != "what" && s[0].text != "who":
+	case s[1].text == "is" && (s[2].text == "the" || s[2].text == "one"):
+		return single
+	case s[1].text == "are" && s[2].text == "the":
+		return several
+	case s[0].text == "who":
+	case s[1].text == "is" && (articles[s[2].text] || !function[s[2].text]):
 		return meant
-	case s[1].text == "are" && s[2].text == "some" && (len(s) < 4 || s[3].text != "of"):
+	case s[1].text == "are" && s[2].text == "some":
 		return listed
+	case s[1].text == "are":
+		return several
 	}
 	return nothing
 }
@@ -480,11 +499,11 @@ func relation(s []token) []token {
 // of X".
 func meaning(s []token) []token {
 	n := len(s)
-	if n > 4 && s[n-2].text == "stand" && s[n-1].text == "for" {
+	if n == 5 && s[2].shout() && s[n-2].text == "stand" && s[n-1].text == "for" {
 		s = append(append([]token{}, s[:n-2]...), token{text: "mean", raw: "mean"})
 		n--
 	}
-	if n < 4 || s[0].text != "what" || s[n-1].text != "mean" || s[1].text != "does" && s[1].text != "do" {
+	if n < 4 || s[0].text != "what" || s[n-1].text != "mean" || s[1].text != "does" && s[1].text != "do" || persons[s[2].text] {
 		return s
 	}
 	out := append([]token{s[0]}, token{text: "meaning", raw: "meaning"}, token{text: "of", raw: "of"})
@@ -575,21 +594,6 @@ func fragment(s []token) []token {
 	return append([]token{{text: "what", raw: "what"}}, s...)
 }
 
-// anything takes out "any" where it adds nothing: how to crack any interview, is there
-// any hope, why do they not have any.
-func anything(s []token) []token {
-	bound := false
-	out := make([]token, 0, len(s))
-	for i := range s {
-		if s[i].text == "any" && !s[i].exact && bound {
-			continue
-		}
-		bound = bound || s[i].text == "how-to" || s[i].text == "where-to" || negators[s[i].text]
-		out = append(out, s[i])
-	}
-	return out
-}
-
 // purpose turns "for learning" into "to learning", which is alike "to learn".
 func purpose(s []token) []token {
 	for i := range s {
@@ -643,9 +647,10 @@ func agree(s []token, who string) []token {
 
 // drop takes out the words that say nothing by themselves and cuts plural endings.
 func drop(s []token, m mode) []token {
-	wh := len(s) > 0 && questionWords[s[0].text]
 	out := make([]token, 0, len(s))
+	before := unsaid
 	for i, t := range s {
+		t.which, before = before, unsaid
 		if t.exact || t.quote {
 			out = append(out, t)
 			continue
@@ -656,15 +661,20 @@ func drop(s []token, m mode) []token {
 		}
 		switch {
 		case t.name:
-		case articles[t.text], fillers[t.text] && !strings.HasPrefix(next, "#"):
+		case t.text == "the":
+			before = known
 			continue
-		case i > 0 && (t.text == "is" || t.text == "are" || t.text == "am"):
+		case t.text == "a" && i > 0 && lettered[s[i-1].text]:
+		case articles[t.text]:
+			before = some
+			continue
+		case i > 0 && (t.text == "is" || t.text == "are" || t.text == "am") && !participle(next):
 			continue
 		case i > 0 && next != "" && (t.text == "do" || t.text == "does") && auxiliaryAfter[s[i-1].text]:
 			continue
 		case m == careful && t.text == "differences":
 			t.text = "difference"
-		case t.text == "so" && wh, t.text == "there" && len(s) > 1 && s[0].text == "how" && (s[1].text == "many" || s[1].text == "much"):
+		case t.text == "there" && len(s) > 1 && s[0].text == "how" && (s[1].text == "many" || s[1].text == "much"):
 			continue
 		}
 		if m == free && !t.name {
@@ -673,4 +683,10 @@ func drop(s []token, m mode) []token {
 		out = append(out, t)
 	}
 	return out
+}
+
+// participle reports whether a word may be said of somebody to whom something is done:
+// who is left is not who left.
+func participle(w string) bool {
+	return strings.HasSuffix(w, "ed") || strings.HasSuffix(w, "en") || strings.HasSuffix(w, "ing") || strings.HasSuffix(w, "wn") || participles[w]
 }

@@ -244,8 +244,6 @@ func root(t *token) string {
 	switch w {
 	case "one":
 		return "#1"
-	case "in", "on", "at", "of", "for", "about", "using", "with":
-		return "~"
 	}
 	w = singular(w)
 	if stem, ok := cutGerund(w); ok {

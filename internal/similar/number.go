@@ -34,6 +34,9 @@ var units = map[string]string{
 	"kb": "kilobyte", "kilobytes": "kilobyte", "mb": "megabyte", "megabytes": "megabyte", "gb": "gigabyte", "gigabytes": "gigabyte", "tb": "terabyte", "terabytes": "terabyte",
 }
 
+// bigOrSmall are units whose capitals stand for others: 5 m are meters, 5 M millions.
+var bigOrSmall = set(`m g l h mg mm ms mi min ml`)
+
 // numerals are numbers said in words.
 var numerals = map[string]int64{
 	"zero": 0, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9,
@@ -84,7 +87,7 @@ func numberTokens(s string) []token {
 		if a == nil || b == nil {
 			return nil
 		}
-		return append(append(a, token{text: "to", raw: "-"}), b...)
+		return append(append(a, token{text: "-", raw: "-", exact: true}), b...)
 	case tail == "":
 		return []token{{text: "#" + digits, raw: s, exact: true}}
 	default:
@@ -102,6 +105,9 @@ func numberTokens(s string) []token {
 	}
 	lower := strings.ToLower(tail)
 	if len(tail) == 2 && tail[1] == 'b' && unicode.IsUpper(rune(tail[0])) { // Mb are bits
+		return append(to, token{text: tail, raw: tail, exact: true})
+	}
+	if upper(tail) != "" && bigOrSmall[lower] {
 		return append(to, token{text: tail, raw: tail, exact: true})
 	}
 	if m, rest, ok := money(lower); ok && rest == "" {
@@ -188,6 +194,9 @@ func numberWords(in []token) []token {
 // measure returns the one name of a unit or of money. Mb are bits and MB are bytes.
 func measure(t token) string {
 	if len(t.raw) == 2 && t.raw[1] == 'b' && unicode.IsUpper(rune(t.raw[0])) {
+		return t.raw
+	}
+	if upper(t.raw) != "" && bigOrSmall[t.text] {
 		return t.raw
 	}
 	if u := units[t.text]; u != "" {

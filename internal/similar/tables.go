@@ -23,12 +23,11 @@ func pairs(s string) map[string]string {
 
 // sets are groups of words that rules name in capitals.
 var sets = map[string]string{
-	"ONE":   "i we you one someone somebody anyone anybody",
-	"SELF":  "i we one",
-	"MODAL": "can do does could should would will might may",
+	"ONE":   "i you one",
+	"SELF":  "i one",
+	"MODAL": "can do does",
 	"IMP":   "tell explain give show help write list describe suggest recommend provide teach name summarize make create translate find generate define let compare draft compose outline clarify share recommend advise elaborate discuss",
-	"GOOD":  "best good great top nice ideal",
-	"WAY":   "way ways method methods approach approaches",
+	"ASK":   "what which who whom whose where when why how",
 }
 
 // courtesies is what is said around a request and not part of it.
@@ -43,8 +42,7 @@ var courtesies = rules(`
 ^ would you please|kindly ->
 please|pls|plz|thanks $ ->
 thank you $ ->
-thank you very|so much $ ->
-thanks in advance $ ->
+thank you very|thanks in advance $ ->
 thank you in advance $ ->
 `)
 
@@ -91,12 +89,12 @@ var generic = set(`i you we one to`)
 
 // owners are persons who may be anybody, with the possessives that are theirs.
 var owners = map[string]string{
-	"": "my your our", "i": "my", "we": "our", "you": "your", "one": "your my", "someone": "their", "somebody": "their", "anyone": "their", "anybody": "their",
+	"": "my your", "i": "my", "you": "your", "one": "your my",
 }
 
 // reflexives are the words for oneself.
 var reflexives = map[string]string{
-	"": "myself yourself ourselves oneself", "i": "myself", "we": "ourselves", "you": "yourself", "one": "oneself yourself",
+	"": "myself yourself oneself", "i": "myself", "you": "yourself", "one": "oneself yourself",
 }
 
 // persons are those of whom more than one may be meant.
@@ -106,8 +104,8 @@ var persons = set(`i we you he she they him her them me us his their hers theirs
 var auxiliaryAfter = set(`what who whom where when why how long far much many often old tall big fast`)
 
 // auxiliaries begin a yes/no question; the class is what may not be confused.
-var auxiliaries = pairs(`is=?be are=?be am=?be do=?do does=?do was=?was were=?was did=?did can=?can could=?can will=?will would=?would
-should=?should shall=?should must=?must may=?may might=?may has=?have have=?have had=?had`)
+var auxiliaries = pairs(`is=?be are=?be am=?be do=?do does=?do was=?was were=?was did=?did can=?can could=?could will=?will would=?would
+should=?should shall=?shall must=?must may=?may might=?might has=?have have=?have had=?had`)
 
 // orders begin a request that is no question.
 var orders = set(sets["IMP"] + " tell how-to where-to")
@@ -123,27 +121,25 @@ with from about into over under between than that if when as or but not no witho
 // mutual are relations that are the same seen from either side.
 var mutual = set(`difference differences relationship relation similarity similarities distance comparison connection`)
 
-// fillers say nothing, but for "exactly" and its kind before a number.
-var fillers = set(`really actually exactly basically literally truly honestly`)
-
 // idioms bring the frames of questions into one form. They run before a yes/no
 // question is recognised.
 var idioms = rules(`
-^ i|we would like|love to know|understand|learn|ask -> know
-^ i|we want|wanted|need to know|understand|ask -> know
+^ i|we would like|love to know -> know
+^ i|we want|wanted|need to know -> know
+^ i|we would like|love to understand|learn ASK -> =6
+^ i|we want|need to understand|learn ASK -> =5
 ^ i|we am|are|was|were wondering|curious about? -> know
 ^ i|we wonder -> know
-^ do|does you|anyone|anybody|someone|somebody happen? to? know -> know
+^ do|does you|anyone|anybody know -> know
 ^ anyone|anybody know|knows -> know
 ^ can|could|would|will anyone|anybody|someone|somebody please? tell|explain me? -> know
-^ may|can|could i|we know|ask -> know
-^ any idea|ideas about|of? -> know
-^ tell|inform|remind me|us -> know
+^ may|can|could i|we know -> know
+^ tell me|us -> know
 ^ let me|us know -> know
 ^ give|provide me|us a list of -> know
-^ list|give the -> know
+^ list|give the -> know the
 ^ give|provide me|us -> know
-^ help me|us understand -> know
+^ help me|us understand ASK -> =4
 ^ know if|whether -> if?
 ^ which one|ones -> what
 ^ which -> what
@@ -152,8 +148,8 @@ which -> what
 ^ know what|which|who|whom|whose|where|when|why|how -> =2
 ^ explain|describe how|why|what|when|where|which -> =2
 ^ know about ->  describe
-^ know more|something|everything about -> describe
-^ know ->  what
+^ know the -> what the
+^ know some -> what are some
 `)
 
 // phrases bring what is left into one form.
@@ -165,28 +161,24 @@ a little -> a-little
 ^ what MODAL ONE best? go about -> how-to
 ^ what it takes to -> how-to
 ^ what does it take to -> how-to
-^ what is|are|would|will|could be? some|one? of? the? a? most? GOOD|effective|efficient|right|proper? possible? WAY to|for|of -> how-to
-^ what is|are the? steps|process|procedure to|for|of -> how-to
-^ what should|can|could|must ONE do to|for -> how-to
-^ what do SELF do to|for -> how-to
+^ what is the best|right|proper? possible? way to -> how-to
+^ what are the best|right? ways to -> how-to
+^ what is|are the? steps|process|procedure to -> how-to
+^ what do SELF do to -> how-to
 ^ what do|does ONE need|have to do to -> how-to
 ^ what is the? best time to -> when best time to
-^ what some -> what
 ^ what city is the? capital -> what capital
 capital city -> capital
 benefit|benefits of -> advantages of
-^ what should|can|could be done to -> how-to
 ^ how do|can|would|will you feel|think|work|know|look|function|remember|store|handle|see|define|like|say|call -> how you =4
-^ how can|do|does|could|should|might|may ONE be able to -> how-to
-^ how can|do|does|could|should|might|may ONE best? go about -> how-to
-^ how can|do|does|could|should|might|may ONE best? -> how-to
-^ how ONE can|could|should best? -> how-to
-^ how would|will SELF best? -> how-to
-^ how do|can people -> how-to
+^ how can|do|does ONE be able to -> how-to
+^ how can|do|does ONE best? go about -> how-to
+^ how can|do|does ONE best? -> how-to
+^ how ONE can best? -> how-to
 ^ how to best? -> how-to
-^ steps|instructions to|for -> how-to
-^ where can|do|does|could|should|might|may ONE -> where-to
-^ where ONE can|could|should -> where-to
+^ steps|instructions to -> how-to
+^ where can|do|does ONE -> where-to
+^ where ONE can -> where-to
 ^ where to -> where-to
 ^ how does it feel like? to -> what it like to
 ^ what does it feel like? to -> what it like to
@@ -194,97 +186,56 @@ benefit|benefits of -> advantages of
 ^ what do you think of|about -> what you think about
 ^ ?be it possible to -> ?can
 ^ ?be it possible for SELF to -> ?can
-^ ?be there a|any|some GOOD? way|ways to|for|of -> how-to
-^ ?be there a|any|some GOOD? way|ways ONE can|could -> how-to
-^ ?be there any|some -> ?be there
-^ how-to become more -> how-to become
-^ how can -> how
+^ ?be there a|any way|ways to -> how-to
+^ ?be there a|any way|ways ONE can -> how-to
 ^ ?can SELF -> ?can
 ^ ?should SELF -> ?should
 ^ what is meant by -> what
 ^ define -> what definition of
 ^ what does|do it cost -> how much it cost
-what happens|happen when|if you|i|we|one -> what happens if you
-^ what do|does you|one|they mean by -> what
-^ what|who|where|when|why|how do you think is|are -> =1 is
-in your opinion ->
-according to you ->
-have|has|had ever ->
-ever ->
+what happens|happen when|if you|i|one -> what happens if you
 and what|why|how|when|where|who -> =2
-could -> can
 it like being -> it like to be
-^ what is|are one of the GOOD -> what best
-^ what is the GOOD -> what best
-^ what are some? of? the? GOOD -> what best
-^ what are some? of? the most -> what
-^ what would|will|could be the? GOOD -> what best
-^ what is one of the? -> what
-^ what are a? some|few of? the? -> what
-what should|can|could ONE -> what should
-all|most|many|some of -> =1
-have|has|need|needs to -> must
 in order to -> to
 so much $ ->
 learn how to -> learn to
 with no -> without
-book|books|novel|novels to read -> =1
-movie|movies|film|films|show|shows|series|anime to watch -> =1
-place|places to visit|see -> =1
-phone|phones|laptop|laptops|smartphone|smartphones|car|bike to buy -> =1
-basic|main|key|major|actual|exact|real difference|differences between -> difference between
-that is|are|was|were|can|will|would|has|have -> =2
 regarding|concerning -> about
-that ONE -> =2
-my|your|our own -> =1
-know|tell|check|determine whether|if -> know if
+know|tell|check|determine whether -> =1 if
 `)
 
 // synonyms are words of which one may stand for the other in any question that is
 // not about words.
 var synonyms = rules(`
-begin -> start
-reduce|loose weight -> lose weight
+loose weight -> lose weight
 south|north|latin|central america -> =1 =2
 america -> usa
-major -> main
 quickest -> fastest
 quit|quitting smoking -> stop smoking
-get over -> overcome
-handle -> deal with
-cope with -> deal with
-pic|pics|picture|pictures|photo|photos|photograph|photographs -> photo
-below -> under
-website|websites|site|sites -> site
-web site|sites -> site
-create -> make
-enhance -> improve
-boost -> increase
+web site -> website
+web sites -> websites
+e mail -> email
+wi fi -> wifi
 fb -> facebook
 legit -> legitimate
-how-to be -> how-to become
-movies|film|films -> movie
-cell|mobile|smart phone|phones -> phone
-mobile|mobiles|smartphone|smartphones|cellphone|telephone -> phone
+cell|mobile phone|phones -> cellphone
 united states of america -> usa
 united states -> usa
 us of? a -> usa
 united kingdom -> uk
-purchase|purchasing -> buy
-quickly|rapidly|quick -> fast
-large -> big
+how-to|where-to purchase -> =1 buy
+rapidly -> quickly
 earn|earning money -> make money
 artificial intelligence -> ai
 `)
 
 // spellings are words that are written in two ways.
-var spellings = pairs(`centre=center theatre=theater metre=meter litre=liter fibre=fiber grey=gray tyre=tire programme=program
-programmes=programs aluminium=aluminum mum=mom maths=math licence=license defence=defense offence=offense practise=practice
+var spellings = pairs(`centre=center theatre=theater litre=liter fibre=fiber grey=gray aluminium=aluminum mum=mom maths=math licence=license defence=defense offence=offense practise=practice
 e-mail=email catalogue=catalog dialogue=dialog colour=color favour=favor favourite=favorite behaviour=behavior honour=honor
 labour=labor neighbour=neighbor humour=humor rumour=rumor flavour=flavor harbour=harbor tumour=tumor armour=armor
 colours=colors favourites=favorites behaviours=behaviors neighbours=neighbors flavours=flavors analyse=analyze
 travelling=traveling travelled=traveled traveller=traveler cancelled=canceled cancelling=canceling modelling=modeling
-modelled=modeled labelled=labeled labelling=labeling jewellery=jewelry pyjamas=pajamas cheque=check judgement=judgment
+modelled=modeled labelled=labeled labelling=labeling jewellery=jewelry pyjamas=pajamas judgement=judgment
 skilful=skillful fulfil=fulfill enrol=enroll ageing=aging plough=plow sceptical=skeptical`)
 
 // spelling returns a word as Americans write it.
@@ -322,3 +273,18 @@ func singular(w string) string {
 	}
 	return w[:n-1]
 }
+
+// participles are those that no ending tells.
+var participles = set(`left paid built made found sold told held sent kept led met won lost hit hurt put set cut shut read bought caught taught
+thought brought fought drawn seen done gone born worn torn sworn begun run sung hung stuck struck bound wound spent lent bent heard
+laid said shot slept felt dealt burnt spelt split spread cast cost let bet quit rid come become understood stood`)
+
+// places are names that the rules know; all other names are left alone.
+var places = set(`america south north latin central united states kingdom fb ai wi fi`)
+
+// apart are words that are others when they are written as one: every day is not everyday.
+var apart = set(`every some any all may no what when where who how`)
+
+// lettered are things that a letter may stand behind: vitamin a.
+var lettered = set(`vitamin hepatitis plan option grade type team class group section appendix part level tier exhibit schedule point variant
+version model series unit block room gate terminal platform drive column node`)

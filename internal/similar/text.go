@@ -13,9 +13,11 @@ type token struct {
 	exact bool   // code, quoted, a path, an id: nothing else stands for it
 	quote bool   // it stands between quotes or backticks
 	name  bool   // written with a capital inside a sentence
+	first bool   // begins a sentence
 	pause bool   // a comma or the like follows
 	asks  bool   // a question mark follows
 	kind  kind   // of a "what"
+	which which  // the article before it
 }
 
 // shout reports whether a token is a word in capitals, so rather a name than what its
@@ -59,13 +61,18 @@ func split(text string) (sentences [][]token) {
 			chunk = chunk[:size+i]
 		}
 		rest = rest[len(chunk):]
-		core, ends := peel(chunk)
-		if core == "&" {
-			core = "and"
+		core, before, after, ends := peel(chunk, strings.TrimLeftFunc(rest, unicode.IsSpace))
+		sign := func(s string) {
+			if s != "" {
+				now = append(now, token{text: s, raw: s, exact: true})
+			}
 		}
-		if core != "" {
-			now = appendChunk(now, core, len(now) == 0)
+		sign(before)
+		if n := len(now); core != "" {
+			now = appendChunk(now, core, n == 0)
+			now[n].first = n == 0
 		}
+		sign(after)
 		if len(now) > 0 {
 			now[len(now)-1].pause = core != chunk
 			now[len(now)-1].asks = strings.ContainsAny(chunk, "?？")
@@ -105,34 +112,59 @@ func quoted(s string) (inside, after string, ok bool) {
 }
 
 const (
-	opening = "([{<\"'“‘«¿¡"
-	around  = "([{<\"'“‘«¿¡)]}>”’»,.;:!?…。？！，、" // both
-	closing = ")]}>\"'”’»,.;:!?…。？！，、"
+	opening = "([{\"'“‘«¿¡"
+	around  = "([{\"'“‘«¿¡)]}”’»,.;:!?…。？！，、" // both
+	closing = ")]}\"'”’»,.;:!?…。？！，、"
 )
 
 // peel takes the punctuation from around a chunk and reports whether it ends a
-// sentence.
-func peel(chunk string) (core string, ends bool) {
+// sentence. Signs that are more than punctuation come back as before and after: brackets,
+// signs that stand alone, signs after which a sentence goes on.
+func peel(chunk, rest string) (core, before, after string, ends bool) {
+	next, _ := utf8.DecodeRuneInString(rest)
+	goesOn := rest != "" && !unicode.IsUpper(next)
 	core = strings.TrimRight(chunk, closing)
 	tail := chunk[len(core):]
-	if core == "" {
-		return "", strings.ContainsAny(chunk, ".!?。？！")
+	if strings.TrimLeft(core, opening) == "" {
+		if strings.Trim(chunk, "?？") == "" && !goesOn || strings.Trim(chunk, "。？！，、") == "" {
+			return "", "", "", true
+		}
+		return "", chunk, "", false
 	}
 	// C++., f(x), a[0] keep their brackets; s' is a possessive.
 	if strings.HasPrefix(tail, "'") && strings.HasSuffix(core, "s") {
 		core += "'s"
 	}
-	for _, pair := range []string{"()", "[]", "{}", "<>"} {
+	for _, pair := range []string{"()", "[]", "{}"} {
 		if strings.HasPrefix(tail, pair[1:]) && strings.LastIndex(core, pair[:1]) > 0 {
 			core, tail = core+pair[1:], tail[1:]
 		}
 	}
+	whole := core
 	core = strings.TrimLeft(core, opening)
+	before = keep(whole[:len(whole)-len(core)], "([{")
+	after = keep(tail, ")]}")
+	if unicode.IsDigit(rune(core[len(core)-1])) {
+		after += keep(tail, "'\"!’”")
+	}
 	ends = strings.ContainsAny(tail, ".!?。？！")
 	if ends && !strings.ContainsAny(tail, "!?。？！") && abbreviation(core) {
-		ends = false
+		return core, before, after, false
 	}
-	return core, ends
+	if ends && goesOn {
+		after += keep(tail, ".!?")
+	}
+	return core, before, after, ends
+}
+
+// keep returns those signs of a run that are in a set.
+func keep(run, set string) string {
+	return strings.Map(func(r rune) rune {
+		if strings.ContainsRune(set, r) {
+			return r
+		}
+		return -1
+	}, run)
 }
 
 // abbreviation reports whether a full stop behind a word need not end a sentence.
@@ -178,12 +210,11 @@ func appendChunk(to []token, core string, first bool) []token {
 	if !words(core) {
 		return append(to, token{text: strings.ToLower(core), raw: core, exact: true})
 	}
-	r, _ := utf8.DecodeRuneInString(core)
 	shout := core == strings.ToUpper(core) && len(core) > 1
 	if text := states[core]; text != "" {
 		return append(to, token{text: text, raw: core, name: true})
 	}
-	return append(to, token{text: strings.ToLower(core), raw: core, name: core != "I" && !strings.HasPrefix(core, "I'") && (unicode.IsUpper(r) && !first || shout)})
+	return append(to, token{text: strings.ToLower(core), raw: core, name: core != "I" && !strings.HasPrefix(core, "I'") && (core != strings.ToLower(core) && !first || shout)})
 }
 
 // states are short names that in small letters are words.

@@ -36,11 +36,6 @@ func opposites(s string) map[string][]string {
 	return m
 }
 
-// near2 are prepositions of which one stands for the other before the same word.
-var near2 = map[string]bool{
-	"in on": true, "at in": true, "at on": true, "in of": true, "for of": true, "about of": true, "about on": true, "of on": true, "at of": true, "for on": true, "using with": true,
-}
-
 // notGerunds end in -ing and are no form of the verb they look like.
 var notGerunds = set(`evening morning thing king ring wing sing bring spring string during nothing something anything everything
 building meeting wedding feeling being ceiling sibling earring herring sterling outing offspring bearing lining boxing`)
