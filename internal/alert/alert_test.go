@@ -276,9 +276,15 @@ func TestLevel(t *testing.T) {
 	for _, x := range []float64{0, -1, math.NaN(), math.Inf(1), math.SmallestNonzeroFloat64, math.MaxFloat64} {
 		l.See(start, x, 1)
 	}
-	for range 10000 { // values that never differ
-		if c, ok := l.See(start.Add(time.Hour), 5, 1); ok {
+	for i := range 20000 { // values that never differ
+		if c, ok := l.See(start.Add(time.Duration(i)*2*time.Second), 5, 1); ok {
 			t.Fatalf("nothing changed: %+v", c)
+		}
+	}
+	var early Level // many values within hours are no baseline
+	for i := range 20000 {
+		if c, ok := early.See(start.Add(time.Duration(i)*500*time.Millisecond), float64(5+i/5000*20), 1); ok {
+			t.Fatalf("told before it knows: %+v", c)
 		}
 	}
 }

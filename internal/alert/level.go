@@ -14,12 +14,13 @@ import (
 // neighbours are alike. Both are measured: the threshold is where a sum of such values
 // gets once in two weeks by chance (Siegmund: Sequential Analysis, 1985, chapter 2).
 type Level struct {
-	days [8]spread
-	day  int64 // since 1970, that is being counted
-	hour int64
-	sum  float64
-	n    int64 // since the sum was last zero
-	over float64
+	days  [8]spread
+	day   int64 // since 1970, that is being counted
+	hour  int64
+	first int64 // the hour since 1970 that was counted first
+	sum   float64
+	n     int64 // since the sum was last zero
+	over  float64
 
 	median, deviation float64 // of logarithms; deviation 0: still learning
 	slack, threshold  float64 // in deviations
@@ -43,7 +44,8 @@ const (
 	bucket  = 0.0198 // in logarithms
 	lowest  = -13.8
 
-	levelSeen = 2000
+	levelSeen  = 2000
+	levelHours = 6
 	// leastSlack is what a value has to be above the median to count, and most how much
 	// it counts for at most, in deviations.
 	leastSlack = 0.25
@@ -94,7 +96,7 @@ func (l *Level) See(now time.Time, x float64, series int) (Change, bool) {
 func (l *Level) turn(now time.Time, series int) {
 	day, hour := now.Unix()/86400, now.Unix()/3600
 	if l.day == 0 {
-		l.day, l.hour = day, hour
+		l.day, l.hour, l.first = day, hour, hour
 	}
 	for i := max(l.day+1, day-int64(len(l.days))+1); i <= day; i++ {
 		l.days[i%int64(len(l.days))] = spread{}
@@ -130,7 +132,7 @@ func (l *Level) learn(series int) {
 		}
 		n += l.days[i].n
 	}
-	if n < levelSeen {
+	if n < levelSeen || l.hour-l.first < levelHours {
 		return
 	}
 	var all [buckets]uint32

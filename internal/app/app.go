@@ -393,7 +393,7 @@ func (a *App) use(c *config.Config) error {
 		p.Rules.QueueWait = c.Limits.QueueWait
 	})
 	a.listenTo(c)
-	a.monitor.Use(objectives(c))
+	a.monitor.Use(a.objectives(c))
 	a.alarms.post.Use(tell)
 	a.publish(world, take)
 	a.served(c)

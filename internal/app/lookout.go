@@ -17,15 +17,40 @@ import (
 )
 
 // objectives returns what the configuration says of alerts.
-func objectives(c *config.Config) monitor.Settings {
+func (a *App) objectives(c *config.Config) monitor.Settings {
 	s := &c.Alerts
 	return monitor.Settings{
+		Spare: a.spare,
 		Period:       s.Period,
 		Availability: monitor.Objective{Goal: s.Availability},
 		FirstToken:   monitor.Objective{Goal: s.FirstToken.Goal, Limit: s.FirstToken.Within},
 		Smoothness:   monitor.Objective{Goal: s.Smoothness.Goal, Limit: s.Smoothness.Within},
 		Attempts:     monitor.Objective{Goal: s.Attempts},
 	}
+}
+
+// spare reports whether every model that an upstream, or one of its replicas, serves has
+// another one to go to.
+func (a *App) spare(upstream, replica string) bool {
+	f := a.gateway.World().Fleet
+	for i := range f.Upstreams {
+		if u := &f.Upstreams[i]; u.Name == upstream && replica != "" && len(u.Replicas) > 1 {
+			return true
+		}
+	}
+	for i := range f.Models {
+		m := &f.Models[i]
+		of := 0
+		for _, t := range m.Targets {
+			if f.Upstreams[t.Upstream].Name == upstream {
+				of++
+			}
+		}
+		if of > 0 && of == len(m.Targets) {
+			return false
+		}
+	}
+	return true
 }
 
 // conditions are what the process itself knows to be wrong at a moment.

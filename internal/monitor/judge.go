@@ -265,11 +265,11 @@ func (m *Monitor) blame(a *alert.Alert, k key, since time.Time) {
 	for i := len(bad) - 1; i >= 0 && i >= len(bad)-3; i-- {
 		a.Evidence = append(a.Evidence, "headworks explain "+bad[i].id)
 	}
-	a.Next = next(causes, named, worst, bad)
+	a.Next = m.next(causes, named, worst, bad)
 }
 
 // next returns the command that helps most, as it can be given.
-func next(causes []alert.Cause, named bool, worst string, bad []sampled) string {
+func (m *Monitor) next(causes []alert.Cause, named bool, worst string, bad []sampled) string {
 	upstream, replica := "", ""
 	if named {
 		switch c := causes[0]; c.Column {
@@ -289,7 +289,10 @@ func next(causes []alert.Cause, named bool, worst string, bad []sampled) string 
 	case "overloaded", "too_late", "no_replica":
 		return "headworks status"
 	}
+	spare := m.settings.Spare == nil || upstream == "" || m.settings.Spare(upstream, replica)
 	switch {
+	case !spare && len(bad) > 0:
+		return "headworks explain " + bad[len(bad)-1].id
 	case replica != "":
 		return "headworks drain --upstream " + upstream + " --replica " + replica + " --for 30m"
 	case upstream != "":

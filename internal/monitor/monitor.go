@@ -39,6 +39,10 @@ type Settings struct {
 	FirstToken   Objective     // 99 % begin within 1 s where the class is critical, 3 s else
 	Smoothness   Objective     // 99 % have no gap over 2 s
 	Attempts     Objective     // 99 % of what an upstream is asked works
+
+	// Spare reports whether others can serve what an upstream, or one of its replicas,
+	// serves; nil: they can. Where nobody can, no alert says to drain it.
+	Spare func(upstream, replica string) bool
 }
 
 func (s Settings) defaulted() Settings {

@@ -153,6 +153,10 @@ func (f Folder) Open(_ context.Context, item Item, have string) (*Content, error
 		return nil, f.closed(err)
 	}
 	defer func() { _ = root.Close() }()
+	// What is no file is not opened: to open a pipe waits for somebody who writes.
+	if is, err := root.Stat(item.ID); err == nil && !is.Mode().IsRegular() {
+		return nil, fault.Wrap(fault.InvalidRequest, item.Name+" is not a file", fs.ErrInvalid)
+	}
 	file, err := root.Open(item.ID)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, ErrGone
