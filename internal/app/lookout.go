@@ -20,7 +20,7 @@ import (
 func (a *App) objectives(c *config.Config) monitor.Settings {
 	s := &c.Alerts
 	return monitor.Settings{
-		Spare: a.spare,
+		Spare:        a.spare,
 		Period:       s.Period,
 		Availability: monitor.Objective{Goal: s.Availability},
 		FirstToken:   monitor.Objective{Goal: s.FirstToken.Goal, Limit: s.FirstToken.Within},
