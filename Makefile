@@ -27,6 +27,7 @@ test:
 	$(GO) test -race $(TESTFLAGS) ./...
 	$(GO) test $(TESTFLAGS) -run 'Allocate' ./internal/identity
 	$(GO) test $(TESTFLAGS) -run 'Ladder|Default|Overload|ScalingCosts' ./internal/sim
+	$(GO) test $(TESTFLAGS) -run 'CACM|Questions' ./internal/app ./internal/engine/lexical
 	@if command -v node >/dev/null && command -v npm >/dev/null && (cd test/sdk/node && npm install --prefer-offline --loglevel=error); then :; else \
 		echo "SKIPPED the clients for Node: node and npm cannot install them here"; \
 	fi

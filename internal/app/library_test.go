@@ -1,3 +1,8 @@
+//go:build !race
+
+// What is measured here takes minutes under the race detector, and runs on one
+// goroutine: the Makefile runs it without.
+
 package app
 
 import (
