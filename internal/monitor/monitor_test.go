@@ -220,7 +220,7 @@ func TestGivenAnswers(t *testing.T) {
 		rises bool
 	}{{"hit", false}, {"joined", false}, {"miss", true}} {
 		w := newWorld(12)
-		w.run(2, 3*time.Hour, nil)
+		w.run(1, 7*time.Hour, nil)
 		w.told = nil
 		began, n := w.now, int64(0)
 		w.run(2, 10*time.Minute, func(r *record.Record) {
