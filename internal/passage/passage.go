@@ -5,10 +5,15 @@ package passage
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"slices"
+	"strings"
 	"time"
+
+	"headworks/internal/words"
 )
 
 // ID names a passage: the same passage of the same content has the same ID in every
@@ -118,6 +123,12 @@ type Space struct {
 	Language   string // how words are read, a name of words.Languages; empty: English
 }
 
+// Words returns how the words of the space are read.
+func (s Space) Words() words.Language {
+	l, _ := words.ParseLanguage(s.Language) // of another name nothing is made
+	return l
+}
+
 // Change is what is done to a Space, all of it or nothing.
 type Change struct {
 	Put    []Whole    // documents with all their passages; they replace those of their IDs
@@ -135,6 +146,13 @@ type Ref struct {
 type Found struct {
 	Ref
 	Score float64 // comparable within one leg of one query
+}
+
+// Sort puts the best first and, among equals, orders by document and passage.
+func Sort(all []Found) {
+	slices.SortStableFunc(all, func(a, b Found) int {
+		return cmp.Or(cmp.Compare(b.Score, a.Score), strings.Compare(a.Document, b.Document), a.Passage.Compare(b.Passage))
+	})
 }
 
 // Legs are what two ways to search found, each the best first and, among equals, by

@@ -137,12 +137,6 @@ func (w *watch) note(recall float64) {
 	w.of.Note(recall)
 }
 
-// languageOf returns how the words of a space are read.
-func languageOf(of passage.Space) words.Language {
-	l, _ := words.ParseLanguage(of.Language) // of another name nothing is made
-	return l
-}
-
 // terms returns the terms of a passage: of what stands over it and of its text.
 func terms(l words.Language, p *passage.Passage) bm25.Terms { return l.Text(p.Indexed()) }
 
@@ -175,7 +169,7 @@ func built(of passage.Space, base uint32, all iter.Seq2[*passage.Passage, error]
 			var failed error
 			s, err := bm25.Build(func(yield func(uint32, bm25.Terms) bool) {
 				for id, p := range each(&failed) {
-					if !yield(id, terms(languageOf(of), p)) {
+					if !yield(id, terms(of.Words(), p)) {
 						return
 					}
 				}

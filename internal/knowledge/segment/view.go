@@ -168,7 +168,7 @@ func (v *view) search(ctx context.Context, q *passage.Query) (legs passage.Legs,
 	if q.Text != "" {
 		legs.Words = []passage.Found{}
 		if m.n > 0 {
-			hits, err := v.index.byWords(languageOf(v.of), q.Text, m, q.N)
+			hits, err := v.index.byWords(v.of.Words(), q.Text, m, q.N)
 			if err != nil {
 				return legs, err
 			}
@@ -213,9 +213,7 @@ func (v *view) found(hits []rank.Hit) ([]passage.Found, error) {
 		}
 		all = append(all, passage.Found{Ref: passage.Ref{Document: document, Passage: p.file.id(n)}, Score: h.Score})
 	}
-	slices.SortStableFunc(all, func(a, b passage.Found) int {
-		return cmp.Or(cmp.Compare(b.Score, a.Score), cmp.Compare(a.Document, b.Document), a.Passage.Compare(b.Passage))
-	})
+	passage.Sort(all)
 	return all, nil
 }
 

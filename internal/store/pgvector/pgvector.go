@@ -16,7 +16,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -71,9 +70,7 @@ type Store struct {
 	pool *pgxpool.Pool
 
 	mu       sync.Mutex
-	segments map[segmentKey]*bm25.Segment
-	order    []segmentKey // the one that was used last at the end
-	bytes    int
+	segments bm25.Kept[segmentKey]
 	masks    map[maskKey]*roaring.Bitmap
 }
 
@@ -100,7 +97,7 @@ func Open(ctx context.Context, url string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("PostgreSQL: %w", err)
 	}
-	s := &Store{pool: pool, segments: map[segmentKey]*bm25.Segment{}, masks: map[maskKey]*roaring.Bitmap{}}
+	s := &Store{pool: pool, segments: bm25.Kept[segmentKey]{Most: keptSegments}, masks: map[maskKey]*roaring.Bitmap{}}
 	if err := s.prepare(ctx); err != nil {
 		pool.Close()
 		return nil, err
@@ -213,7 +210,7 @@ func (s *Store) Write(ctx context.Context, of passage.Space, c passage.Change) e
 			}
 		}
 		if r.rows > first {
-			if err := indexWords(ctx, tx, r.id, languageOf(of), first, c.Put); err != nil {
+			if err := indexWords(ctx, tx, r.id, of.Words(), first, c.Put); err != nil {
 				return err
 			}
 		}
@@ -279,12 +276,6 @@ func put(ctx context.Context, tx pgx.Tx, r *room, w *passage.Whole) error {
 		batch.Queue(`INSERT INTO headworks.passages VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12::vector, $13, $14)`, row...)
 	}
 	return tx.SendBatch(ctx, batch).Close()
-}
-
-// languageOf returns how the words of a space are read.
-func languageOf(of passage.Space) words.Language {
-	l, _ := words.ParseLanguage(of.Language) // of another name nothing is made
-	return l
 }
 
 // indexWords writes the segment of what was put, whose rows begin with first.
@@ -412,7 +403,7 @@ func (s *Store) Search(ctx context.Context, of passage.Space, q passage.Query) (
 			return err
 		}
 		if q.Text != "" {
-			if legs.Words, err = s.byWords(ctx, tx, &r, languageOf(of), q, mask); err != nil {
+			if legs.Words, err = s.byWords(ctx, tx, &r, of.Words(), q, mask); err != nil {
 				return err
 			}
 		}
@@ -476,12 +467,7 @@ func allowed(ctx context.Context, tx pgx.Tx, space int32, where string, args []a
 // was written never changes.
 func (s *Store) segment(ctx context.Context, tx pgx.Tx, k segmentKey) (*bm25.Segment, error) {
 	s.mu.Lock()
-	seg := s.segments[k]
-	if seg != nil {
-		if i := slices.Index(s.order, k); i >= 0 {
-			s.order = append(slices.Delete(s.order, i, i+1), k)
-		}
-	}
+	seg := s.segments.Get(k)
 	s.mu.Unlock()
 	if seg != nil {
 		return seg, nil
@@ -496,17 +482,7 @@ func (s *Store) segment(ctx context.Context, tx pgx.Tx, k segmentKey) (*bm25.Seg
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.segments[k] == nil {
-		s.segments[k] = seg
-		s.order = append(s.order, k)
-		s.bytes += len(body)
-	}
-	for s.bytes > keptSegments && len(s.order) > 1 {
-		old := s.order[0]
-		s.order = s.order[1:]
-		s.bytes -= len(s.segments[old].Bytes())
-		delete(s.segments, old)
-	}
+	s.segments.Put(k, seg)
 	return seg, nil
 }
 
@@ -557,7 +533,7 @@ func (s *Store) byWords(ctx context.Context, tx pgx.Tx, r *room, in words.Langua
 	for _, h := range hits {
 		found = append(found, passage.Found{Ref: refs[int64(h.ID)], Score: h.Score})
 	}
-	sortFound(found)
+	passage.Sort(found)
 	return found, nil
 }
 
@@ -596,23 +572,8 @@ func byVector(ctx context.Context, tx pgx.Tx, r *room, q passage.Query, mask *ro
 		f.Passage = passage.ID(id)
 		found = append(found, f)
 	}
-	sortFound(found)
+	passage.Sort(found)
 	return found, rows.Err()
-}
-
-func sortFound(all []passage.Found) {
-	slices.SortStableFunc(all, func(a, b passage.Found) int {
-		switch {
-		case a.Score > b.Score:
-			return -1
-		case a.Score < b.Score:
-			return 1
-		}
-		if c := strings.Compare(a.Document, b.Document); c != 0 {
-			return c
-		}
-		return a.Passage.Compare(b.Passage)
-	})
 }
 
 // Load implements knowledge.Store.

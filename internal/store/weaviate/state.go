@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -236,10 +235,4 @@ func (s *state) documents(p passage.Page) (all []passage.Document) {
 		}
 	}
 	return all
-}
-
-func sortFound(all []passage.Found) {
-	slices.SortStableFunc(all, func(a, b passage.Found) int {
-		return cmp.Or(cmp.Compare(b.Score, a.Score), strings.Compare(a.Document, b.Document), a.Passage.Compare(b.Passage))
-	})
 }

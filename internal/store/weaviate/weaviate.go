@@ -82,9 +82,7 @@ type Store struct {
 
 	mu       sync.Mutex
 	rooms    map[string]*room // by class
-	segments map[string]*bm25.Segment
-	order    []string // of segments: the one that was used last at the end
-	bytes    int
+	segments bm25.Kept[string]
 	choices  map[choice]*chosen
 }
 
@@ -111,7 +109,7 @@ func Open(ctx context.Context, at string, key tenant.Secret) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{client: c, rooms: map[string]*room{}, segments: map[string]*bm25.Segment{}, choices: map[choice]*chosen{}}
+	s := &Store{client: c, rooms: map[string]*room{}, segments: bm25.Kept[string]{Most: keptSegments}, choices: map[choice]*chosen{}}
 	err = c.ensure(ctx, map[string]any{
 		"class": register, "vectorizer": "none", "vectorIndexType": "flat", "invertedIndexConfig": noStopwords,
 		"properties": []map[string]any{word("kind"), word("space"), word("name"), number("version"), text("body")},
@@ -335,7 +333,7 @@ func (s *Store) Search(ctx context.Context, of passage.Space, q passage.Query) (
 			return false, err
 		}
 		if q.Text != "" {
-			if legs.Words, err = s.byWords(ctx, n, languageOf(of), q, c); err != nil {
+			if legs.Words, err = s.byWords(ctx, n, of.Words(), q, c); err != nil {
 				return false, err
 			}
 		}
@@ -379,12 +377,7 @@ func (s *Store) choose(class string, n *state, q passage.Query) (*chosen, error)
 // was written never changes.
 func (s *Store) segment(ctx context.Context, id string) (*bm25.Segment, error) {
 	s.mu.Lock()
-	seg := s.segments[id]
-	if seg != nil {
-		if i := slices.Index(s.order, id); i >= 0 {
-			s.order = append(slices.Delete(s.order, i, i+1), id)
-		}
-	}
+	seg := s.segments.Get(id)
 	s.mu.Unlock()
 	if seg != nil {
 		return seg, nil
@@ -398,24 +391,8 @@ func (s *Store) segment(ctx context.Context, id string) (*bm25.Segment, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.segments[id] == nil {
-		s.segments[id] = seg
-		s.order = append(s.order, id)
-		s.bytes += len(body)
-	}
-	for s.bytes > keptSegments && len(s.order) > 1 {
-		old := s.order[0]
-		s.order = s.order[1:]
-		s.bytes -= len(s.segments[old].Bytes())
-		delete(s.segments, old)
-	}
+	s.segments.Put(id, seg)
 	return seg, nil
-}
-
-// languageOf returns how the words of a space are read.
-func languageOf(of passage.Space) words.Language {
-	l, _ := words.ParseLanguage(of.Language) // of another name nothing is made
-	return l
 }
 
 func (s *Store) byWords(ctx context.Context, n *state, in words.Language, q passage.Query, c *chosen) ([]passage.Found, error) {
@@ -433,7 +410,7 @@ func (s *Store) byWords(ctx context.Context, n *state, in words.Language, q pass
 			found = append(found, passage.Found{Ref: ref(r, h.ID), Score: h.Score})
 		}
 	}
-	sortFound(found)
+	passage.Sort(found)
 	return found, nil
 }
 
@@ -470,7 +447,7 @@ func (s *Store) byVector(ctx context.Context, class string, n *state, q passage.
 			found = append(found, some...)
 		}
 	}
-	sortFound(found)
+	passage.Sort(found)
 	return found[:min(q.N, len(found))], nil
 }
 

@@ -269,7 +269,7 @@ func TestWeaviate(t *testing.T) {
 					}
 					best = append(best, passage.Found{Ref: ref, Score: sum})
 				}
-				sortFound(best)
+				passage.Sort(best)
 				for _, exact := range []bool{true, false} {
 					legs, err := s.Search(t.Context(), of, passage.Query{Vector: v, N: 10, Audience: passage.Operator(), Filter: f, Exact: exact})
 					if err != nil || len(legs.Dense) != 10 {
@@ -317,7 +317,7 @@ func TestWeaviate(t *testing.T) {
 		if err := n.put(&doc); err != nil {
 			t.Fatal(err)
 		}
-		entries, err := s.pieces(t.Context(), n, before.Rows, languageOf(of))
+		entries, err := s.pieces(t.Context(), n, before.Rows, of.Words())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -92,7 +92,7 @@ func (s *Store) attempt(ctx context.Context, of passage.Space, class string, r *
 	if n.Born == "" {
 		n.Born = n.name
 	}
-	entries, err := s.pieces(ctx, n, first, languageOf(of))
+	entries, err := s.pieces(ctx, n, first, of.Words())
 	if err != nil {
 		return err
 	}
